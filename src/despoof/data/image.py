@@ -1,0 +1,132 @@
+"""Any image a user may hand over -> array (H, W, 3), uint8, RGB, upright. Everything else is an InputError."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from despoof.errors import InputError
+
+MAX_PIXELS = 64_000_000  # read from the header before decoding; a phone's 50 Mpx photo still passes
+MAX_BYTES = 64 * 2**20
+MIN_SIDE = 32
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+
+ImageSource = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image
+
+
+def read_image(source: ImageSource) -> np.ndarray:
+    """Return (H, W, 3) uint8 RGB from a path, bytes, array or PIL image.
+
+    Arrays: (H, W), (H, W, 3) or (H, W, 4), uint8 in 0..255, or float in 0..1, RGB order. EXIF rotation is
+    applied, 16-bit is scaled to 8, CMYK and palettes are converted, alpha is composited on black, of an
+    animation the first frame is taken. Raises InputError naming what is wrong and what to do.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        _check_size(*source.size)
+        return _decoded(source, "PIL image")
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(source), f"{len(source)} bytes")
+    if isinstance(source, str | Path):
+        return _from_path(Path(source))
+    raise InputError(
+        f"input of type {type(source).__name__}; expected a path, bytes, a NumPy array or a PIL image."
+    )
+
+
+def _from_path(path: Path) -> np.ndarray:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected one image file. Give the files in it one by one.")
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"{path} has {size} bytes; expected at most {MAX_BYTES}. Shrink it first.")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise InputError(f"{path} cannot be read ({error}). Check the path and its permissions.") from None
+    return _from_bytes(data, str(path))
+
+
+def _from_bytes(data: bytes, name: str) -> np.ndarray:
+    if not data:
+        raise InputError(f"{name} is empty; expected an image. Take or download it again.")
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name}: expected at most {MAX_BYTES} bytes. Shrink the image first.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning; our limit is checked below
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:  # Pillow raises many kinds on hostile headers
+        raise InputError(
+            f"{name} is no image this package reads ({type(error).__name__}); expected one of "
+            f"{', '.join(FORMATS)}. Convert it first."
+        ) from None
+    _check_size(*image.size)
+    return _decoded(image, name)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"image of {width}x{height} has more than {MAX_PIXELS} pixels. Shrink it to 4000 px or less a side."
+        )
+    if min(width, height) < MIN_SIDE:
+        raise InputError(
+            f"image of {width}x{height}; expected at least {MIN_SIDE} px a side. Take a larger picture."
+        )
+
+
+def _decoded(image: Image.Image, name: str) -> np.ndarray:
+    try:
+        image.seek(0)
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+            return _from_deep(np.asarray(image))
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            rgba = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+        return np.asarray(image.convert("RGB"))
+    except InputError:
+        raise
+    except Exception as error:  # truncated or hostile data fail in many ways inside the decoders
+        raise InputError(
+            f"{name} cannot be decoded ({type(error).__name__}: {error}). It is truncated or damaged; "
+            "take or download it again."
+        ) from None
+
+
+def _from_deep(grey: np.ndarray) -> np.ndarray:
+    values = grey.astype(np.float64)
+    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    return _three_channels((np.clip(values / top, 0, 1) * 255).round().astype(np.uint8))
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise InputError(f"array of shape {array.shape}; expected (H, W), (H, W, 3) or (H, W, 4), RGB order.")
+    _check_size(array.shape[1], array.shape[0])
+    if np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all():
+            raise InputError("array holds NaN or infinity; expected finite floats in 0..1. Check its source.")
+        if array.min() < 0 or array.max() > 1:
+            raise InputError(
+                f"float array spans {array.min():.3g}..{array.max():.3g}; expected 0..1. "
+                "Divide by 255 or cast to uint8."
+            )
+        array = (array * 255).round().astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise InputError(f"array of dtype {array.dtype}; expected uint8 in 0..255 or float in 0..1. Cast it.")
+    return _three_channels(array)
+
+
+def _three_channels(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    if array.shape[2] == 4:
+        alpha = array[..., 3:].astype(np.float32) / 255
+        array = (array[..., :3] * alpha).round().astype(np.uint8)
+    return np.ascontiguousarray(array)

@@ -1,0 +1,76 @@
+"""A sample: one image of a dataset with what is known of it, and no pixels."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from despoof.errors import InputError
+
+
+class Label(StrEnum):
+    """What was presented to the camera. Never written as 0 or 1: repositories disagree on which is live."""
+
+    LIVE = "live"
+    ATTACK = "attack"
+
+
+class Split(StrEnum):
+    """Which part of a dataset a sample belongs to."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image on disk.
+
+    `path` is relative to the dataset's root and identifies the sample there. `attack_type` is the attack
+    instrument species in ISO/IEC 30107-3 terms (``"none"`` for live). `subject` is the unit that splits and
+    bootstraps respect. `split` is ``None`` where the dataset defines none.
+    """
+
+    path: str
+    label: Label
+    attack_type: str = "none"
+    subject: str = ""
+    domain: str = ""
+    split: Split | None = None
+
+    def __post_init__(self) -> None:
+        if self.label is Label.LIVE and self.attack_type != "none":
+            raise InputError(
+                f"{self.path}: label live with attack_type {self.attack_type!r}; expected 'none'. "
+                "Correct the row or its label."
+            )
+
+    def as_row(self) -> dict:
+        """Return the sample as plain JSON values."""
+        row = asdict(self)
+        row["split"] = None if self.split is None else self.split.value
+        row["label"] = self.label.value
+        return row
+
+    @classmethod
+    def from_row(cls, row: dict) -> "Sample":
+        """Read what `as_row` wrote."""
+        split = row.get("split") or None
+        return cls(
+            path=row["path"],
+            label=parse_label(row["label"]),
+            attack_type=row.get("attack_type") or "none",
+            subject=row.get("subject") or "",
+            domain=row.get("domain") or "",
+            split=None if split is None else Split(split),
+        )
+
+
+def parse_label(text: str) -> Label:
+    """Read a label; only the words ``live`` and ``attack`` are accepted, never a number."""
+    try:
+        return Label(text.strip().lower())
+    except ValueError:
+        raise InputError(
+            f"label {text!r} is not 'live' or 'attack'. Numbers are refused because datasets disagree on "
+            "their meaning; write the word."
+        ) from None

