@@ -1,0 +1,113 @@
+"""Gathered samples -> domain-balanced batches that any step can rebuild from its number alone."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from despoof.cue import cue
+from despoof.detector.augment import apply_change, draw_change
+from despoof.detector.config import DetectorConfig, DetectorTraining
+from despoof.errors import InputError
+from despoof.faces.align import as_tensor
+from despoof.runs.seed import item_generator
+
+
+class Gathered(NamedTuple):
+    """All samples of a set, in memory."""
+
+    faces: np.ndarray  # (N, S, S, 3) uint8 RGB
+    counterparts: np.ndarray | None  # (N, S, S, 3) uint8 RGB, None where no cue is used
+    live: np.ndarray  # (N,) bool
+    domain: np.ndarray  # (N,) int, any numbers
+    keys: list[str]  # (N,) names, for score files
+
+
+class Batch(NamedTuple):
+    """What one step sees."""
+
+    face: torch.Tensor  # (B, 3, S, S) in [-1, 1]
+    cue: torch.Tensor | None  # (B, 3, S, S)
+    live: torch.Tensor  # (B,) bool
+    domain: torch.Tensor  # (B,) int64, 0 .. number of source domains - 1
+
+
+def check_gathered(gathered: Gathered, config: DetectorConfig, name: str) -> None:
+    """Raise InputError where a set does not fit the config, before any work is done."""
+    count, side = len(gathered.keys), config.face_size
+    expected = (count, side, side, 3)
+    images = {"faces": gathered.faces}
+    if config.uses_cue:
+        if gathered.counterparts is None:
+            raise InputError(f"{name} has no counterparts; insertion {config.insertion!r} needs them. Make them.")
+        images["counterparts"] = gathered.counterparts
+    for what, array in images.items():
+        if array.shape != expected or array.dtype != np.uint8:
+            raise InputError(
+                f"{what} of {name} are {array.shape} {array.dtype}; expected {expected} uint8. Gather them again."
+            )
+    if gathered.live.shape != (count,) or gathered.live.dtype != bool or gathered.domain.shape != (count,):
+        raise InputError(
+            f"{name} has {count} keys, live {gathered.live.shape} {gathered.live.dtype} and domain "
+            f"{gathered.domain.shape}; expected one of each per key, live as bool. Gather them again."
+        )
+
+
+def draw(gathered: Gathered, training: DetectorTraining, step: int) -> np.ndarray:
+    """Return the indices of one batch: per source domain, live then attack.
+
+    Each of these groups is gone through in an order shuffled anew every time it is used up, so all samples
+    are seen equally often; the order is keyed by (seed, group, round), hence a step needs no other step.
+    """
+    parts = []
+    for domain in np.unique(gathered.domain):
+        for live, count in ((True, training.live_per_domain), (False, training.attack_per_domain)):
+            pool = np.flatnonzero((gathered.domain == domain) & (gathered.live == live))
+            if count and not len(pool):
+                word = "live" if live else "attack"
+                raise InputError(
+                    f"source domain {domain} has no {word} samples; expected some of both. Leave this domain out."
+                )
+            parts.append(_from_pool(pool, count, step, f"{training.seed}|{domain}|{live}"))
+    return np.concatenate(parts)
+
+
+def make_batch(
+    gathered: Gathered, config: DetectorConfig, training: DetectorTraining, step: int
+) -> Batch:
+    """Return the augmented batch of a step; the change of an item is keyed by (seed, step, place)."""
+    indices = draw(gathered, training, step)
+    side = config.face_size
+    changes = [
+        draw_change(item_generator(training.seed, "augment", step, place), training.augmentation, side)
+        for place in range(len(indices))
+    ]
+    face, counterpart = (
+        None
+        if images is None
+        else np.stack([apply_change(images[i], change) for i, change in zip(indices, changes, strict=True)])
+        for images in (gathered.faces, gathered.counterparts if config.uses_cue else None)
+    )
+    domain = np.searchsorted(np.unique(gathered.domain), gathered.domain[indices])
+    return Batch(
+        *inputs(face, counterpart, config),
+        torch.from_numpy(gathered.live[indices]),
+        torch.from_numpy(domain.astype(np.int64)),
+    )
+
+
+def inputs(
+    faces: np.ndarray, counterparts: np.ndarray | None, config: DetectorConfig
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return what a detector takes, face and cue, from uint8 images (N, S, S, 3)."""
+    face = as_tensor(faces, config.face_size)
+    if not config.uses_cue or counterparts is None:
+        return face, None
+    return face, cue(face, as_tensor(counterparts, config.face_size), config.cue_form)
+
+
+def _from_pool(pool: np.ndarray, count: int, step: int, key: str) -> np.ndarray:
+    places = np.arange(step * count, (step + 1) * count)
+    rounds = places // max(len(pool), 1)
+    orders = {r: item_generator(key, r).permutation(pool) for r in np.unique(rounds)}
+    return np.array([orders[r][place % len(pool)] for r, place in zip(rounds, places, strict=True)], np.int64)

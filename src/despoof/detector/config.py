@@ -1,0 +1,105 @@
+"""What a detector is and how it is trained, and the presets."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from despoof.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """The network. `insertion` says where the cue enters: nowhere, by attention in the backbone, or late."""
+
+    backbone: str = "mobilenet_v2"  # a key of backbone.BACKBONES
+    face_size: int = 128  # pixels; a multiple of 32
+    insertion: Literal["attention", "none", "dual"] = "attention"
+    cue_form: Literal["standardised", "signed", "absolute"] = "standardised"
+    cue_widths: tuple[int, ...] = (16, 24, 48, 96)  # channels at stride 2, 4, 8, 16; the last is the tokens'
+    attention_strides: tuple[int, ...] = (8, 16, 32)  # backbone stages that look at the cue
+    heads: int = 4
+    embedding: int = 256
+    unit_norm: bool = True  # embedding on the unit sphere; False keeps the projection as it is
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.face_size < 32 or self.face_size % 32:
+            raise ConfigError(f"face_size is {self.face_size}; expected a multiple of 32.")
+        if not self.cue_widths or self.cue_widths[-1] % self.heads:
+            raise ConfigError(
+                f"cue_widths is {self.cue_widths} with {self.heads} heads; expected a last width that the heads "
+                "divide. Change one of the two."
+            )
+
+    @property
+    def uses_cue(self) -> bool:
+        """Whether this detector takes a cue at all."""
+        return self.insertion != "none"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of random change, the same for live and attack; every change hits face and counterpart alike.
+
+    Colour is changed hard and sharpness moderately, because saturation, luma and sharpness alone tell
+    attacks apart within a capture domain and mean nothing in the next one.
+    """
+
+    flip: float = 0.5  # chance
+    scale: float = 0.08  # largest change of size, each way
+    shift: float = 0.04  # largest shift, of the side
+    turn: float = 5.0  # largest rotation, degrees
+    brightness: float = 0.4  # largest absolute log gain
+    contrast: float = 0.4  # largest absolute log factor about mid grey
+    gamma: float = 0.4  # largest absolute log exponent
+    white_balance: float = 0.2  # largest absolute log gain of red and of blue against green
+    saturation: float = 0.8  # factor within 1 plus or minus this
+    grey: float = 0.15  # chance that all colour is taken away
+    degrade: float = 0.3  # chance of each of the four below
+    blur: float = 1.2  # largest Gaussian deviation, pixels
+    shrink: float = 0.5  # smallest size to which the face is averaged before it is enlarged again
+    noise: float = 5.0  # largest deviation, grey levels of 255
+    jpeg: int = 40  # lowest quality
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """How a detector is trained. Loss weights, margin and reversal schedule are those of AG-FAS."""
+
+    steps: int = 300
+    live_per_domain: int = 8  # in each batch, from every source domain
+    attack_per_domain: int = 8
+    start: Literal["imagenet", "random"] = "imagenet"
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 3e-4  # of a backbone that starts pretrained
+    new_learning_rate: float = 1e-3  # of everything that starts random
+    warmup: int = 30  # steps, linear; then cosine to 0
+    weight_decay: float = 0.02  # on weight matrices and kernels, not on biases and norms
+    gradient_limit: float = 5.0  # largest norm of the whole gradient
+    triplet: float = 1.0  # weight of the asymmetric triplet loss
+    adversarial: float = 0.5  # weight of the single-side adversarial loss
+    margin: float = 0.1
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    selection: Literal["validation", "last"] = "validation"  # best AUC on source validation, or the last step
+    evaluate_every: int = 50
+    checkpoint_every: int = 100
+    seed: int = 0
+
+
+SMALL = DetectorConfig()
+TINY = DetectorConfig(backbone="tiny_cnn", face_size=64, cue_widths=(4, 8, 8, 16), heads=2, embedding=16)
+SMALL_TRAINING = DetectorTraining()
+TINY_TRAINING = DetectorTraining(
+    steps=6,
+    live_per_domain=2,
+    attack_per_domain=2,
+    start="random",
+    warmup=2,
+    evaluate_every=3,
+    checkpoint_every=3,
+    precision="float32",
+)
+PRESETS: dict[str, tuple[DetectorConfig, DetectorTraining]] = {
+    "small": (SMALL, SMALL_TRAINING),
+    "tiny": (TINY, TINY_TRAINING),
+}

@@ -1,0 +1,157 @@
+"""The detector: face, cue -> liveness logit and embedding; and its file."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from despoof.detector.backbone import BACKBONES
+from despoof.detector.config import DetectorConfig
+from despoof.detector.cue_encoder import CueEncoder
+from despoof.errors import ConfigError, InputError
+from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
+from despoof.runs.config import from_dict, to_dict
+
+KIND = "detector"
+
+
+class DetectorOutput(NamedTuple):
+    """`logit` (N,), higher is more live; `embedding` (N, E), what the triplet and domain losses see."""
+
+    logit: torch.Tensor
+    embedding: torch.Tensor
+
+
+class CueAttention(nn.Module):
+    """Cross-attention from a feature map to cue tokens, added to the map; starts as the identity.
+
+    With h the map's positions, c the cue tokens, LN before the queries only (AG-FAS release):
+    h' = h + W_o softmax(W_q LN(h) (W_k c)^T / sqrt(d)) W_v c + b_o, and W_o = 0, b_o = 0 at the start.
+    """
+
+    def __init__(self, channels: int, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.query = nn.Linear(channels, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return (N, C, H, W) from features (N, C, H, W) and tokens (N, T, D)."""
+        positions = features.flatten(2).transpose(1, 2)  # (N, H W, C)
+        q, k, v = self.query(self.norm(positions)), self.key(tokens), self.value(tokens)
+        seen = F.scaled_dot_product_attention(*(self._split(part) for part in (q, k, v)))
+        change = self.out(seen.transpose(1, 2).flatten(2))  # (N, H W, C)
+        return features + change.transpose(1, 2).reshape(features.shape)
+
+    def _split(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, heads, T, width / heads)
+
+
+class Detector(nn.Module):
+    """Backbone, embedding, classifier, and the cue's way in. `facts` travel with the weights file.
+
+    The parts of the plain detector are made first, so that one seed gives every insertion the same start.
+    """
+
+    def __init__(self, config: DetectorConfig, facts: dict | None = None) -> None:
+        super().__init__()
+        if config.backbone not in BACKBONES:
+            raise ConfigError(f"backbone {config.backbone!r} is unknown; expected one of {', '.join(BACKBONES)}.")
+        self.config = config
+        self.facts = dict(facts or {})
+        self.backbone = BACKBONES[config.backbone]()
+        self.embed = nn.Linear(self.backbone.out_channels, config.embedding)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classify = nn.Linear(config.embedding, 1)
+        width = config.cue_widths[-1]
+        if config.uses_cue:
+            self.cue_encoder = CueEncoder(config.cue_widths)
+        if config.insertion == "attention":
+            self.attention = nn.ModuleDict(self._attention_blocks(width))
+        if config.insertion == "dual":
+            # A linear layer on [embedding ; cue] is the sum of one on each; this one starts at zero.
+            self.classify_cue = nn.Linear(width, 1, bias=False)
+            nn.init.zeros_(self.classify_cue.weight)
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 until calibrated."""
+        return float(self.facts.get("temperature", 1.0))
+
+    def forward(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> DetectorOutput:
+        """Return logit and embedding; without a cue, the way in is skipped and the plain detector answers."""
+        self._check(face, cue)
+        tokens = None if cue is None else self.cue_encoder(cue)
+        pooled = self._pooled(face, tokens).mean((2, 3))  # (N, out_channels)
+        projected = self.embed(self.dropout(pooled))
+        logit = self.classify(self.dropout(projected))
+        if tokens is not None and self.config.insertion == "dual":
+            logit = logit + self.classify_cue(tokens.mean(1))
+        embedding = F.normalize(projected.float(), dim=1) if self.config.unit_norm else projected
+        return DetectorOutput(logit.squeeze(1), embedding)
+
+    @torch.no_grad()
+    def liveness(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the probability of live (N,), or a scalar for one face (3, S, S), temperature included."""
+        if self.training:
+            raise InputError("detector is in training mode, where liveness is random. Call its eval() first.")
+        batched = face.ndim == 4
+        faces, cues = (x if x is None or batched else x[None] for x in (face, cue))
+        probability = torch.sigmoid(self(faces, cues).logit.float() / self.temperature)
+        return probability if batched else probability[0]
+
+    def _pooled(self, face: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:
+        features = self.backbone.normalise(face)
+        for index, stage in enumerate(self.backbone.stages):
+            features = self.backbone.stage(index, features)
+            if tokens is not None and self.config.insertion == "attention":
+                name = f"stride_{stage.stride}"
+                features = self.attention[name](features, tokens) if name in self.attention else features
+        return self.backbone.head(features)
+
+    def _attention_blocks(self, width: int) -> dict[str, CueAttention]:
+        channels = {stage.stride: stage.channels for stage in self.backbone.stages}
+        missing = sorted(set(self.config.attention_strides) - set(channels))
+        if missing or not self.config.attention_strides:
+            raise ConfigError(
+                f"attention_strides is {self.config.attention_strides}; {self.config.backbone} has strides "
+                f'{", ".join(map(str, channels))}. Name at least one of them, or use insertion="none".'
+            )
+        strides = sorted(self.config.attention_strides)
+        return {f"stride_{s}": CueAttention(channels[s], width, self.config.heads) for s in strides}
+
+    def _check(self, face: torch.Tensor, cue: torch.Tensor | None) -> None:
+        side = self.config.face_size
+        if face.ndim != 4 or face.shape[1:] != (3, side, side) or not face.is_floating_point():
+            raise InputError(
+                f"face of shape {tuple(face.shape)}, {face.dtype}; expected floats (N, 3, {side}, {side}). "
+                f"Make it with despoof.faces.align.as_tensor(faces, {side})."
+            )
+        if cue is not None and not self.config.uses_cue:
+            raise InputError('a cue was given to a detector with insertion "none". Leave it out.')
+        if cue is not None and cue.shape != face.shape:
+            raise InputError(
+                f"cue of shape {tuple(cue.shape)}; expected the face's {tuple(face.shape)}. "
+                "Make it from this face and its counterpart."
+            )
+
+
+def save_detector(path: str | Path, detector: Detector, *, facts: dict | None = None) -> None:
+    """Write a detector; `facts` (such as temperature and thresholds) are laid over those it has."""
+    merged = detector.facts | (facts or {})
+    save_artefact(path, KIND, to_dict(detector.config), detector.state_dict(), facts=merged)
+
+
+def load_detector(path: str | Path) -> Detector:
+    """Read what `save_detector` wrote, ready to judge: float32, on the CPU, in eval mode."""
+    artefact = load_artefact(path, KIND)
+    detector = Detector(from_dict(DetectorConfig, artefact.config, "detector"), artefact.facts)
+    load_strict(detector, artefact.tensors, path)
+    return detector.eval()

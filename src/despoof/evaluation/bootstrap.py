@@ -1,0 +1,128 @@
+"""Intervals by resampling subjects: error rate of live and attack scores -> interval.
+
+Images of one subject resemble each other, so subjects are drawn, with all their images, and not images.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from despoof.errors import InputError
+from despoof.metrics import Interval
+
+Statistic = Callable[[np.ndarray, np.ndarray], float]  # (live scores, attack scores) -> rate
+MAX_DRAWS = 100  # tries for one round that holds both classes
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Liveness of live and attack presentations, (N,) and (M,), and the subject of each."""
+
+    live: np.ndarray
+    attack: np.ndarray
+    live_subjects: Sequence[str]
+    attack_subjects: Sequence[str]
+
+    def __post_init__(self) -> None:
+        pairs = ((self.live, self.live_subjects), (self.attack, self.attack_subjects))
+        for scores, subjects in pairs:
+            if len(scores) != len(subjects) or not len(scores):
+                raise InputError(
+                    f"{len(scores)} scores of {len(subjects)} subjects; expected one subject per score and "
+                    "at least one score of each class. Choose samples that hold both classes."
+                )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second: value on all samples, its interval, and the share of rounds on the other side of 0.
+
+    `reversed_share` counts a round with no difference as half.
+    """
+
+    value: float
+    interval: Interval
+    reversed_share: float
+
+
+def bootstrap_interval(
+    statistic: Statistic, scores: Scores, *, rounds: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> Interval:
+    """Return the percentile interval of a statistic, subjects redrawn with replacement in every round.
+
+    With few subjects (under about ten) it is too narrow, as any bootstrap is.
+    """
+    return _percentiles(bootstrap_rounds([(statistic, scores)], rounds=rounds, seed=seed)[:, 0], confidence)
+
+
+def mean_interval(
+    pairs: Sequence[tuple[Statistic, Scores]], *, rounds: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> Interval:
+    """Return the interval of the mean of several runs (seeds) on the same subjects."""
+    return _percentiles(bootstrap_rounds(pairs, rounds=rounds, seed=seed).mean(axis=1), confidence)
+
+
+def paired_bootstrap(
+    statistic: Statistic, first: Scores, second: Scores, *, rounds: int = 1000, seed: int = 0
+) -> Difference:
+    """Compare two models on the same presentations; both see the same subjects in every round."""
+    if _subjects(first) != _subjects(second):
+        raise InputError(
+            "the two models were scored on other subjects; expected the same. Use one test split."
+        )
+    table = bootstrap_rounds([(statistic, first), (statistic, second)], rounds=rounds, seed=seed)
+    drawn = table[:, 0] - table[:, 1]
+    value = statistic(first.live, first.attack) - statistic(second.live, second.attack)
+    side = 1.0 if value >= 0 else -1.0
+    reversed_share = float(((drawn * side < 0) + 0.5 * (drawn == 0)).mean())
+    return Difference(float(value), _percentiles(drawn, 0.95), reversed_share)
+
+
+def bootstrap_rounds(
+    pairs: Sequence[tuple[Statistic, Scores]], *, rounds: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Return (rounds, len(pairs)): each statistic on each scores, one draw of subjects per round for all."""
+    if not pairs or rounds < 1:
+        raise InputError(f"{len(pairs)} runs and {rounds} rounds; expected at least one of each. Give more.")
+    names = sorted(set().union(*(_subjects(scores) for _, scores in pairs)))
+    place = {name: i for i, name in enumerate(names)}
+    where = [
+        (
+            np.array([place[name] for name in scores.live_subjects]),
+            np.array([place[name] for name in scores.attack_subjects]),
+        )
+        for _, scores in pairs
+    ]
+    generator = np.random.default_rng(seed)
+    table = np.empty((rounds, len(pairs)))
+    for row in table:
+        times = _draw(generator, where, len(names))
+        for i, (statistic, scores) in enumerate(pairs):
+            live, attack = where[i]
+            row[i] = statistic(np.repeat(scores.live, times[live]), np.repeat(scores.attack, times[attack]))
+    return table
+
+
+def _draw(
+    generator: np.random.Generator, where: list[tuple[np.ndarray, np.ndarray]], subjects: int
+) -> np.ndarray:
+    """Return how often each subject is drawn, (subjects,); draws that lose a whole class are drawn again."""
+    for _ in range(MAX_DRAWS):
+        times = np.bincount(generator.integers(subjects, size=subjects), minlength=subjects)
+        if all(times[live].any() and times[attack].any() for live, attack in where):
+            return times
+    raise InputError(
+        f"{MAX_DRAWS} draws of {subjects} subjects held no live or no attack; expected both classes in many "
+        "subjects. Collect more subjects before asking for an interval."
+    )
+
+
+def _subjects(scores: Scores) -> set[str]:
+    return set(scores.live_subjects) | set(scores.attack_subjects)
+
+
+def _percentiles(values: np.ndarray, confidence: float) -> Interval:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return Interval(float(low), float(high))

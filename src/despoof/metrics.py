@@ -1,0 +1,232 @@
+"""Error rates of liveness: plain functions on arrays, named so that polarity cannot be mistaken.
+
+Liveness is higher for more live, and a presentation is accepted when liveness >= threshold. Live and attack
+scores are separate arrays; attacks that differ by species are a dict species -> array. Definitions follow
+ISO/IEC 30107-3 where it has one. Rates are in 0..1. NaN, infinity and an empty class raise InputError.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from despoof.errors import InputError
+
+Attacks = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold with the error rates there; `apcer` is the largest over species."""
+
+    threshold: float
+    apcer: float
+    bpcer: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A two-sided confidence interval."""
+
+    low: float
+    high: float
+
+
+def bpcer(live_scores: np.ndarray, threshold: float) -> float:
+    """Return the share of live presentations rejected."""
+    return float((_checked(live_scores, "live") < _number(threshold)).mean())
+
+
+def apcer_pooled(attack_scores: np.ndarray, threshold: float) -> float:
+    """Return the share of attacks accepted, species not told apart (so not the APCER of ISO/IEC 30107-3)."""
+    return float((_checked(attack_scores, "attack") >= _number(threshold)).mean())
+
+
+def apcer(attacks: Attacks, threshold: float) -> dict[str, float]:
+    """Return the share of attacks accepted, for each species."""
+    _some_species(attacks)
+    return {species: apcer_pooled(scores, threshold) for species, scores in attacks.items()}
+
+
+def apcer_max(attacks: Attacks, threshold: float) -> float:
+    """Return the APCER of the species that passes most often: the single figure of ISO/IEC 30107-3."""
+    return max(apcer(attacks, threshold).values())
+
+
+def acer(live_scores: np.ndarray, attacks: Attacks, threshold: float) -> float:
+    """Return the mean of `apcer_max` and `bpcer`; dropped by the current ISO text, asked for by papers."""
+    return (apcer_max(attacks, threshold) + bpcer(live_scores, threshold)) / 2
+
+
+def hter(live_scores: np.ndarray, attack_scores: np.ndarray, threshold: float) -> float:
+    """Return the mean of pooled APCER and BPCER at a threshold that was fixed on other samples."""
+    return (apcer_pooled(attack_scores, threshold) + bpcer(live_scores, threshold)) / 2
+
+
+def eer(live_scores: np.ndarray, attack_scores: np.ndarray) -> tuple[float, float]:
+    """Return the equal error rate and its threshold.
+
+    The value is the mean of both rates where they differ least, since on finite samples they seldom meet;
+    of equal choices the lower mean, then the stricter threshold. Constant scores give 0.5.
+    """
+    live, attack = _checked(live_scores, "live"), _checked(attack_scores, "attack")
+    thresholds = _thresholds(live, attack)
+    passed, refused = _accepted(attack, thresholds), 1 - _accepted(live, thresholds)
+    mean = (passed + refused) / 2
+    # Rounded, or a difference of 1e-17 would decide between two choices that are equal.
+    best = np.lexsort((-thresholds, mean.round(12), np.abs(passed - refused).round(12)))[0]
+    return float(mean[best]), float(thresholds[best])
+
+
+def auc(live_scores: np.ndarray, attack_scores: np.ndarray) -> float:
+    """Return the probability that a live presentation scores above an attack; ties count half."""
+    live, attack = _checked(live_scores, "live"), np.sort(_checked(attack_scores, "attack"))
+    below, not_above = np.searchsorted(attack, live, "left"), np.searchsorted(attack, live, "right")
+    return float((below + not_above).mean() / (2 * len(attack)))
+
+
+def bpcer_at_apcer(live_scores: np.ndarray, attacks: Attacks, target: float) -> OperatingPoint:
+    """Return the point of the lowest threshold at which every species has APCER <= target.
+
+    That is the strictest of the per-species thresholds. Targets 0.1, 0.05 and 0.01 give what the standard
+    calls BPCER10, BPCER20 and BPCER100.
+    """
+    _share(target)
+    live, thresholds, passed = _curves(live_scores, attacks)
+    first = int(np.argmax(passed <= target))  # passed falls along thresholds and ends at 0
+    return _point(live, thresholds[first], passed[first])
+
+
+def apcer_at_bpcer(live_scores: np.ndarray, attacks: Attacks, target: float) -> OperatingPoint:
+    """Return the point of the highest threshold at which BPCER <= target."""
+    _share(target)
+    live, thresholds, passed = _curves(live_scores, attacks)
+    refused = np.searchsorted(np.sort(live), thresholds, "left") / len(live)
+    last = int(np.flatnonzero(refused <= target)[-1])  # refused begins at 0
+    return _point(live, thresholds[last], passed[last])
+
+
+def tpr_at_fpr(live_scores: np.ndarray, attack_scores: np.ndarray, target: float) -> float:
+    """Return the share of live accepted at the last ROC point whose share of accepted attacks <= target.
+
+    The convention of FLIP (live is positive, no interpolation). Other papers call attacks positive and mean
+    another number by the same name; outside paper-style tables use `bpcer_at_apcer`.
+    """
+    return 1 - bpcer_at_apcer(live_scores, {"pooled": attack_scores}, target).bpcer
+
+
+def roc(live_scores: np.ndarray, attack_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return thresholds (rising), pooled APCER and BPCER at each: the whole curve, nothing dropped."""
+    live, thresholds, passed = _curves(live_scores, {"pooled": attack_scores})
+    return thresholds, passed, np.searchsorted(np.sort(live), thresholds, "left") / len(live)
+
+
+def ece(live_scores: np.ndarray, attack_scores: np.ndarray, *, bins: int = 15) -> float:
+    """Return the expected calibration error of liveness read as P(live), in equal-width bins.
+
+    The mean over presentations of |mean liveness - share of live| in their bin. Liveness outside 0..1 is no
+    probability and raises InputError.
+    """
+    live, attack = _checked(live_scores, "live"), _checked(attack_scores, "attack")
+    liveness = np.concatenate([live, attack])
+    if liveness.min() < 0 or liveness.max() > 1:
+        raise InputError(
+            f"liveness spans {liveness.min():.3g}..{liveness.max():.3g}; a calibration error needs "
+            "probabilities in 0..1. Calibrate the scores first."
+        )
+    place = np.minimum((liveness * bins).astype(int), bins - 1)
+    claimed = np.bincount(place, liveness, bins)
+    real = np.bincount(place[: len(live)], minlength=bins)
+    return float(np.abs(claimed - real).sum() / len(liveness))
+
+
+def non_response_rate(unanswered: int, presented: int) -> float:
+    """Return the share of presentations without a decision (APNRR of attacks, BPNRR of live)."""
+    _counts(unanswered, presented)
+    return unanswered / presented
+
+
+def proportion_interval(errors: float, presented: int, *, confidence: float = 0.95) -> Interval:
+    """Return the Clopper-Pearson interval of errors / presented.
+
+    It takes presentations as independent; where one subject gave many, the truth is wider. `errors` may be
+    a mean over seeds and so need not be whole.
+    """
+    from scipy.stats import beta
+
+    _counts(errors, presented)
+    tail = (1 - confidence) / 2
+    low = 0.0 if errors <= 0 else float(beta.ppf(tail, errors, presented - errors + 1))
+    high = 1.0 if errors >= presented else float(beta.ppf(1 - tail, errors + 1, presented - errors))
+    return Interval(low, high)
+
+
+def rule_of_three(presented: int) -> float:
+    """Return the error rate that zero errors in `presented` trials cannot exclude (one-sided 95 %, 3 / n)."""
+    _counts(0, presented)
+    return min(1.0, 3 / presented)
+
+
+def _checked(scores: np.ndarray, name: str) -> np.ndarray:
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1:
+        raise InputError(f"{name} scores of shape {values.shape}; expected one axis. Flatten them first.")
+    if not len(values):
+        raise InputError(f"no {name} scores; expected at least one. Choose samples that hold both classes.")
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{int((~np.isfinite(values)).sum())} {name} scores are NaN or infinite; expected finite "
+            "numbers. Count those presentations as non-responses."
+        )
+    return values
+
+
+def _number(threshold: float) -> float:
+    if np.isnan(threshold):
+        raise InputError("threshold is NaN; expected a number. Compute it on samples that hold both classes.")
+    return threshold
+
+
+def _some_species(attacks: Attacks) -> None:
+    if not attacks:
+        raise InputError("no attack species; expected at least one. Choose samples that hold both classes.")
+
+
+def _share(target: float) -> None:
+    if not 0 <= target <= 1:
+        raise InputError(f"target rate {target!r}; expected 0..1. Write 1 % as 0.01.")
+
+
+def _counts(errors: float, presented: int) -> None:
+    if presented < 1 or not 0 <= errors <= presented:
+        raise InputError(f"{errors} of {presented}; expected 0 <= errors <= presented and presented >= 1.")
+
+
+def _thresholds(*scores: np.ndarray) -> np.ndarray:
+    """Return every threshold that matters, rising: below all scores, between any two, above all.
+
+    Between two scores the middle is taken: any value there decides alike on these scores, and the middle
+    leaves room on both sides for others.
+    """
+    values = np.unique(np.concatenate(scores))
+    middle = values[:-1] + (values[1:] - values[:-1]) / 2
+    middle = np.where(middle > values[:-1], middle, values[1:])  # neighbours in floating point have no middle
+    return np.concatenate([values[:1], middle, [np.nextafter(values[-1], np.inf)]])
+
+
+def _accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return the share of scores >= each threshold; counted from above, so that k of n is exactly k / n."""
+    return (len(scores) - np.searchsorted(np.sort(scores), thresholds, "left")) / len(scores)
+
+
+def _curves(live_scores: np.ndarray, attacks: Attacks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return checked live scores, thresholds, and the largest APCER over species at each."""
+    _some_species(attacks)
+    live = _checked(live_scores, "live")
+    checked = [_checked(scores, f"attack ({species})") for species, scores in attacks.items()]
+    thresholds = _thresholds(live, *checked)
+    return live, thresholds, np.max([_accepted(scores, thresholds) for scores in checked], axis=0)
+
+
+def _point(live: np.ndarray, threshold: float, passed: float) -> OperatingPoint:
+    return OperatingPoint(float(threshold), float(passed), bpcer(live, threshold))

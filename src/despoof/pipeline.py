@@ -1,0 +1,213 @@
+"""The whole way for one image: image -> `Verdict`. The only place where generator, cue and detector meet."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+
+from despoof.cue import cue as make_cue
+from despoof.cue import cue_picture
+from despoof.data.image import ImageSource, read_image
+from despoof.detector.network import Detector, load_detector
+from despoof.errors import ArtefactError, InputError
+from despoof.faces.align import align, as_image, as_tensor
+from despoof.faces.detect import find_faces
+from despoof.faces.quality import QualityLimits, Reason, gate
+from despoof.generator.generator import Generator, load_generator
+from despoof.runs.checkpoint import file_hash
+from despoof.runs.folder import atomic_path
+
+WEIGHTS = Path(__file__).parent / "weights"
+PRESETS = ("small",)
+
+
+class Decision(StrEnum):
+    """What follows from a liveness. Only `LIVE` may ever open a door."""
+
+    LIVE = "LIVE"
+    ATTACK = "ATTACK"
+    UNCERTAIN = "UNCERTAIN"  # between the two thresholds: ask for another picture or another check
+    NO_DECISION = "NO_DECISION"  # not judged at all: see the reasons
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome for one image.
+
+    `liveness` is in 0..1, higher is more live; None where there is no decision. `thresholds` are the liveness
+    below which a face is an attack, and from which it is live. `face`, `counterpart`, `cue` are (3, S, S)
+    tensors or None. `milliseconds` holds the time of each stage.
+    """
+
+    decision: Decision
+    liveness: float | None = None
+    reasons: tuple[Reason, ...] = ()
+    thresholds: tuple[float, float] | None = None
+    face: torch.Tensor | None = field(default=None, repr=False)
+    counterpart: torch.Tensor | None = field(default=None, repr=False)
+    cue: torch.Tensor | None = field(default=None, repr=False)
+    milliseconds: dict[str, float] = field(default_factory=dict, repr=False)
+    weights: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_live(self) -> bool:
+        """True only for the decision LIVE."""
+        return self.decision is Decision.LIVE
+
+    def as_row(self) -> dict:
+        """Return what a log or a service may keep: no pixels."""
+        return {
+            "decision": self.decision.value,
+            "liveness": None if self.liveness is None else round(self.liveness, 4),
+            "reasons": [reason.sentence for reason in self.reasons],
+            "thresholds": self.thresholds,
+            "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},
+            "weights": self.weights,
+        }
+
+    def save_explanation(self, path: str | Path) -> Path:
+        """Write *face | counterpart | cue* with the verdict as a PNG; a verdict without a face is an InputError."""
+        import numpy as np
+        from PIL import Image, ImageDraw, ImageFont
+
+        if self.face is None:
+            raise InputError(f"no picture to explain: {'; '.join(reason.sentence for reason in self.reasons)}")
+        panels = {"face": as_image(self.face)}
+        if self.counterpart is not None and self.cue is not None:
+            panels |= {"counterpart": as_image(self.counterpart), "cue": cue_picture(self.cue)}
+        side, bar = 256, 26
+        sheet = Image.new("RGB", (side * len(panels), side + 2 * bar), (16, 18, 22))
+        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+        said = "not judged" if self.liveness is None else f"liveness {self.liveness:.3f}"
+        draw.text((8, 5), f"{self.decision.value}   {said}", (240, 240, 240), font)
+        for i, (name, pixels) in enumerate(panels.items()):
+            panel = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.BICUBIC)
+            sheet.paste(panel, (i * side, bar))
+            draw.text((i * side + 8, side + bar + 5), name, (170, 176, 186), font)
+        with atomic_path(path) as temporary:
+            sheet.save(temporary, "PNG")
+        return Path(path)
+
+
+class Guard:
+    """A generator and a detector that judge images. Made by `load`."""
+
+    def __init__(
+        self, generator: Generator | None, detector: Detector, *, limits: QualityLimits, weights: dict[str, str]
+    ) -> None:
+        self.generator = generator
+        self.detector = detector
+        self.limits = limits
+        self.weights = weights
+
+    def check(self, source: ImageSource) -> Verdict:
+        """Judge one image: a path, bytes, array (uint8, or float in 0..1, RGB) or PIL image.
+
+        Whatever cannot be judged (unreadable, no face, several, poor quality) is `NO_DECISION` with reasons;
+        it is never live.
+        """
+        clock = _Clock()
+        try:
+            image = read_image(source)
+        except InputError as error:
+            reason = Reason("unreadable", value=None, limit=None, sentence=str(error))
+            return Verdict(Decision.NO_DECISION, reasons=(reason,), weights=self.weights)
+        clock.lap("decode image")
+        found = find_faces(image)
+        clock.lap("detect")
+        aligned = align(image, found[0].landmarks) if found else None
+        reasons = tuple(gate(image, found, aligned, self.limits))
+        clock.lap("align and gate")
+        if aligned is None:
+            return Verdict(
+                Decision.NO_DECISION, reasons=reasons, milliseconds=clock.laps, weights=self.weights
+            )
+        face = as_tensor(aligned, self.detector.config.face_size)
+        if reasons:
+            return Verdict(
+                Decision.NO_DECISION, reasons=reasons, face=face, milliseconds=clock.laps, weights=self.weights
+            )
+        return self._judge(face, clock)
+
+    def check_many(self, sources: Iterable[ImageSource]) -> list[Verdict]:
+        """Judge images one after another; each verdict is the same as `check` alone would give."""
+        return [self.check(source) for source in sources]
+
+    @torch.inference_mode()
+    def _judge(self, face: torch.Tensor, clock: "_Clock") -> Verdict:
+        batch = face[None]
+        counterpart = difference = None
+        if self.generator is not None and self.detector.config.insertion != "none":
+            counterpart = self._counterpart(batch, clock)
+            difference = make_cue(batch, counterpart, self.detector.config.cue_form)
+        liveness = float(self.detector.liveness(batch, difference)[0])
+        clock.lap("detector")
+        low, high = self.detector.thresholds
+        decision = Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
+        if not 0 <= liveness <= 1:  # NaN included: weights that broke on the way must not open a door
+            reason = Reason("broken", liveness, None, f"the detector gave {liveness}; restore its weights file.")
+            return Verdict(Decision.NO_DECISION, reasons=(reason,), face=face, weights=self.weights)
+        return Verdict(
+            decision,
+            liveness,
+            thresholds=(low, high),
+            face=face,
+            counterpart=None if counterpart is None else counterpart[0],
+            cue=None if difference is None else difference[0],
+            milliseconds=clock.laps,
+            weights=self.weights,
+        )
+
+    def _counterpart(self, face: torch.Tensor, clock: "_Clock") -> torch.Tensor:
+        """The steps of `Generator.counterpart`, timed one by one."""
+        generator = self.generator
+        start = generator.config.diffusion.start_step
+        identity = generator.identity(face)
+        clock.lap("identity")
+        noised = generator.noised(generator.autoencoder.encode(face), face, start)
+        clock.lap("encode")
+        clean = generator.denoised(noised, identity, start)
+        clock.lap("denoise")
+        counterpart = generator.autoencoder.decode(clean).clamp(-1, 1)
+        clock.lap("decode")
+        return counterpart
+
+
+class _Clock:
+    """Milliseconds between laps."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = (now - self._last) * 1e3
+        self._last = now
+
+
+def load(which: str | Path = "small", *, limits: QualityLimits | None = None) -> Guard:
+    """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
+    detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
+    """
+    if which in PRESETS:
+        generator_file, detector_file = (WEIGHTS / f"{part}-{which}.safetensors" for part in ("generator", "detector"))
+    elif Path(which).is_dir():
+        generator_file, detector_file = (Path(which) / f"{part}.safetensors" for part in ("generator", "detector"))
+    else:
+        raise ArtefactError(f"{which!r} is no preset ({', '.join(PRESETS)}) and no folder of weights. Give one of these.")
+    detector = load_detector(detector_file)
+    weights = {"detector": file_hash(detector_file)}
+    generator = None
+    if detector.config.insertion != "none":
+        generator = load_generator(generator_file)
+        weights["generator"] = file_hash(generator_file)
+        if generator.config.face_size != detector.config.face_size:
+            raise ArtefactError(
+                f"{generator_file} works at {generator.config.face_size} px, {detector_file} at "
+                f"{detector.config.face_size}. Give two files of one preset."
+            )
+    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights)
