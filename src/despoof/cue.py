@@ -1,4 +1,4 @@
-"""What the counterpart lacks: face and counterpart (N, 3, S, S) or (3, S, S) in [-1, 1] -> cue, same shape."""
+"""What the counterpart lacks: face, counterpart (N, 3, S, S) or (3, S, S) in [-1, 1] -> cue, same shape."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def cue(face: torch.Tensor, counterpart: torch.Tensor, form: str = "standardised
         raise ConfigError(f"cue form {form!r} is unknown; expected one of {', '.join(CUE_FORMS)}.")
     if face.shape != counterpart.shape:
         raise InputError(
-            f"face {tuple(face.shape)} and counterpart {tuple(counterpart.shape)} differ; expected one shape. "
+            f"face {tuple(face.shape)} and counterpart {tuple(counterpart.shape)}; expected one shape. "
             "Make the counterpart from this face."
         )
     _check(face, "face")

@@ -122,9 +122,7 @@ class Guard:
         reasons = tuple(gate(image, found, aligned, self.limits))
         clock.lap("align and gate")
         if aligned is None:
-            return Verdict(
-                Decision.NO_DECISION, reasons=reasons, milliseconds=clock.laps, weights=self.weights
-            )
+            return Verdict(Decision.NO_DECISION, reasons=reasons, milliseconds=clock.laps, weights=self.weights)
         face = as_tensor(aligned, self.detector.config.face_size)
         if reasons:
             return Verdict(
@@ -198,7 +196,9 @@ def load(which: str | Path = "small", *, limits: QualityLimits | None = None) ->
     elif Path(which).is_dir():
         generator_file, detector_file = (Path(which) / f"{part}.safetensors" for part in ("generator", "detector"))
     else:
-        raise ArtefactError(f"{which!r} is no preset ({', '.join(PRESETS)}) and no folder of weights. Give one of these.")
+        raise ArtefactError(
+            f"{which!r} is no preset ({', '.join(PRESETS)}) and no folder of weights. Give one of these."
+        )
     detector = load_detector(detector_file)
     weights = {"detector": file_hash(detector_file)}
     generator = None

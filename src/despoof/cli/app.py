@@ -7,6 +7,7 @@ from despoof.cli.check import check
 from despoof.cli.cue import cue
 from despoof.cli.demo import demo
 from despoof.cli.evaluate import evaluate
+from despoof.cli.faithfulness import faithfulness
 from despoof.cli.info import info
 from despoof.cli.prepare import prepare
 from despoof.cli.reconstruct import reconstruct
@@ -17,7 +18,7 @@ from despoof.cli.train import autoencoder, detector, generator, identity
 def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
     app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
-    for command in (check, demo, prepare, reconstruct, cue, evaluate, ship, info):
+    for command in (check, demo, prepare, reconstruct, faithfulness, cue, evaluate, ship, info):
         app.command(command)
     train = App(name="train", help="Train one part: autoencoder, identity, generator, detector.")
     for command in (autoencoder, identity, generator, detector):

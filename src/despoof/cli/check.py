@@ -14,12 +14,11 @@ EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
 def check(*images: Path, weights: str = "small", out: Path | None = None, as_json: bool = False) -> None:
     """Judge images; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).
 
-    Parameters
-    ----------
-    images: files to judge.
-    weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
-    out: folder for one picture *face | counterpart | cue* per image; none is written without it.
-    as_json: print one JSON object per image instead of text.
+    Args:
+        images: files to judge.
+        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+        out: folder for one picture *face | counterpart | cue* per image; none is written without it.
+        as_json: print one JSON object per image instead of text.
     """
     from despoof.errors import InputError
     from despoof.pipeline import load

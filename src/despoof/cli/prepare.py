@@ -7,12 +7,11 @@ from pathlib import Path
 def prepare(source: Path, store: Path, *, domain: str = "", workers: int = 2) -> None:
     """Find and align the face of every sample; run again to go on after an interruption.
 
-    Parameters
-    ----------
-    source: a CSV (path, label, attack_type, subject, domain, split) or a folder with live/ and attack/TYPE/.
-    store: folder to write.
-    domain: name of the capture domain, for a folder.
-    workers: processes.
+    Args:
+        source: a CSV (path, label, attack_type, subject, domain, split) or a folder with live/ and attack/TYPE/.
+        store: folder to write.
+        domain: name of the capture domain, for a folder.
+        workers: processes.
     """
     from despoof.data.source import from_csv, from_folder
     from despoof.faces.prepare import prepare as run

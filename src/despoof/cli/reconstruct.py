@@ -6,12 +6,11 @@ from pathlib import Path
 def reconstruct(store: Path, generator: Path, *, start_step: int | None = None, threads: int = 2) -> None:
     """Write STORE/counterparts/NAME-tSTEP/*.png; run again to go on after an interruption.
 
-    Parameters
-    ----------
-    store: folder made by `despoof prepare`.
-    generator: generator.safetensors.
-    start_step: t to which faces are noised; the generator's own if left out.
-    threads: of the processor.
+    Args:
+        store: folder made by `despoof prepare`.
+        generator: generator.safetensors.
+        start_step: t to which faces are noised; the generator's own if left out.
+        threads: of the processor.
     """
     import torch
 

@@ -33,9 +33,7 @@ def read_image(source: ImageSource) -> np.ndarray:
         return _from_bytes(bytes(source), f"{len(source)} bytes")
     if isinstance(source, str | Path):
         return _from_path(Path(source))
-    raise InputError(
-        f"input of type {type(source).__name__}; expected a path, bytes, a NumPy array or a PIL image."
-    )
+    raise InputError(f"input of type {type(source).__name__}; expected a path, bytes, a NumPy array or a PIL image.")
 
 
 def _from_path(path: Path) -> np.ndarray:
@@ -75,9 +73,7 @@ def _check_size(width: int, height: int) -> None:
             f"image of {width}x{height} has more than {MAX_PIXELS} pixels. Shrink it to 4000 px or less a side."
         )
     if min(width, height) < MIN_SIDE:
-        raise InputError(
-            f"image of {width}x{height}; expected at least {MIN_SIDE} px a side. Take a larger picture."
-        )
+        raise InputError(f"image of {width}x{height}; expected at least {MIN_SIDE} px a side. Take a larger picture.")
 
 
 def _decoded(image: Image.Image, name: str) -> np.ndarray:

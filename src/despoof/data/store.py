@@ -76,9 +76,7 @@ class Store:
         for line in whole.splitlines():
             row = json.loads(line)
             self.rows.append(
-                StoredSample(
-                    Sample.from_row(row), row["outcome"], row["source"], row["landmarks"], row["quality"]
-                )
+                StoredSample(Sample.from_row(row), row["outcome"], row["source"], row["landmarks"], row["quality"])
             )
 
     def add(self, row: StoredSample, face: np.ndarray | None) -> None:

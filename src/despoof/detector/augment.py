@@ -80,9 +80,7 @@ def _draw_warp(generator: np.random.Generator, ranges: Augmentation, side: int) 
 
 
 def _draw_curve(generator: np.random.Generator, ranges: Augmentation) -> np.ndarray:
-    gamma, contrast, gain = np.exp(
-        generator.uniform(-1, 1, 3) * (ranges.gamma, ranges.contrast, ranges.brightness)
-    )
+    gamma, contrast, gain = np.exp(generator.uniform(-1, 1, 3) * (ranges.gamma, ranges.contrast, ranges.brightness))
     red, blue = np.exp(generator.uniform(-1, 1, 2) * ranges.white_balance)
     tone = (np.linspace(0, 1, 256) ** gamma - 0.5) * contrast + 0.5
     values = 255 * gain * tone[:, None] * (red, 1.0, blue)

@@ -66,15 +66,13 @@ def draw(gathered: Gathered, training: DetectorTraining, step: int) -> np.ndarra
             if count and not len(pool):
                 word = "live" if live else "attack"
                 raise InputError(
-                    f"source domain {domain} has no {word} samples; expected some of both. Leave this domain out."
+                    f"source domain {domain} has no {word} samples; expected live and attack. Leave this domain out."
                 )
             parts.append(_from_pool(pool, count, step, f"{training.seed}|{domain}|{live}"))
     return np.concatenate(parts)
 
 
-def make_batch(
-    gathered: Gathered, config: DetectorConfig, training: DetectorTraining, step: int
-) -> Batch:
+def make_batch(gathered: Gathered, config: DetectorConfig, training: DetectorTraining, step: int) -> Batch:
     """Return the augmented batch of a step; the change of an item is keyed by (seed, step, place)."""
     indices = draw(gathered, training, step)
     side = config.face_size

@@ -61,7 +61,7 @@ def residual(faces: np.ndarray, counterparts: np.ndarray) -> np.ndarray:
     """
     if faces.shape != counterparts.shape or faces.ndim < 2:
         raise InputError(
-            f"faces {faces.shape} and counterparts {counterparts.shape}; expected the same (N, ...). Pair them."
+            f"faces {faces.shape}, counterparts {counterparts.shape}; expected the same (N, ...). Pair them."
         )
     difference = np.abs(faces.astype(np.float64) - counterparts.astype(np.float64))
     return -difference.reshape(len(faces), -1).mean(axis=1)
@@ -161,9 +161,7 @@ def statistics(face: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels.mean((0, 1)), pixels.std((0, 1)), bands, grid.ravel()])
 
 
-def logistic_regression(
-    values: np.ndarray, live: np.ndarray, *, ridge: float = 1.0, steps: int = 50
-) -> np.ndarray:
+def logistic_regression(values: np.ndarray, live: np.ndarray, *, ridge: float = 1.0, steps: int = 50) -> np.ndarray:
     """Return weights (D + 1,), intercept last, that minimise log loss + ridge / 2 * |weights|^2.
 
     By Newton's method; the intercept is not penalised. `values` (N, D) should be standardised.

@@ -68,9 +68,7 @@ def paired_bootstrap(
 ) -> Difference:
     """Compare two models on the same presentations; both see the same subjects in every round."""
     if _subjects(first) != _subjects(second):
-        raise InputError(
-            "the two models were scored on other subjects; expected the same. Use one test split."
-        )
+        raise InputError("the two models were scored on other subjects; expected the same. Use one test split.")
     table = bootstrap_rounds([(statistic, first), (statistic, second)], rounds=rounds, seed=seed)
     drawn = table[:, 0] - table[:, 1]
     value = statistic(first.live, first.attack) - statistic(second.live, second.attack)
@@ -79,9 +77,7 @@ def paired_bootstrap(
     return Difference(float(value), _percentiles(drawn, 0.95), reversed_share)
 
 
-def bootstrap_rounds(
-    pairs: Sequence[tuple[Statistic, Scores]], *, rounds: int = 1000, seed: int = 0
-) -> np.ndarray:
+def bootstrap_rounds(pairs: Sequence[tuple[Statistic, Scores]], *, rounds: int = 1000, seed: int = 0) -> np.ndarray:
     """Return (rounds, len(pairs)): each statistic on each scores, one draw of subjects per round for all."""
     if not pairs or rounds < 1:
         raise InputError(f"{len(pairs)} runs and {rounds} rounds; expected at least one of each. Give more.")
@@ -104,9 +100,7 @@ def bootstrap_rounds(
     return table
 
 
-def _draw(
-    generator: np.random.Generator, where: list[tuple[np.ndarray, np.ndarray]], subjects: int
-) -> np.ndarray:
+def _draw(generator: np.random.Generator, where: list[tuple[np.ndarray, np.ndarray]], subjects: int) -> np.ndarray:
     """Return how often each subject is drawn, (subjects,); draws that lose a whole class are drawn again."""
     for _ in range(MAX_DRAWS):
         times = np.bincount(generator.integers(subjects, size=subjects), minlength=subjects)

@@ -43,9 +43,7 @@ def leave_one_domain_out(domains: Sequence[str]) -> Protocol:
     domains = sorted(domains)
     if len(set(domains)) != len(domains) or len(domains) < 2:
         raise InputError(f"domains {domains}; expected at least two, each once. Prepare another domain.")
-    cells = [
-        Cell(f"to-{target}", tuple(name for name in domains if name != target), target) for target in domains
-    ]
+    cells = [Cell(f"to-{target}", tuple(name for name in domains if name != target), target) for target in domains]
     return Protocol("leave-one-domain-out", tuple(cells))
 
 

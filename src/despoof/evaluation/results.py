@@ -68,9 +68,7 @@ class ScoreFile:
     def __post_init__(self) -> None:
         missing = [name for name in REQUIRED_FACTS if name not in self.facts]
         if missing:
-            raise InputError(
-                f"score file lacks {missing[0]!r}; expected the facts {', '.join(REQUIRED_FACTS)}."
-            )
+            raise InputError(f"score file lacks {missing[0]!r}; expected the facts {', '.join(REQUIRED_FACTS)}.")
         if self.facts["split"] not in (Split.VALIDATION, Split.TEST):
             raise InputError(f"split {self.facts['split']!r}; expected 'validation' or 'test'. Name it.")
         for name, threshold in self.facts["thresholds"].items():
@@ -94,9 +92,7 @@ class ScoreFile:
         """Return the liveness of answered attacks by species, in alphabetic order."""
         answered = _answered(self.labelled(Label.ATTACK))
         species = sorted({row.attack_type for row in answered})
-        return {
-            name: np.array([row.liveness for row in answered if row.attack_type == name]) for name in species
-        }
+        return {name: np.array([row.liveness for row in answered if row.attack_type == name]) for name in species}
 
     def unanswered(self, label: Label) -> int:
         """Count the non-responses of one label."""
@@ -105,9 +101,7 @@ class ScoreFile:
     def scores(self) -> Scores:
         """Return responses with their subjects; a subject's name is kept apart between domains."""
         live, attack = _answered(self.labelled(Label.LIVE)), _answered(self.labelled(Label.ATTACK))
-        return Scores(
-            self.liveness(Label.LIVE), self.liveness(Label.ATTACK), _subjects(live), _subjects(attack)
-        )
+        return Scores(self.liveness(Label.LIVE), self.liveness(Label.ATTACK), _subjects(live), _subjects(attack))
 
     def threshold(self, name: str) -> float:
         """Return a recorded threshold; one that was never fixed is an error and not a default."""

@@ -49,9 +49,7 @@ def align(
         factor = 2 * scale
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         transform = similarity(np.asarray(landmarks, np.float64) * factor, template * size)
-    return cv2.warpAffine(
-        image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
+    return cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def as_tensor(faces: np.ndarray, size: int) -> torch.Tensor:

@@ -51,9 +51,7 @@ def add_noise(
     return schedule.add_noise(latents, noise, steps)
 
 
-def target(
-    schedule: "DDIMScheduler", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor
-) -> torch.Tensor:
+def target(schedule: "DDIMScheduler", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     """Return what the denoiser learns: ε, or v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) x_0 (Salimans & Ho 2022)."""
     if schedule.config.prediction_type == "epsilon":
         return noise

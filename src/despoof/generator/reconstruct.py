@@ -19,9 +19,7 @@ def counterpart_folder(store: Store, name: str, start_step: int) -> Path:
     return store.root / "counterparts" / f"{name}-t{start_step}"
 
 
-def reconstruct(
-    store: Store, generator: Generator, *, start_step: int | None = None, batch: int = 32
-) -> Path:
+def reconstruct(store: Store, generator: Generator, *, start_step: int | None = None, batch: int = 32) -> Path:
     """Write the counterpart of every face that has none yet; return their folder."""
     start = start_step or generator.config.diffusion.start_step
     folder = counterpart_folder(store, generator.name, start)

@@ -1,17 +1,16 @@
 """Train the denoiser on the latents of real faces (AG-FAS trains on real faces only)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from despoof.generator.autoencoder import Autoencoder
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.diffusion import add_noise, target
 from despoof.generator.generator import Generator, save_generator
-from despoof.generator.identity import IdentityEncoder, condition_tokens
+from despoof.generator.identity import condition_tokens
 from despoof.generator.train_autoencoder import as_batch
 from despoof.runs.checkpoint import load_artefact, load_strict
 from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
@@ -22,9 +21,9 @@ from despoof.runs.progress import track
 class GeneratorTraining:
     """Optimisation of the denoiser."""
 
-    loop: LoopConfig = LoopConfig(steps=8000, save_every=500)
-    batch: int = 64
-    rate: float = 1e-3
+    loop: LoopConfig = LoopConfig(steps=6000, save_every=250)
+    batch: int = 32
+    rate: float = 8e-4
     average: float = 0.999  # decay of the running mean of the weights (EMA); the mean is what ships
     condition_dropout: float = 0.05  # share of faces trained without identity
     seed: int = 0
@@ -91,9 +90,7 @@ def _load_parts(generator: Generator, autoencoder: str | Path, identity: str | P
 
 
 @torch.no_grad()
-def _encode_all(
-    generator: Generator, faces: np.ndarray, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _encode_all(generator: Generator, faces: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return latents and condition tokens, 16-bit, of all faces and of all faces mirrored."""
     latents, tokens = [], []
     starts = range(0, len(faces), 64)
@@ -104,8 +101,3 @@ def _encode_all(
             identity = generator.identity(view)
             tokens.append(condition_tokens(identity, generator.config.condition).half().cpu())
     return torch.cat(latents), torch.cat(tokens)
-
-
-def with_steps(training: GeneratorTraining, steps: int) -> GeneratorTraining:
-    """Return the same training with another length."""
-    return replace(training, loop=replace(training.loop, steps=steps))

@@ -1,0 +1,37 @@
+"""`despoof demo`: one portrait, and simulated captures of it, through the whole way."""
+
+from pathlib import Path
+
+
+def demo(*, out: Path = Path("demo"), weights: str = "small", seeds: int = 1) -> None:
+    """Judge a public-domain portrait and simulated captures of it; write *face | counterpart | cue* for each.
+
+    The captures are rendered, so this shows that the way works, not how well: it is no accuracy claim.
+
+    Args:
+        out: folder for the pictures.
+        weights: a preset's name or a folder of weights.
+        seeds: simulated cameras; each gives one live, one print and one replay capture.
+    """
+    from skimage.data import astronaut
+
+    from despoof.cli.check import describe
+    from despoof.data.simulation import draw_medium, simulate
+    from despoof.pipeline import load
+    from despoof.runs.progress import track
+
+    portrait = astronaut()[:340, 60:400]  # head and shoulders of Eileen Collins, NASA, public domain
+    inputs = {"portrait": portrait}
+    for seed in range(seeds):
+        for medium in ("ideal", "print", "replay"):
+            name = "live, simulated" if medium == "ideal" else f"{medium}, simulated"
+            inputs[f"{name} {seed}"] = simulate(portrait, draw_medium(medium, seed), seed).image
+    guard = load(weights)
+    guard.check(portrait)  # the first check loads libraries; the times below are of the second
+    for name, image in track(inputs.items(), "check", len(inputs)):
+        verdict = guard.check(image)
+        print(describe(name, verdict))
+        if verdict.face is not None:
+            print(
+                f"  picture    {verdict.save_explanation(out / (name.replace(', ', '-').replace(' ', '-') + '.png'))}"
+            )

@@ -1,0 +1,88 @@
+"""`despoof evaluate`: leave one capture domain out; scores are files, the table is made from them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from despoof.data.store import Store
+    from despoof.evaluation.runner import Model
+
+MODELS = (
+    "attention", "none", "dual", "saturation", "sharpness", "statistics", "minifasnet", "celeba-minifasnet"
+)  # fmt: skip
+
+
+def evaluate(
+    store: Path, out: Path, *, models: list[str] | None = None, seeds: list[int] | None = None,
+    counterparts: Path | None = None, steps: int | None = None, peers: Path | None = None, threads: int = 1,
+) -> None:  # fmt: skip
+    """Fit and score every model with each domain held out; run again to go on. Prints both profiles.
+
+    Runs of other models or seeds may go side by side into the same folder.
+
+    Args:
+        store: captures with live, attack and domains, prepared.
+        out: folder for score files, fits and curves.
+        models: of attention, none, dual, saturation, sharpness, statistics, minifasnet, celeba-minifasnet.
+        seeds: of the detectors; baselines have one.
+        counterparts: folder made by `despoof reconstruct`, for attention and dual.
+        steps: of a detector's training; the preset's if left out.
+        peers: folder with the ONNX files of the MiniFASNet models.
+        threads: of the processor.
+    """
+    import torch
+
+    from despoof.data.store import Store
+    from despoof.evaluation.protocols import leave_one_domain_out
+    from despoof.evaluation.runner import run_protocol
+
+    torch.set_num_threads(threads)
+    opened = Store(store)
+    protocol = leave_one_domain_out(sorted({row.sample.domain for row in opened.rows}))
+    for name in models or list(MODELS):
+        learns = name in ("attention", "none", "dual")
+        model = _model(name, opened, counterparts, steps, peers)
+        run_protocol(protocol, opened.rows, model, out, seeds=(seeds or [0, 1, 2]) if learns else [0])
+    tables(out)
+
+
+def _model(name: str, store: "Store", counterparts: Path | None, steps: int | None, peers: Path | None) -> "Model":
+    from despoof.errors import InputError
+    from despoof.evaluation import baselines
+    from despoof.evaluation.detectors import DetectorRecipe, detector_model
+    from despoof.evaluation.runner import Model, untrained
+
+    if name not in MODELS:
+        raise InputError(f"model {name!r}; expected one of {', '.join(MODELS)}. Correct the name.")
+    if name in baselines.NUMBERS:
+        return untrained(name, baselines.number(store, name))
+    if name == "statistics":
+        return Model(name, baselines.statistics_baseline(store))
+    if name in ("minifasnet", "celeba-minifasnet"):
+        if peers is None:
+            raise InputError(f"model {name!r} needs --peers, the folder of its ONNX files. Give it or leave it out.")
+        files = ("MiniFASNetV2_27.onnx", "MiniFASNetV1SE_40.onnx")
+        if name == "minifasnet":
+            return untrained(name, baselines.minifasnet_pair(*(peers / file for file in files)))
+        return untrained(name, baselines.celeba_spoof_minifasnet(peers / "fas_johnraiven_minifas_98.20.onnx"))
+    if counterparts is None and name != "none":
+        raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
+    return detector_model(name, store, DetectorRecipe("small", name, counterparts or Path(), steps))
+
+
+def tables(out: Path) -> None:
+    """Print the tables of all score files below `out` and write them and the curves there."""
+    from despoof.evaluation.report import report, species_markdown, table_markdown
+    from despoof.evaluation.results import read_scores
+    from despoof.runs.folder import write_text
+
+    files = [read_scores(path) for path in sorted((out / "scores").rglob("*-test.csv"))]
+    honest = report(files, "honest")
+    parts = {
+        "honest profile: thresholds from source validation": table_markdown(honest),
+        "per species": species_markdown(honest),
+        "paper profile: thresholds from the test set itself": table_markdown(report(files, "paper")),
+    }
+    text = "\n\n".join(f"## {title}\n\n{body}" for title, body in parts.items())
+    print(text)
+    write_text(out / "report.md", text + "\n")

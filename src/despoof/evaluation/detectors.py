@@ -1,0 +1,148 @@
+"""Detectors as models that a protocol can fit, and the one that ships."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from despoof.data.store import Store, StoredSample
+from despoof.detector.batches import Gathered
+from despoof.detector.config import PRESETS, DetectorConfig, DetectorTraining
+from despoof.detector.network import load_detector, save_detector
+from despoof.detector.train import scores, train
+from despoof.evaluation.protocols import split_by_subject
+from despoof.evaluation.runner import Model, Rows, Score
+from despoof.generator.reconstruct import read_counterparts
+from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
+from despoof.runs.config import config_hash
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """What is trained: preset, where the cue enters, the folder of counterparts, steps if not the preset's."""
+
+    preset: str
+    insertion: str
+    counterparts: Path
+    steps: int | None = None
+
+    @property
+    def config(self) -> DetectorConfig:
+        """The network."""
+        return replace(PRESETS[self.preset][0], insertion=self.insertion)
+
+    def training(self, seed: int) -> DetectorTraining:
+        """The optimisation, of one seed."""
+        training = PRESETS[self.preset][1]
+        return replace(training, seed=seed, steps=self.steps or training.steps)
+
+
+class Pixels:
+    """Faces and counterparts of a whole store, read once."""
+
+    def __init__(self, store: Store, recipe: DetectorRecipe) -> None:
+        self.recipe = recipe
+        self.rows = store.with_face()
+        self._store = store
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {row.key: i for i, row in enumerate(self.rows)}
+
+    @cached_property
+    def _faces(self) -> np.ndarray:
+        return self._store.faces(self.rows, self.recipe.config.face_size)
+
+    @cached_property
+    def _counterparts(self) -> np.ndarray | None:
+        if not self.recipe.config.uses_cue:
+            return None
+        return read_counterparts(self.recipe.counterparts, self.rows, self.recipe.config.face_size)
+
+    def gather(self, rows: Rows) -> Gathered:
+        """Return what a detector trains on or scores."""
+        picks = [self._index[row.key] for row in rows]
+        domains = sorted({row.sample.domain for row in self.rows})
+        return Gathered(
+            self._faces[picks],
+            None if self._counterparts is None else self._counterparts[picks],
+            is_live(rows),
+            np.array([domains.index(row.sample.domain) for row in rows]),
+            [row.key for row in rows],
+        )
+
+
+def is_live(rows: list[StoredSample]) -> np.ndarray:
+    """Return (N,) bool."""
+    return np.array([row.sample.label == "live" for row in rows], bool)
+
+
+def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
+    """Return the recipe as a model for `run_protocol`."""
+    pixels = Pixels(store, recipe)
+
+    def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
+        sets = pixels.gather(train_rows), pixels.gather(validation_rows)
+        detector = load_detector(train(recipe.config, recipe.training(seed), *sets, folder))
+        return lambda rows: scores(detector, pixels.gather(rows))
+
+    facts = {
+        "config_hash": config_hash(recipe.config),
+        "training_hash": config_hash(recipe.training(0)),
+        "counterparts": recipe.counterparts.name if recipe.config.uses_cue else None,
+    }
+    return Model(name, fit, facts)
+
+
+def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path) -> Path:
+    """Train on all domains of a store; return the artefact, with operating points from validation.
+
+    Validation is subject-disjoint; training has set the temperature on it. Facts written: the two thresholds
+    of the decision and validation figures with counts.
+    """
+    pixels = Pixels(store, recipe)
+    _, held = split_by_subject([row.sample for row in pixels.rows], 0.15, seed)
+    paths = {sample.path for sample in held}
+    train_rows = [row for row in pixels.rows if row.sample.path not in paths]
+    validation_rows = [row for row in pixels.rows if row.sample.path in paths]
+    sets = pixels.gather(train_rows), pixels.gather(validation_rows)
+    detector = load_detector(train(recipe.config, recipe.training(seed), *sets, folder / "training"))
+    facts = operating_points(scores(detector, sets[1]), validation_rows)
+    path = folder / "detector.safetensors"
+    save_detector(path, detector, facts=facts)
+    return path
+
+
+def operating_points(liveness: np.ndarray, rows: Rows) -> dict:
+    """Return thresholds and validation figures from liveness (N,).
+
+    A face is LIVE from the threshold where APCER (max over species) is at most 5 %, and ATTACK below the one
+    where BPCER is at most 5 %; between them, if they leave a gap, UNCERTAIN.
+    """
+    live = is_live(rows)
+    species = {f"{r.sample.domain}/{r.sample.attack_type}" for r, yes in zip(rows, live, strict=True) if not yes}
+    names = np.array([f"{r.sample.domain}/{r.sample.attack_type}" for r in rows])
+    attacks = {name: liveness[~live & (names == name)] for name in sorted(species)}
+    strict = bpcer_at_apcer(liveness[live], attacks, 0.05)
+    lenient = apcer_at_bpcer(liveness[live], attacks, 0.05)
+    equal, middle = eer(liveness[live], liveness[~live])
+    high = max(strict.threshold, middle)
+    points = {
+        f"bpcer_at_apcer_{share:g}": asdict(bpcer_at_apcer(liveness[live], attacks, share))
+        for share in (0.1, 0.05, 0.01)
+    }
+    refused, passed = (liveness[live] < high).sum(), (liveness[~live] >= high).sum()
+    return {
+        "thresholds": {"attack_below": min(lenient.threshold, high), "live_from": high, "source_eer": middle},
+        "validation": {
+            "live": int(live.sum()),
+            "attack": int((~live).sum()),
+            "auc": auc(liveness[live], liveness[~live]),
+            "eer": equal,
+            "ece": ece(liveness[live], liveness[~live]),
+            "bpcer_at_live_from": asdict(proportion_interval(int(refused), int(live.sum()))),
+            "apcer_pooled_at_live_from": asdict(proportion_interval(int(passed), int((~live).sum()))),
+            **points,
+        },
+    }
