@@ -85,9 +85,7 @@ def test_exchanging_the_classes_and_the_sign_keeps_auc(live, attack):
 
 
 @settings(deadline=None, max_examples=200)
-@given(
-    SCORES, st.dictionaries(st.sampled_from("abc"), SCORES, min_size=1), st.sampled_from([0, 0.01, 0.1, 0.5])
-)
+@given(SCORES, st.dictionaries(st.sampled_from("abc"), SCORES, min_size=1), st.sampled_from([0, 0.01, 0.1, 0.5]))
 def test_operating_points_keep_their_target_and_are_the_best_that_do(live, attacks, target):
     point = metrics.bpcer_at_apcer(live, attacks, target)
     assert metrics.apcer_max(attacks, point.threshold) == point.apcer <= target

@@ -1,4 +1,4 @@
-"""No subject on both sides, every domain gives its share, the seed decides: a leak would flatter every table."""
+"""No subject on both sides, every domain gives its share, the seed decides: a leak would flatter tables."""
 
 from collections import Counter
 
@@ -52,7 +52,7 @@ def test_split_is_disjoint_complete_and_near_its_share_in_each_class(seed):
     for label in Label:
         whole = sum(s.label is label for s in MANY)
         held = sum(s.label is label and s.domain == "office" for s in validation)
-        assert abs(held - 0.2 * whole) <= 4  # the largest subject has four of a class
+        assert 0.15 <= held / whole <= 0.25
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -82,9 +82,7 @@ def test_a_subject_larger_than_the_share_stays_in_training():
         assert "giant" in {s.subject for s in split_by_subject(samples, 0.1, seed)[0]}
 
 
-@pytest.mark.parametrize(
-    "subjects", [{"only": (5, 5)}, {"a": (5, 0), "b": (0, 5)}, {"a": (5, 5), "b": (5, 0)}]
-)
+@pytest.mark.parametrize("subjects", [{"only": (5, 5)}, {"a": (5, 0), "b": (0, 5)}, {"a": (5, 5), "b": (5, 0)}])
 def test_a_domain_that_cannot_be_split_is_refused(subjects):
     with pytest.raises(InputError, match="Collect more subjects"):
         split_by_subject(_samples("tiny", subjects), 0.2, 0)

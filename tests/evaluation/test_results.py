@@ -95,9 +95,7 @@ def test_a_missing_file_says_what_to_run(tmp_path):
         read_scores(tmp_path / "none.csv")
 
 
-@pytest.mark.parametrize(
-    ("liveness", "reason"), [(None, ""), (math.nan, ""), (math.inf, ""), (0.5, "blurred")]
-)
+@pytest.mark.parametrize(("liveness", "reason"), [(None, ""), (math.nan, ""), (math.inf, ""), (0.5, "blurred")])
 def test_a_row_has_either_a_finite_liveness_or_a_reason(liveness, reason):
     with pytest.raises(InputError):
         ScoreRow.from_sample(Sample("x.jpg", Label.LIVE), liveness, reason)

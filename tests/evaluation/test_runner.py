@@ -22,9 +22,7 @@ def _rows() -> list[StoredSample]:
             label = Label.LIVE if i % 2 else Label.ATTACK
             species = "none" if label is Label.LIVE else "print"
             sample = Sample(f"{domain}/{i}.jpg", label, species, f"s{i // 3}", domain)
-            rows.append(
-                StoredSample(sample, "no_face" if i == 5 else "face", "", quality={"v": i + 24.0 * i})
-            )
+            rows.append(StoredSample(sample, "no_face" if i == 5 else "face", "", quality={"v": i + 24.0 * i}))
     return rows
 
 
@@ -32,9 +30,7 @@ def _score(rows):
     """Live above attacks, except where the row number says otherwise; every seventh has no answer."""
     numbers = [int(row.sample.path.split("/")[1][:-4]) for row in rows]
     live = [row.sample.label is Label.LIVE for row in rows]
-    return np.array(
-        [np.nan if n % 7 == 0 else n / 24 + is_live for n, is_live in zip(numbers, live, strict=True)]
-    )
+    return np.array([np.nan if n % 7 == 0 else n / 24 + is_live for n, is_live in zip(numbers, live, strict=True)])
 
 
 class Watched:
@@ -65,9 +61,7 @@ def test_fit_gets_sources_only_and_subjects_apart(tmp_path):
 
 
 def test_files_hold_the_target_its_non_responses_and_the_source_threshold(tmp_path):
-    paths = run_protocol(
-        PROTOCOL, _rows(), Model("m", Watched(), {"config_hash": "c0"}), tmp_path, seeds=(3,)
-    )
+    paths = run_protocol(PROTOCOL, _rows(), Model("m", Watched(), {"config_hash": "c0"}), tmp_path, seeds=(3,))
     folder = tmp_path / "scores" / "leave-one-domain-out" / "m"
     assert paths == [folder / f"to-{name}-seed3-test.csv" for name in DOMAINS]
     test = read_scores(paths[0])
@@ -76,9 +70,7 @@ def test_files_hold_the_target_its_non_responses_and_the_source_threshold(tmp_pa
     assert {row.domain for row in validation.rows} <= {"b", "c"}
     assert len(test.rows) == 24
     reasons = {row.path: row.reason for row in test.rows if row.liveness is None}
-    assert reasons == {"a/0.jpg": "no_score", "a/5.jpg": "no_face"} | {
-        f"a/{i}.jpg": "no_score" for i in (7, 14, 21)
-    }
+    assert reasons == {"a/0.jpg": "no_score", "a/5.jpg": "no_face"} | {f"a/{i}.jpg": "no_score" for i in (7, 14, 21)}
     expected = eer(validation.liveness(Label.LIVE), validation.liveness(Label.ATTACK))[1]
     assert test.threshold("source_eer") == validation.threshold("source_eer") == expected
     assert "oracle" not in str(test.facts)

@@ -57,7 +57,7 @@ def _model(name: str, store: "Store", counterparts: Path | None, steps: int | No
     if name in baselines.NUMBERS:
         return untrained(name, baselines.number(store, name))
     if name == "statistics":
-        return Model(name, baselines.statistics_baseline(store))
+        return Model(name, baselines.statistics_baseline(store), {"ridge": 10.0})
     if name in ("minifasnet", "celeba-minifasnet"):
         if peers is None:
             raise InputError(f"model {name!r} needs --peers, the folder of its ONNX files. Give it or leave it out.")

@@ -10,7 +10,7 @@ from torch import nn
 from despoof.detector.backbone import BACKBONES
 from despoof.detector.config import DetectorConfig
 from despoof.detector.cue_encoder import CueEncoder
-from despoof.errors import ConfigError, InputError
+from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
 from despoof.runs.config import from_dict, to_dict
 
@@ -84,6 +84,17 @@ class Detector(nn.Module):
     def temperature(self) -> float:
         """What logits are divided by before they become probabilities; 1 until calibrated."""
         return float(self.facts.get("temperature", 1.0))
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Return (attack below, live from), the two limits of liveness between which nothing is decided."""
+        found = self.facts.get("thresholds", {})
+        if not {"attack_below", "live_from"} <= set(found):
+            raise ArtefactError(
+                f"detector has thresholds {sorted(found)}; expected attack_below and live_from. Set them on source "
+                "validation and write them with save_detector(path, detector, facts=...)."
+            )
+        return float(found["attack_below"]), float(found["live_from"])
 
     def forward(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> DetectorOutput:
         """Return logit and embedding; without a cue, the way in is skipped and the plain detector answers."""

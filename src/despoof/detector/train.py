@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from despoof.detector.backbone import load_imagenet
 from despoof.detector.batches import Batch, Gathered, check_gathered, draw, make_batch
@@ -65,6 +66,7 @@ def train(
     discriminator = DomainDiscriminator(config.embedding, domains).to(where)
     optimiser = _optimiser(detector, discriminator, training)
     schedule = warm_cosine(optimiser, training.warmup, training.steps)
+    average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(training.average), use_buffers=True)
     best = _Best()
 
     # One step: batch, losses, update, now and then a look at the validation set
@@ -95,13 +97,14 @@ def train(
         torch.nn.utils.clip_grad_norm_(detector.parameters(), training.gradient_limit)
         optimiser.step()
         schedule.step()
+        average.update_parameters(detector)
         values = {name: loss.item() for name, loss in losses.items()}
         if (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps:
-            values["validation_auc"] = value = _auc(detector, validation)
+            values["validation_auc"] = value = _auc(average.module, validation)
             last = training.selection == "last"
             if last or value >= best.auc:  # of equal steps the later one, which has seen more
                 best.auc, best.step = value, number + 1
-                save_detector(path, detector, facts={"step": best.step, "validation_auc": value})
+                save_detector(path, average.module, facts={"step": best.step, "validation_auc": value})
         return values
 
     # Run, or go on
@@ -109,6 +112,7 @@ def train(
     parts = {
         "identity": identity,  # first, so that a foreign state is refused before any of it is taken
         "detector": detector,
+        "average": average,
         "discriminator": discriminator,
         "optimiser": optimiser,
         "schedule": schedule,

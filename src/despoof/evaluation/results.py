@@ -46,6 +46,8 @@ class ScoreRow:
                 f"{self.path} has liveness {self.liveness!r} and reason {self.reason!r}; expected a finite "
                 "number without a reason. Write a non-response as None with its reason."
             )
+        if self.label is Label.LIVE and self.attack_type != "none":
+            raise InputError(f"{self.path} is live with attack_type {self.attack_type!r}; expected 'none'.")
 
     @classmethod
     def from_sample(cls, sample: Sample, liveness: float | None, reason: str = "") -> "ScoreRow":

@@ -1,0 +1,27 @@
+# Six words; CI runs `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup fix check test demo clean
+
+.venv/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e ".[dev]"
+	touch $@
+
+setup: .venv/.ready        ## virtual environment with everything that tests need
+
+demo: .venv/.ready         ## a verdict and the picture that explains it, on the default weights
+	OMP_NUM_THREADS=2 $(BIN)/despoof demo --out demo
+
+test: .venv/.ready         ## all tests; one thread each, two side by side
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+fix: .venv/.ready          ## format and mend what can be mended
+	$(BIN)/ruff check --fix src tests benchmarks examples; $(BIN)/ruff format src tests benchmarks examples
+
+check: .venv/.ready        ## lint
+	$(BIN)/ruff check src tests benchmarks examples && $(BIN)/ruff format --check src tests benchmarks examples
+
+clean:
+	rm -rf .venv demo

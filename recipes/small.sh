@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The whole way with preset `small`: from images to shipped weights. Every line resumes if interrupted.
+#   FACES     CSV of real faces (path, split), CAPTURES CSV of live and attack captures
+#   TEACHER   ArcFace ONNX, PEERS folder of the MiniFASNet ONNX files
+# The numbers in README.md come from these lines; docs/log.md has commit, data, seeds and times.
+set -euo pipefail
+FACES=${FACES:?}; CAPTURES=${CAPTURES:?}; TEACHER=${TEACHER:?}; PEERS=${PEERS:?}; WORK=${WORK:-.}
+
+despoof prepare "$FACES" "$WORK/store/faces"
+despoof prepare "$CAPTURES" "$WORK/store/captures"
+
+despoof train autoencoder "$WORK/store/faces" "$WORK/runs/autoencoder"
+despoof train identity "$WORK/store/faces" "$WORK/runs/identity" "$TEACHER"
+despoof train generator "$WORK/store/faces" "$WORK/runs/generator" \
+    "$WORK/runs/autoencoder/autoencoder.safetensors" "$WORK/runs/identity/identity.safetensors"
+GENERATOR="$WORK/runs/generator/generator.safetensors"
+despoof faithfulness "$WORK/store/faces" "$GENERATOR" "$TEACHER"
+
+COUNTERPARTS=$(despoof reconstruct "$WORK/store/captures" "$GENERATOR")
+despoof cue "$WORK/store/captures" "$GENERATOR"
+despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --counterparts "$COUNTERPARTS" --peers "$PEERS"
+
+despoof train detector "$WORK/store/captures" "$COUNTERPARTS" "$WORK/runs/detector"
+despoof ship "$GENERATOR" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"

@@ -1,0 +1,158 @@
+"""Training end to end on toy faces: it must learn, resume bit for bit, and select on source validation only."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from despoof.detector import train as module
+from despoof.detector.batches import Gathered
+from despoof.detector.config import TINY, TINY_TRAINING, Augmentation
+from despoof.detector.network import Detector, load_detector
+from despoof.detector.scoring import fit_temperature, logits, scores
+from despoof.detector.train import train
+from despoof.errors import ArtefactError, ConfigError, InputError
+
+
+def toys(count: int, seed: int) -> Gathered:
+    """Return smooth pictures of two domains; attacks carry fine stripes that their counterparts lack."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(60, 190, (count, 4, 4, 3))
+    counterparts = np.kron(coarse, np.ones((1, 16, 16, 1))).astype(np.uint8)
+    live, domain = np.arange(count) % 2 == 0, np.arange(count) // 2 % 2
+    stripes = 40 * (np.arange(64) // 2 % 2)[None, None, :, None] * ~live[:, None, None, None]
+    noise = generator.integers(0, 8, counterparts.shape)
+    faces = (counterparts + stripes + noise).astype(np.uint8)
+    return Gathered(faces, counterparts, live, domain, [f"{seed}-{i}" for i in range(count)])
+
+
+def content(path: Path) -> tuple[dict, dict[str, bytes]]:
+    """Return what a file holds; its bytes differ from save to save, since metadata has no fixed order."""
+    detector = load_detector(path)
+    return detector.facts, {name: tensor.numpy().tobytes() for name, tensor in detector.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def sets() -> tuple[Gathered, Gathered]:
+    return toys(40, 1), toys(24, 2)
+
+
+@pytest.mark.parametrize("insertion", ["attention", "none", "dual"])
+def test_learns_what_can_be_learned(sets, tmp_path, insertion):
+    calm = Augmentation(degrade=0.0)  # blur would take the stripes away
+    training = replace(TINY_TRAINING, steps=40, warmup=5, evaluate_every=20, new_learning_rate=4e-3, augmentation=calm)
+    training = replace(training, live_per_domain=6, attack_per_domain=6)
+    detector = load_detector(train(replace(TINY, insertion=insertion), training, *sets, tmp_path))
+    liveness = scores(detector, toys(30, 3))
+    live = toys(30, 3).live
+    assert roc_auc_score(live, liveness) > 0.9  # live scores higher, on samples of neither set
+    assert ((liveness >= 0) & (liveness <= 1)).all()
+
+
+def test_a_killed_run_goes_on_bit_for_bit(sets, tmp_path, monkeypatch):
+    whole = train(TINY, TINY_TRAINING, *sets, tmp_path / "whole")
+    real = module.make_batch
+
+    def killed(*args):
+        if args[-1] == 4:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(module, "make_batch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, TINY_TRAINING, *sets, tmp_path / "cut")
+    monkeypatch.setattr(module, "make_batch", real)
+    torch.manual_seed(999)  # nothing may hang on the process's own random numbers
+    assert content(train(TINY, TINY_TRAINING, *sets, tmp_path / "cut")) == content(whole)
+    lines = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("whole", "cut")]
+    without_time = [[json.loads(line) | {"seconds": 0} for line in run] for run in lines]
+    assert without_time[0] == without_time[1]
+    assert [line["step"] for line in without_time[0]] == [1, 2, 3, 4, 5, 6]
+    states = [torch.load(tmp_path / run / "state.pt", weights_only=True)["parts"] for run in ("whole", "cut")]
+    for name, tensor in states[0]["detector"].items():
+        assert torch.equal(tensor, states[1]["detector"][name]), name
+
+
+def test_a_finished_run_is_not_trained_again_and_another_is_refused(sets, tmp_path, monkeypatch):
+    path = train(TINY, TINY_TRAINING, *sets, tmp_path)
+    before = content(path)
+    monkeypatch.setattr(module, "make_batch", None)  # a further step would fail
+    assert content(train(TINY, TINY_TRAINING, *sets, tmp_path)) == before
+    with pytest.raises(ArtefactError, match="config or data differ"):
+        train(TINY, replace(TINY_TRAINING, seed=1), *sets, tmp_path)
+    other = sets[0]._replace(counterparts=sets[0].faces)
+    with pytest.raises(ArtefactError, match="config or data differ"):
+        train(TINY, TINY_TRAINING, other, sets[1], tmp_path)
+
+
+def test_the_best_validation_step_is_kept_or_the_last(sets, tmp_path, monkeypatch):
+    told = {"best": iter([0.9, 0.7]), "last": iter([0.9, 0.7])}
+    for name, selection in (("best", "validation"), ("last", "last")):
+        monkeypatch.setattr(module, "_auc", lambda *_, name=name: next(told[name]))
+        path = train(TINY, replace(TINY_TRAINING, selection=selection), *sets, tmp_path / name)
+        facts = load_detector(path).facts
+        assert (facts["step"], facts["validation_auc"]) == ((3, 0.9) if name == "best" else (6, 0.7))
+        assert facts["temperature"] >= 1
+        assert facts["training"]["selection"] == selection
+
+
+def test_logged_validation_auc_is_sklearns(sets, tmp_path):
+    detector = load_detector(train(TINY, replace(TINY_TRAINING, selection="last"), *sets, tmp_path))
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert last["validation_auc"] == pytest.approx(roc_auc_score(sets[1].live, logits(detector, sets[1])), abs=1e-6)
+
+
+def test_frozen_stages_do_not_move(sets, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_start_from_imagenet", lambda detector: None)
+    training = replace(TINY_TRAINING, start="imagenet", frozen_stages=2, selection="last")
+    torch.manual_seed(training.seed)
+    start = Detector(TINY).state_dict()
+    end = load_detector(train(TINY, training, *sets, tmp_path)).state_dict()
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert not [name for name in moved if name.startswith(("backbone.features.0.", "backbone.features.1."))]
+    assert "backbone.features.2.0.weight" in moved
+    assert "backbone.features.2.1.running_mean" in moved
+
+
+def test_scores_depend_on_neither_batch_nor_mode_and_keep_the_mode(sets):
+    torch.manual_seed(0)
+    detector = Detector(TINY).train()
+    detector.backbone.eval()
+    together, apart = scores(detector, sets[1]), scores(detector, sets[1], batch=5)
+    np.testing.assert_allclose(together, apart, atol=1e-6)
+    assert detector.training
+    assert not detector.backbone.training
+    by_hand = torch.sigmoid(torch.from_numpy(logits(detector, sets[1]))).numpy()
+    np.testing.assert_allclose(together, by_hand)
+    detector.facts["temperature"] = 3.0
+    tempered = scores(detector, sets[1])
+    np.testing.assert_allclose(3 * np.log(tempered / (1 - tempered)), logits(detector, sets[1]))
+
+
+def test_temperature_finds_the_one_that_was_used():
+    generator = np.random.default_rng(0)
+    honest = generator.normal(0, 2, 8_000)
+    live = generator.random(8_000) < 1 / (1 + np.exp(-honest))
+    assert fit_temperature(honest * 3, live) == pytest.approx(3, rel=0.08)
+    assert fit_temperature(honest * 0.5, live) == 1  # never more certain than it was
+    plain = LogisticRegression(fit_intercept=False, C=1e9, class_weight="balanced")
+    slope = plain.fit(honest[:, None] * 3, live).coef_[0, 0]
+    assert fit_temperature(honest * 3, live) == pytest.approx(1 / slope, rel=0.01)
+
+
+def test_impossible_runs_are_refused_before_any_work(sets, tmp_path):
+    one_class = sets[1]._replace(live=np.ones(24, bool))
+    with pytest.raises(InputError, match="validation set has 24 live and 0 attack"):
+        train(TINY, TINY_TRAINING, sets[0], one_class, tmp_path)
+    with pytest.raises(InputError, match="in training and validation"):
+        train(TINY, TINY_TRAINING, sets[0], sets[0], tmp_path)
+    with pytest.raises(ConfigError, match="only mobilenet_v2"):
+        train(TINY, replace(TINY_TRAINING, start="imagenet"), *sets, tmp_path)
+    with pytest.raises(ConfigError, match="frozen_stages"):
+        replace(TINY_TRAINING, frozen_stages=1)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,190 @@
+"""Baselines against scikit-learn and constructed images: a flipped sign or channel makes a floor too low."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage.data import astronaut
+from sklearn.linear_model import LogisticRegression
+
+from despoof.data.sample import Label, Sample
+from despoof.data.store import Store, StoredSample
+from despoof.errors import ArtefactError, InputError
+from despoof.evaluation import baselines
+from despoof.faces.detect import FoundFace
+
+WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
+FACE = astronaut()[0:224, 112:336]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store of 40 small variations of one portrait; attacks are paler and softer."""
+    store = Store(tmp_path / "store", about={"made": "here"})
+    generator = np.random.default_rng(0)
+    for i in range(40):
+        label = Label.LIVE if i % 2 else Label.ATTACK
+        face = cv2.resize(FACE, (256, 256)).astype(np.float64) + generator.normal(0, 4, 3)
+        if label is Label.ATTACK:
+            face = 0.6 * cv2.GaussianBlur(face, (0, 0), 3) + 0.4 * face.mean()
+        sample = Sample(f"{i}.png", label, "none" if label is Label.LIVE else "print", f"s{i}", "d")
+        source = tmp_path / f"{i}.png"
+        cv2.imwrite(str(source), FACE[..., ::-1])
+        store.add(StoredSample(sample, "face", str(source)), np.clip(face, 0, 255).astype(np.uint8))
+    return store
+
+
+def test_numbers_fall_for_a_pale_a_bright_and_a_soft_copy():
+    pale = np.repeat(cv2.cvtColor(FACE, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    assert baselines.saturation(pale) == 0 < baselines.saturation(FACE)
+    assert baselines.darkness(np.full_like(FACE, 255)) == 0 < baselines.darkness(FACE) < 1
+    assert baselines.sharpness(cv2.GaussianBlur(FACE, (0, 0), 2)) < baselines.sharpness(FACE)
+
+
+def test_number_scores_stored_faces_in_row_order(store):
+    rows = store.rows[:6]
+    values = baselines.number(store, "saturation")(rows)
+    assert values.shape == (6,)
+    assert values[1::2].min() > values[::2].max()
+    assert np.array_equal(baselines.number(store, "saturation")(rows[::-1]), values[::-1])
+    with pytest.raises(InputError, match="saturation"):
+        baselines.number(store, "size")
+
+
+def test_residual_is_zero_of_equal_arrays_and_falls_with_the_difference():
+    faces = np.zeros((3, 3, 4, 4), np.float32)
+    others = faces + np.array([0, 0.5, -1], np.float32)[:, None, None, None]
+    assert baselines.residual(faces, others).tolist() == [0, -0.5, -1]
+    assert baselines.residual(np.zeros((1, 8), np.uint8), np.full((1, 8), 255, np.uint8)).tolist() == [-255]
+    with pytest.raises(InputError):
+        baselines.residual(faces, others[:2])
+
+
+def test_statistics_are_sixty_and_the_hand_computed_ones():
+    face = np.zeros((128, 128, 3), np.uint8)
+    face[:, 64:, 0] = 255
+    values = baselines.statistics(face)
+    assert values.shape == (60,)
+    assert values[:6] == pytest.approx([0.5, 0, 0, 0.5, 0, 0])
+    assert values[12:].reshape(4, 4, 3)[:, :, 0].tolist() == [[0, 0, 1, 1]] * 4
+
+
+@pytest.mark.parametrize("band", range(6))
+def test_a_grating_fills_the_band_of_its_frequency(band):
+    low, high = baselines.BANDS[band]
+    wave = np.cos(2 * np.pi * (low + high) / 2 * np.arange(128) / 128)
+    face = np.repeat((127.5 + 100 * np.tile(wave, (128, 1)))[..., None], 3, axis=2).astype(np.uint8)
+    bands = baselines.statistics(face)[6:12]
+    # Energy per coefficient; the widest bands hold most coefficients, hence the comparison of totals.
+    totals = np.exp(bands) * np.array([high**2 - low**2 for low, high in baselines.BANDS])
+    assert totals.argmax() == band
+
+
+def test_logistic_regression_has_the_weights_of_scikit_learn():
+    generator = np.random.default_rng(1)
+    values = generator.normal(size=(300, 5))
+    live = values @ np.array([1.0, -2, 0, 0.5, 0]) + 0.7 + generator.logistic(size=300) > 0
+    weights = baselines.logistic_regression(values, live, ridge=2.0)
+    reference = LogisticRegression(C=0.5, tol=1e-10, max_iter=1000).fit(values, live)
+    assert weights[:-1] == pytest.approx(reference.coef_[0], abs=1e-4)
+    assert weights[-1] == pytest.approx(reference.intercept_[0], abs=1e-4)
+
+
+def test_logistic_regression_converges_on_separated_and_refuses_one_class():
+    values = np.linspace(-1, 1, 40)[:, None]
+    weights = baselines.logistic_regression(values, values[:, 0] > 0, ridge=1e-6)
+    assert np.isfinite(weights).all()
+    assert weights[0] > 10
+    with pytest.raises(InputError, match="one class"):
+        baselines.logistic_regression(values, np.ones(40, bool))
+
+
+def test_statistics_baseline_scores_live_higher_on_rows_it_did_not_see(store, tmp_path):
+    score = baselines.statistics_baseline(store)(store.rows[:20], [], 0, tmp_path)
+    liveness = score(store.rows[20:])
+    assert liveness[1::2].min() > liveness[::2].max()
+    assert score([]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("box", "scale", "wanted"),
+    [
+        ((40, 40, 20, 10), 2.0, (30, 35, 40, 20)),  # about the centre
+        ((0, 40, 20, 10), 2.0, (0, 35, 40, 20)),  # moved in from the left
+        ((85, 92, 20, 10), 2.0, (60, 80, 40, 20)),  # moved in from the corner
+        ((10, 30, 50, 25), 4.0, (0, 18, 100, 50)),  # enlarged only to the frame's width
+        ((-5, -5, 200, 110), 2.7, (0, 22, 100, 55)),  # larger than the frame: shrunk in proportion
+    ],
+)
+def test_clamped_crop_keeps_the_ratio_and_stays_inside(box, scale, wanted):
+    image = np.stack(np.meshgrid(np.arange(100), np.arange(100)), -1)  # each pixel names its x and y
+    crop = baselines.clamped_crop(image, box, scale)
+    x, y, width, height = wanted
+    assert abs(crop[0, 0] - [x, y]).max() <= 1
+    assert abs(np.array(crop.shape[1::-1]) - [width, height]).max() <= 1
+
+
+def test_square_crop_reflects_outside():
+    image = np.arange(100)[None].repeat(100, 0).astype(np.uint8)
+    assert baselines.square_crop(image, (40, 40, 20, 10), 1.5)[0].tolist() == list(range(35, 65))
+    crop = baselines.square_crop(image, (0, 40, 20, 10), 1.5)
+    assert crop.shape == (30, 30)
+    assert crop[0].tolist() == [5, 4, 3, 2, 1, *range(25)]
+
+
+def _box(image):
+    return [FoundFace((60.0, 30.0, 100.0, 130.0), np.zeros((5, 2), np.float32), 1.0)]
+
+
+class FakeSession:
+    """Stands for a network: keeps its input and returns fixed logits."""
+
+    def __init__(self, logits):
+        self.logits, self.seen = logits, []
+
+    def get_inputs(self):
+        return [type("Input", (), {"name": "input"})]
+
+    def run(self, names, inputs):
+        self.seen.append(inputs["input"])
+        return [np.array([self.logits], np.float32)]
+
+
+def test_pair_means_index_1_of_three_and_feeds_bgr_0_to_255(store, monkeypatch):
+    sessions = {"v2": FakeSession([0, np.log(8), 0]), "v1se": FakeSession([0, 0, np.log(2)])}
+    monkeypatch.setattr(baselines, "_session", sessions.__getitem__)
+    values = baselines.minifasnet_pair("v2", "v1se", find=_box)(store.rows[:2])
+    assert values == pytest.approx([(0.8 + 0.25) / 2] * 2)
+    seen = sessions["v2"].seen[0]
+    assert (seen.shape, seen.dtype) == ((1, 3, 80, 80), np.float32)
+    crop = baselines.clamped_crop(FACE, _box(FACE)[0].box, 2.7)
+    assert seen[0].mean((1, 2)) == pytest.approx(crop.mean((0, 1))[::-1], rel=0.03)
+
+
+def test_celeba_spoof_model_reads_index_0_and_feeds_rgb_0_to_1(store, monkeypatch):
+    session = FakeSession([np.log(3), 0])
+    monkeypatch.setattr(baselines, "_session", lambda path: session)
+    assert baselines.celeba_spoof_minifasnet("x", find=_box)(store.rows[:1]) == pytest.approx([0.75])
+    crop = baselines.square_crop(FACE, _box(FACE)[0].box, 1.5) / 255
+    assert session.seen[0][0].mean((1, 2)) == pytest.approx(crop.mean((0, 1)), rel=0.03)
+
+
+def test_no_face_is_no_answer(store, monkeypatch):
+    monkeypatch.setattr(baselines, "_session", lambda path: FakeSession([0, 0]))
+    assert np.isnan(baselines.celeba_spoof_minifasnet("x", find=lambda image: [])(store.rows[:1])).all()
+
+
+def test_a_missing_model_file_is_an_artefact_error(tmp_path):
+    with pytest.raises(ArtefactError, match="ONNX"):
+        baselines.celeba_spoof_minifasnet(tmp_path / "none.onnx")
+
+
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="third-party weights are not beside the repository")
+def test_public_models_load_and_return_probabilities(store):
+    pair = baselines.minifasnet_pair(WEIGHTS / "MiniFASNetV2_27.onnx", WEIGHTS / "MiniFASNetV1SE_40.onnx")
+    single = baselines.celeba_spoof_minifasnet(WEIGHTS / "fas_johnraiven_minifas_98.20.onnx")
+    for score in (pair, single):
+        value = score(store.rows[:1])
+        assert value.shape == (1,)
+        assert 0 <= value[0] <= 1

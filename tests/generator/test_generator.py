@@ -1,0 +1,126 @@
+"""Counterparts: deterministic by content, right in shape and range, refused on bad input; weights round-trip. Noise
+that came from a global state would make every cue unrepeatable, as in the authors' release."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from despoof.errors import ArtefactError, InputError
+from despoof.generator.autoencoder import Autoencoder
+from despoof.generator.config import SMALL, TINY
+from despoof.generator.generator import Generator, content_noise, load_generator, save_generator
+from despoof.generator.identity import IdentityEncoder, condition_tokens
+from despoof.generator.network import build_denoiser
+from despoof.runs.checkpoint import save_artefact
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(TINY).eval()
+
+
+@pytest.fixture(scope="module")
+def faces() -> torch.Tensor:
+    drawn = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return ((drawn + 1) * 127.5).round() / 127.5 - 1  # as if from 8 bits
+
+
+def test_counterpart_keeps_shape_and_range(generator: Generator, faces: torch.Tensor) -> None:
+    made = generator.counterpart(faces)
+    assert made.shape == faces.shape
+    assert made.abs().max() <= 1
+
+
+def test_counterpart_depends_on_neither_batch_nor_order_nor_global_seed(
+    generator: Generator, faces: torch.Tensor
+) -> None:
+    together = generator.counterpart(faces)
+    torch.manual_seed(123)
+    alone = torch.cat([generator.counterpart(face[None]) for face in faces])
+    backwards = generator.counterpart(faces.flip(0)).flip(0)
+    torch.testing.assert_close(alone, together, rtol=0, atol=1e-5)
+    torch.testing.assert_close(backwards, together, rtol=0, atol=1e-5)
+
+
+def test_noise_is_standard_and_changes_with_content_and_salt(faces: torch.Tensor) -> None:
+    shape = torch.Size((8, 64, 64))
+    noise = content_noise(faces[0], shape, 0)
+    assert abs(float(noise.mean())) < 0.03
+    assert float(noise.std()) == pytest.approx(1, abs=0.03)
+    assert not torch.equal(noise, content_noise(faces[1], shape, 0))
+    assert not torch.equal(noise, content_noise(faces[0], shape, 1))
+
+
+def test_later_start_moves_further_from_the_autoencoder(generator: Generator, faces: torch.Tensor) -> None:
+    latents = generator.autoencoder.encode(faces)
+    near, far = (generator.noised(latents, faces, step) - latents for step in (101, 901))
+    assert far.square().mean() > near.square().mean()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.zeros(3, 32, 32),
+        torch.zeros(1, 3, 31, 32),
+        torch.full((1, 3, 32, 32), torch.nan),
+        torch.full((1, 3, 32, 32), 255.0),
+    ],
+)
+def test_bad_faces_are_refused(generator: Generator, bad: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=r"face"):
+        generator.counterpart(bad)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_weights_round_trip(generator: Generator, faces: torch.Tensor, tmp_path: Path, half: bool) -> None:
+    path = tmp_path / "generator.safetensors"
+    save_generator(path, generator, half=half)
+    loaded = load_generator(path)
+    assert loaded.config == generator.config
+    assert (loaded.name == generator.name) is not half
+    torch.testing.assert_close(
+        loaded.counterpart(faces), generator.counterpart(faces), rtol=0, atol=0.05 if half else 0
+    )
+
+
+def test_foreign_and_misshapen_weights_are_refused(generator: Generator, tmp_path: Path) -> None:
+    save_artefact(tmp_path / "a.safetensors", "detector", {}, {"x": torch.zeros(1)})
+    with pytest.raises(ArtefactError, match="kind"):
+        load_generator(tmp_path / "a.safetensors")
+    config = {"face_size": 32}
+    save_artefact(tmp_path / "b.safetensors", "generator", config, generator.state_dict())
+    with pytest.raises(ArtefactError, match="do not fit"):
+        load_generator(tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize(("condition", "tokens"), [("map", 49), ("embedding", 1), ("none", 1)])
+def test_every_condition_builds_and_runs(condition: str, tokens: int, faces: torch.Tensor) -> None:
+    generator = Generator(replace(TINY, condition=condition)).eval()
+    assert condition_tokens(generator.identity(faces), condition).shape[1] == tokens
+    assert generator.counterpart(faces[:1]).shape == (1, 3, 32, 32)
+
+
+def test_identity_embedding_is_unit_and_tokens_are_normalised(faces: torch.Tensor) -> None:
+    found = IdentityEncoder(TINY.identity).eval()(faces)
+    torch.testing.assert_close(found.embedding.norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(found.tokens.mean(-1), torch.zeros(4, 49), rtol=0, atol=1e-5)
+
+
+def test_small_has_the_sizes_that_docs_state() -> None:
+    def millions(module: torch.nn.Module) -> float:
+        return round(sum(p.numel() for p in module.parameters()) / 1e6, 1)
+
+    assert millions(Autoencoder(SMALL.autoencoder)) == 2.0
+    assert millions(IdentityEncoder(SMALL.identity)) == 1.2
+    assert millions(build_denoiser(SMALL)) == 5.6
+
+
+def test_standardised_latents_have_no_mean_and_unit_deviation(faces: torch.Tensor) -> None:
+    model = Autoencoder(TINY.autoencoder)
+    model.standardise(model.encoder(faces).detach())
+    latents = model.encode(faces)
+    torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-4)
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(4), rtol=0, atol=1e-3)
