@@ -102,6 +102,7 @@ class Guard:
         self.detector = detector
         self.limits = limits
         self.weights = weights
+        self.thresholds = detector.thresholds  # an ArtefactError without them: nothing may be decided
 
     def check(self, source: ImageSource) -> Verdict:
         """Judge one image: a path, bytes, array (uint8, or float in 0..1, RGB) or PIL image.
@@ -138,16 +139,16 @@ class Guard:
     def _judge(self, face: torch.Tensor, clock: "_Clock") -> Verdict:
         batch = face[None]
         counterpart = difference = None
-        if self.generator is not None and self.detector.config.insertion != "none":
+        if self.generator is not None and self.detector.config.uses_cue:
             counterpart = self._counterpart(batch, clock)
             difference = make_cue(batch, counterpart, self.detector.config.cue_form)
         liveness = float(self.detector.liveness(batch, difference)[0])
         clock.lap("detector")
-        low, high = self.detector.thresholds
-        decision = Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
         if not 0 <= liveness <= 1:  # NaN included: weights that broke on the way must not open a door
             reason = Reason("broken", liveness, None, f"the detector gave {liveness}; restore its weights file.")
             return Verdict(Decision.NO_DECISION, reasons=(reason,), face=face, weights=self.weights)
+        low, high = self.thresholds
+        decision = Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
         return Verdict(
             decision,
             liveness,
@@ -202,7 +203,7 @@ def load(which: str | Path = "small", *, limits: QualityLimits | None = None) ->
     detector = load_detector(detector_file)
     weights = {"detector": file_hash(detector_file)}
     generator = None
-    if detector.config.insertion != "none":
+    if detector.config.uses_cue:
         generator = load_generator(generator_file)
         weights["generator"] = file_hash(generator_file)
         if generator.config.face_size != detector.config.face_size:

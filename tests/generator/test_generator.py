@@ -24,7 +24,7 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="module")
 def faces() -> torch.Tensor:
-    drawn = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    drawn = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     return ((drawn + 1) * 127.5).round() / 127.5 - 1  # as if from 8 bits
 
 
@@ -63,10 +63,10 @@ def test_later_start_moves_further_from_the_autoencoder(generator: Generator, fa
 @pytest.mark.parametrize(
     "bad",
     [
-        torch.zeros(3, 32, 32),
-        torch.zeros(1, 3, 31, 32),
-        torch.full((1, 3, 32, 32), torch.nan),
-        torch.full((1, 3, 32, 32), 255.0),
+        torch.zeros(3, 64, 64),
+        torch.zeros(1, 3, 63, 64),
+        torch.full((1, 3, 64, 64), torch.nan),
+        torch.full((1, 3, 64, 64), 255.0),
     ],
 )
 def test_bad_faces_are_refused(generator: Generator, bad: torch.Tensor) -> None:
@@ -90,7 +90,7 @@ def test_foreign_and_misshapen_weights_are_refused(generator: Generator, tmp_pat
     save_artefact(tmp_path / "a.safetensors", "detector", {}, {"x": torch.zeros(1)})
     with pytest.raises(ArtefactError, match="kind"):
         load_generator(tmp_path / "a.safetensors")
-    config = {"face_size": 32}
+    config = {"face_size": 64}
     save_artefact(tmp_path / "b.safetensors", "generator", config, generator.state_dict())
     with pytest.raises(ArtefactError, match="do not fit"):
         load_generator(tmp_path / "b.safetensors")
@@ -100,7 +100,7 @@ def test_foreign_and_misshapen_weights_are_refused(generator: Generator, tmp_pat
 def test_every_condition_builds_and_runs(condition: str, tokens: int, faces: torch.Tensor) -> None:
     generator = Generator(replace(TINY, condition=condition)).eval()
     assert condition_tokens(generator.identity(faces), condition).shape[1] == tokens
-    assert generator.counterpart(faces[:1]).shape == (1, 3, 32, 32)
+    assert generator.counterpart(faces[:1]).shape == (1, 3, 64, 64)
 
 
 def test_identity_embedding_is_unit_and_tokens_are_normalised(faces: torch.Tensor) -> None:

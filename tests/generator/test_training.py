@@ -16,7 +16,7 @@ from despoof.generator.config import TINY
 from despoof.runs.checkpoint import load_artefact
 from despoof.runs.loop import LoopConfig
 
-FACES = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
 
 
 class Killed(Exception):
@@ -93,8 +93,8 @@ def test_training_the_generator_leaves_its_parts_alone(tmp_path: Path, parts: tu
 
 def test_autoencoder_learns_to_copy(tmp_path: Path) -> None:
     training = ae.AutoencoderTraining(LoopConfig(60, save_every=60, log_every=20), batch=8, rate=3e-3)
-    ramps = np.linspace(0, 255, 32)[None, :, None, None] * np.linspace(0.2, 1, 12)[:, None, None, None]
-    ae.train_autoencoder(TINY, training, np.broadcast_to(ramps, (12, 32, 32, 3)).astype(np.uint8), tmp_path)
+    ramps = np.linspace(0, 255, 64)[None, :, None, None] * np.linspace(0.2, 1, 12)[:, None, None, None]
+    ae.train_autoencoder(TINY, training, np.broadcast_to(ramps, (12, 64, 64, 3)).astype(np.uint8), tmp_path)
     errors = [json.loads(line)["l1"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert errors[-1] < 0.8 * errors[0]
 

@@ -1,6 +1,7 @@
 """Any image a user may hand over -> array (H, W, 3), uint8, RGB, upright. Everything else is an InputError."""
 
 import io
+import stat
 import warnings
 from pathlib import Path
 
@@ -37,15 +38,19 @@ def read_image(source: ImageSource) -> np.ndarray:
 
 
 def _from_path(path: Path) -> np.ndarray:
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected one image file. Give the files in it one by one.")
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{path} has {size} bytes; expected at most {MAX_BYTES}. Shrink it first.")
+        facts = path.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            raise InputError(f"{path} is a folder; expected one image file. Give the files in it one by one.")
+        if not stat.S_ISREG(facts.st_mode):  # a pipe or device could be read for ever
+            raise InputError(f"{path} is no regular file; expected an image file. Copy the image to one first.")
+        if facts.st_size > MAX_BYTES:
+            raise InputError(f"{path} has {facts.st_size} bytes; expected at most {MAX_BYTES}. Shrink it first.")
         data = path.read_bytes()
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise InputError(f"{path} cannot be read ({error}). Check the path and its permissions.") from None
+        raise InputError(f"{path!r} cannot be read ({error}). Check the path and its permissions.") from None
     return _from_bytes(data, str(path))
 
 
@@ -58,6 +63,8 @@ def _from_bytes(data: bytes, name: str) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning; our limit is checked below
             image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:  # Pillow's limit lies above ours
+        raise InputError(f"{name}: {error} Expected at most {MAX_PIXELS} pixels; shrink it first.") from None
     except Exception as error:  # Pillow raises many kinds on hostile headers
         raise InputError(
             f"{name} is no image this package reads ({type(error).__name__}); expected one of "
@@ -96,9 +103,13 @@ def _decoded(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _from_deep(grey: np.ndarray) -> np.ndarray:
-    values = grey.astype(np.float64)
-    top = 65535.0 if values.max(initial=0) > 255 else 255.0
-    return _three_channels((np.clip(values / top, 0, 1) * 255).round().astype(np.uint8))
+    if np.issubdtype(grey.dtype, np.floating):
+        return _from_array(grey)
+    if grey.min() < 0 or grey.max() > 65535:
+        raise InputError(
+            f"image of {grey.dtype} spans {grey.min()}..{grey.max()}; expected 16 bit. Convert it to 8 bit."
+        )
+    return _three_channels((grey / 65535 * 255).round().astype(np.uint8))
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

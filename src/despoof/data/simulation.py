@@ -55,7 +55,7 @@ class Print:
 
 
 @dataclass(frozen=True)
-class Screen:
+class Replay:
     """A display. The defaults change nothing (the null medium of the audit)."""
 
     width_mm: float = 150.0  # of the portrait on the screen
@@ -70,7 +70,7 @@ class Screen:
     reflection: float = 0.0  # height of a soft mirror image of a lamp, of white
 
 
-Medium = Ideal | Print | Screen
+Medium = Ideal | Print | Replay
 MediumName = Literal["ideal", "print", "replay"]
 
 
@@ -87,7 +87,7 @@ def draw_medium(name: MediumName, seed: int) -> Medium:
     rng = item_generator(seed, "medium", name)
     if name == "print":
         return _draw_print(rng)
-    return _draw_screen(rng) if name == "replay" else Ideal()
+    return _draw_replay(rng) if name == "replay" else Ideal()
 
 
 def _draw_print(rng: np.random.Generator) -> Print:
@@ -103,9 +103,9 @@ def _draw_print(rng: np.random.Generator) -> Print:
     )
 
 
-def _draw_screen(rng: np.random.Generator) -> Screen:
+def _draw_replay(rng: np.random.Generator) -> Replay:
     warmth = rng.uniform(-0.05, 0.2)  # screens are mostly bluer than the room
-    return Screen(
+    return Replay(
         width_mm=float(rng.uniform(60, 220)),
         pitch_mm=float(rng.choice([0.294, 0.192, 0.156, 0.112, 0.096, 0.078, 0.055])),  # 86 to 458 ppi
         fill=(float(rng.uniform(0.22, 0.31)), float(rng.uniform(0.62, 0.92))),
@@ -144,7 +144,7 @@ def _present(
         seen = blur(look(sheet, camera) * light, camera)
         glare = medium.gloss * _lobe(points, medium.gloss_at, medium.gloss_width)
         return seen + glare * light, {"glare_area": round(float((glare > 0.1).mean()), 4)}
-    if isinstance(medium, Screen):
+    if isinstance(medium, Replay):
         lit = light * (1 - medium.self_lit) + np.asarray(medium.white, np.float32) * medium.self_lit
         seen = blur(look(emission(image, medium), camera) * lit, camera)
         ripple, cues = moire(medium, camera, points)
@@ -168,7 +168,7 @@ def reflectance(linear: np.ndarray, medium: Print, seed: int) -> np.ndarray:
     return (sheet * (1 + medium.grain * fibres / fibres.std())[..., None]).astype(np.float32)
 
 
-def emission(image: np.ndarray, medium: Screen) -> np.ndarray:
+def emission(image: np.ndarray, medium: Replay) -> np.ndarray:
     """Return the light (H, W, 3) of a panel driven with uint8 codes; its white is 1."""
     if medium.gamma is None:
         linear = to_linear(image)
@@ -177,7 +177,7 @@ def emission(image: np.ndarray, medium: Screen) -> np.ndarray:
     return medium.black + (1 - medium.black) * linear
 
 
-def moire(medium: Screen, camera: Camera, points: np.ndarray) -> tuple[np.ndarray, dict]:
+def moire(medium: Replay, camera: Camera, points: np.ndarray) -> tuple[np.ndarray, dict]:
     """Return the grid's modulation (h, w, 3), mean 1, sampled at the photosites, and its cues.
 
     A grid of pitch p with lit part w is 1 + sum of 2 sinc(m w) cos 2 pi m (u/p - o), across times down. Lens and

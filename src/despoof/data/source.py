@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from despoof.data.sample import Label, Sample
+from despoof.data.sample import Label, Sample, Split
 from despoof.errors import InputError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -16,7 +16,7 @@ def from_folder(root: str | Path, *, domain: str = "") -> list[Sample]:
     samples = []
     for label in Label:
         for path in sorted((root / label.value).rglob("*")):
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES or not path.is_file():
                 continue
             parts = path.relative_to(root / label.value).parts
             species = "none" if label is Label.LIVE else parts[0] if len(parts) > 1 else "unknown"
@@ -38,7 +38,7 @@ def from_csv(path: str | Path) -> list[Sample]:
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
             rows = list(reader)
@@ -47,15 +47,22 @@ def from_csv(path: str | Path) -> list[Sample]:
     unknown = sorted(set(columns) - set(COLUMNS))
     if "path" not in columns or unknown:
         raise InputError(f"{path} has columns {columns}; expected `path` and any of {', '.join(COLUMNS[1:])}.")
-    samples = [_row(row) for row in rows]
+    if not rows:
+        raise InputError(f"{path} lists no sample; expected a row per image below the header. Add them.")
+    samples = [_row(row, path) for row in rows]
     _refuse_duplicates(samples, path)
     return samples
 
 
-def _row(row: dict[str, str]) -> Sample:
-    split = {"held-out": "test"}.get(row.get("split") or "", row.get("split"))
+def _row(row: dict[str, str], file: Path) -> Sample:
+    if not row["path"] or None in row:  # csv.DictReader keeps surplus cells under None
+        raise InputError(f"{file}: row {list(row.values())} has no path or too many cells. Correct the row.")
+    split = {"held-out": "test"}.get(row.get("split") or "", row.get("split") or None)
+    if split is not None and split not in set(Split):
+        raise InputError(f"{file}: split {split!r} of {row['path']}; expected one of {', '.join(Split)}.")
+    label = (row["label"] or "") if "label" in row else "live"  # an empty cell must not pass for live
     subject = row.get("subject") or row["path"]
-    return Sample.from_row({**row, "label": row.get("label") or "live", "subject": subject, "split": split})
+    return Sample.from_row({**row, "label": label, "subject": subject, "split": split})
 
 
 def _refuse_duplicates(samples: list[Sample], path: Path) -> None:

@@ -73,21 +73,23 @@ class Store:
         if whole != text:  # a kill in mid-append left half a row; that sample is prepared again
             with atomic_path(manifest) as temporary:
                 temporary.write_text(whole, encoding="utf-8")
-        for line in whole.splitlines():
-            row = json.loads(line)
-            self.rows.append(
-                StoredSample(Sample.from_row(row), row["outcome"], row["source"], row["landmarks"], row["quality"])
-            )
+        for number, line in enumerate(whole.splitlines(), 1):
+            self.rows.append(_parsed(line, f"{manifest}, line {number}"))
 
     def add(self, row: StoredSample, face: np.ndarray | None) -> None:
         """Append one sample; `face` is (256, 256, 3) uint8 RGB where the outcome is "face"."""
         if face is not None:
             with atomic_path(self.face_path(row)) as temporary:
-                ok, data = cv2.imencode(".png", face[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
-                temporary.write_bytes(data.tobytes() if ok else b"")
+                _, data = cv2.imencode(".png", face[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
+                temporary.write_bytes(data.tobytes())
         facts = {"outcome": row.outcome, "source": row.source, "landmarks": row.landmarks, "quality": row.quality}
-        with (self.root / "samples.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row.sample.as_row() | facts) + "\n")
+        try:
+            with (self.root / "samples.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row.sample.as_row() | facts) + "\n")
+        except OSError as error:
+            raise ArtefactError(
+                f"could not write to store {self.root}: {error}. Free some space, then run the same command again."
+            ) from error
         self.rows.append(row)
 
     def with_face(self) -> list[StoredSample]:
@@ -107,6 +109,14 @@ class Store:
                 raise ArtefactError(f"{self.face_path(row)} is missing or damaged. Delete the store and prepare.")
             out[i] = shrink(face[..., ::-1], size)
         return out
+
+
+def _parsed(line: str, where: str) -> StoredSample:
+    try:
+        row = json.loads(line)
+        return StoredSample(Sample.from_row(row), row["outcome"], row["source"], row["landmarks"], row["quality"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtefactError(f"{where} is damaged ({error!r}). Delete the store and prepare again.") from None
 
 
 def shrink(face: np.ndarray, size: int) -> np.ndarray:

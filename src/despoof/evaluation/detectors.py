@@ -127,7 +127,7 @@ def operating_points(liveness: np.ndarray, rows: Rows) -> dict:
     strict = bpcer_at_apcer(liveness[live], attacks, 0.05)
     lenient = apcer_at_bpcer(liveness[live], attacks, 0.05)
     equal, middle = eer(liveness[live], liveness[~live])
-    high = max(strict.threshold, middle)
+    high = min(max(strict.threshold, middle), 1.0)
     points = {
         f"bpcer_at_apcer_{share:g}": asdict(bpcer_at_apcer(liveness[live], attacks, share))
         for share in (0.1, 0.05, 0.01)

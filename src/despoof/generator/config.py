@@ -57,7 +57,7 @@ class GeneratorConfig:
 
 SMALL = GeneratorConfig()
 TINY = GeneratorConfig(  # for tests: random weights, a second to run
-    face_size=32,
+    face_size=64,
     autoencoder=AutoencoderConfig(latent_channels=4, width=8, blocks=1),
     identity=IdentityConfig(widths=(8, 8, 8), blocks=(0, 0, 0), embedding=8),
     network=NetworkConfig(channels=(8, 16), groups=4),

@@ -37,7 +37,10 @@ def save_artefact(
     metadata = {"format": FORMAT, "kind": kind, "config": json.dumps(config), "facts": json.dumps(facts or {})}
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(plain, str(temporary), metadata=metadata)
+        try:
+            save_file(plain, str(temporary), metadata=metadata)
+        except SafetensorError as error:  # what a full disk is to safetensors
+            raise OSError(str(error)) from error
 
 
 def load_artefact(path: str | Path, kind: str) -> Artefact:
@@ -61,7 +64,12 @@ def load_artefact(path: str | Path, kind: str) -> Artefact:
             f"weights file {path} is of format {metadata.get('format')!r}, kind {metadata.get('kind')!r}; "
             f"expected {FORMAT!r}, {kind!r}. Give a file that this package wrote."
         )
-    return Artefact(kind, json.loads(metadata["config"]), json.loads(metadata["facts"]), tensors)
+    try:
+        return Artefact(kind, json.loads(metadata["config"]), json.loads(metadata["facts"]), tensors)
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ArtefactError(
+            f"weights file {path} has no readable config or facts ({error!r}). Restore it from its source."
+        ) from None
 
 
 def load_strict(module: torch.nn.Module, tensors: dict[str, torch.Tensor], path: str | Path) -> None:
@@ -79,8 +87,9 @@ def file_hash(path: str | Path) -> str:
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
     """Write training state atomically."""
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    # The file is opened here so that a full disk is an OSError; torch's own writer raises RuntimeError.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_state(path: str | Path) -> dict[str, Any] | None:

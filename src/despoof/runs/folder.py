@@ -17,11 +17,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     An interrupted writer leaves `path` as it was. Raises ArtefactError where the disk refuses.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=path.suffix + ".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=path.suffix + ".tmp")
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -33,7 +34,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             "free some or choose another output path, then run the same command again."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -53,5 +55,7 @@ def read_json(path: str | Path) -> dict:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtefactError(f"{path} does not exist. Run the command that writes it first.") from None
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read ({error}). Check the path and its permissions.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtefactError(f"{path} is not valid JSON ({error}). Delete it and make it again.") from None

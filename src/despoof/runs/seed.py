@@ -4,7 +4,6 @@ import hashlib
 import random
 
 import numpy as np
-import torch
 
 
 def content_seed(data: bytes, salt: int = 0) -> int:
@@ -20,6 +19,8 @@ def item_generator(*parts: object) -> np.random.Generator:
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch; for the start of a training run only."""
+    import torch
+
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -1,0 +1,219 @@
+"""Every picture a user may hand over becomes (H, W, 3) uint8 RGB or an InputError; decoders fail in many ways."""
+
+import io
+import os
+import struct
+import tracemalloc
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from despoof.data.image import read_image
+from despoof.errors import InputError
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def halves(left: object, right: object, mode: str = "RGB") -> Image.Image:
+    """A picture of 64 x 48 with two colours side by side, so that rotation and channel order show."""
+    image = Image.new(mode, (64, 48), left)
+    image.paste(right, (32, 0, 64, 48))
+    return image
+
+
+def header_only_png(width: int, height: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_path_bytes_array_and_pil_give_the_same_pixels(tmp_path, people):
+    data = encoded(Image.fromarray(people[0]), "PNG")
+    path = tmp_path / "face.png"
+    path.write_bytes(data)
+    for source in (path, str(path), data, bytearray(data), memoryview(data), people[0], Image.open(path)):
+        np.testing.assert_array_equal(read_image(source), people[0])
+
+
+def test_floats_and_grey_arrays(people):
+    np.testing.assert_array_equal(read_image(people[0] / 255), people[0])
+    np.testing.assert_array_equal(read_image((people[0] / 255).astype(np.float32)), people[0])
+    grey = people[0][..., 0]
+    np.testing.assert_array_equal(read_image(grey), np.stack([grey] * 3, -1))
+
+
+def test_the_order_is_rgb():
+    assert read_image(encoded(halves("red", "blue"), "PNG"))[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+def test_of_an_animation_the_first_frame_is_taken(kind):
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    assert read_image(data)[20, 20].tolist() == [255, 0, 0]
+
+
+def test_an_animation_already_turned_on_starts_at_its_first_frame():
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime")]
+    image = Image.open(io.BytesIO(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])))
+    image.seek(1)
+    assert read_image(image)[20, 20].tolist() == [255, 0, 0]
+
+
+def test_cmyk_jpeg():
+    pixels = read_image(encoded(halves((0, 255, 255, 0), (0, 0, 0, 255), "CMYK"), "JPEG", quality=100))
+    assert np.abs(pixels[24, 8].astype(int) - (255, 0, 0)).max() < 8  # no cyan = red
+    assert pixels[24, 56].max() < 8  # full key = black
+
+
+@pytest.mark.parametrize("level", [200, 257 * 128, 65535])
+def test_sixteen_bit_grey_is_scaled_by_its_own_range(level):
+    data = cv2.imencode(".png", np.full((40, 40), level, np.uint16))[1].tobytes()
+    assert read_image(data)[0, 0].tolist() == [round(level / 257)] * 3
+
+
+def test_sixteen_bit_colour():
+    bgr = np.full((40, 40, 3), (0, 257 * 64, 65535), np.uint16)
+    assert read_image(cv2.imencode(".png", bgr)[1].tobytes())[0, 0].tolist() == [255, 64, 0]
+
+
+def test_float_tiff_is_read_in_0_to_1_and_refused_beyond():
+    good = Image.fromarray(np.full((40, 40), 0.5, np.float32))
+    assert read_image(encoded(good, "TIFF"))[0, 0].tolist() == [128] * 3
+    for bad in (np.nan, -0.5, 7.0):
+        with pytest.raises(InputError):
+            read_image(encoded(Image.fromarray(np.full((40, 40), bad, np.float32)), "TIFF"))
+
+
+def test_alpha_is_composited_on_black():
+    image = halves((200, 100, 50, 255), (200, 100, 50, 0), "RGBA")
+    pixels = read_image(encoded(image, "PNG"))
+    assert pixels[0, 0].tolist() == [200, 100, 50]
+    assert pixels[0, 63].tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(read_image(np.asarray(image)), pixels)
+
+
+def test_a_transparent_palette_is_composited_too():
+    image = Image.new("P", (40, 40), 1)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    assert read_image(encoded(image, "PNG", transparency=1)).max() == 0
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, -1), (3, 2), (8, 1)])
+def test_exif_rotation_is_applied(orientation, turns):
+    image = halves("red", "blue")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    expected = np.rot90(np.asarray(image), turns)
+    np.testing.assert_array_equal(read_image(encoded(image, "PNG", exif=exif)), expected)
+
+
+BAD_ARRAYS = {
+    "empty": np.zeros((0, 40, 3), np.uint8),
+    "1x1": np.zeros((1, 1, 3), np.uint8),
+    "nan": np.full((40, 40, 3), np.nan),
+    "infinity": np.full((40, 40, 3), np.inf),
+    "range 0..255 in floats": np.full((40, 40, 3), 200.0),
+    "range -1..1": np.linspace(-1, 1, 4800).reshape(40, 40, 3),
+    "int64": np.zeros((40, 40, 3), np.int64),
+    "uint16": np.zeros((40, 40, 3), np.uint16),
+    "bool": np.zeros((40, 40, 3), bool),
+    "complex": np.zeros((40, 40, 3), complex),
+    "object": np.full((40, 40, 3), None, object),
+    "text": np.full((40, 40, 3), "a"),
+    "channels first": np.zeros((3, 40, 40), np.uint8),
+    "two channels": np.zeros((40, 40, 2), np.uint8),
+    "a batch": np.zeros((2, 40, 40, 3), np.uint8),
+    "a line": np.zeros(40, np.uint8),
+    "a number": np.array(3),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_bad_arrays_are_refused(name):
+    with pytest.raises(InputError):
+        read_image(BAD_ARRAYS[name])
+
+
+@pytest.mark.parametrize("source", [None, 7, ["a.jpg"], object()])
+def test_other_types_are_refused(source):
+    with pytest.raises(InputError, match="expected a path"):
+        read_image(source)
+
+
+def test_bad_files_are_refused(tmp_path, people):
+    whole = encoded(Image.fromarray(people[0]), "JPEG")
+    files = {
+        "empty.jpg": b"",
+        "cut.jpg": whole[: len(whole) // 2],
+        "cut.png": encoded(Image.fromarray(people[0]), "PNG")[:2000],
+        "text.jpg": b"this is no picture\n" * 50,
+        "one.png": encoded(Image.new("RGB", (1, 1)), "PNG"),
+        "program.png": b"\x7fELF" + bytes(500),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        for source in (tmp_path / name, data):
+            with pytest.raises(InputError):
+                read_image(source)
+
+
+@pytest.mark.parametrize("path", ["", ".", "missing.jpg", "nul\0byte.jpg", "x" * 5000, "a.jpg/b.jpg", "\ud800.jpg"])
+def test_bad_paths_are_refused(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    with pytest.raises(InputError):
+        read_image(path)
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(InputError, match="no regular file"):
+        read_image(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.parametrize("side", [9_000, 20_000])  # below and above the limit of Pillow itself
+def test_a_huge_picture_is_refused_by_its_header(side):
+    data = header_only_png(side, side)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="pixels"):
+            read_image(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0"]))
+def test_random_bytes_give_only_input_errors(data, magic):
+    with pytest.raises(InputError):
+        read_image(magic + data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"]))
+def test_damaged_pictures_give_a_picture_or_an_input_error(seed, kind):
+    rng = np.random.default_rng(seed)
+    data = bytearray(encoded(halves("red", "blue"), kind))
+    for place in rng.integers(0, len(data), 4):
+        data[place] = rng.integers(256)
+    try:
+        image = read_image(bytes(data))
+    except InputError:
+        return
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3

@@ -1,0 +1,114 @@
+"""Detection finds the portrait's face wherever it is put, and its coordinates are those of the whole picture."""
+
+import cv2
+import numpy as np
+import pytest
+
+from despoof.errors import ArtefactError
+from despoof.faces.detect import SEARCH_SIDE, FoundFace, find_faces, yunet
+
+# Read off the portrait by eye: pupils, nose tip, mouth corners; good to two or three pixels.
+BY_EYE = np.array([(205, 109), (247, 112), (228, 128), (211, 147), (244, 149)])
+
+
+def rotated(portrait: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    matrix = cv2.getRotationMatrix2D((226, 125), degrees, 1.0)
+    image = cv2.warpAffine(portrait, matrix, (512, 512), borderMode=cv2.BORDER_REFLECT_101)
+    return image, BY_EYE @ matrix[:, :2].T + matrix[:, 2]
+
+
+def test_the_portrait_has_one_face_with_landmarks_in_order(portrait):
+    found = find_faces(portrait)
+    assert len(found) == 1
+    assert found[0].score > 0.95
+    assert np.abs(found[0].landmarks - BY_EYE).max() < 6
+    x, y, width, height = found[0].box
+    assert x < 205
+    assert 247 < x + width
+    assert y < 109
+    assert 149 < y + height
+
+
+@pytest.mark.parametrize("degrees", [-30, 30])
+def test_a_rotated_head(portrait, degrees):
+    image, marks = rotated(portrait, degrees)
+    assert np.abs(find_faces(image)[0].landmarks - marks).max() < 8
+
+
+def test_no_face(portrait):
+    rng = np.random.default_rng(0)
+    for image in (np.zeros((200, 200, 3), np.uint8), rng.integers(0, 256, (200, 200, 3), np.uint8), portrait[320:, :150]):
+        assert find_faces(np.ascontiguousarray(image)) == []
+
+
+def test_ten_faces(portrait):
+    head = portrait[20:220, 130:330]
+    found = find_faces(np.vstack([np.hstack([head] * 5)] * 2))
+    assert len(found) == 10
+    cells = {(int(f.landmarks[2][0] // 200), int(f.landmarks[2][1] // 200)) for f in found}
+    assert cells == {(x, y) for x in range(5) for y in range(2)}
+    assert [f.score for f in found] == sorted((f.score for f in found), reverse=True)
+
+
+@pytest.mark.parametrize("margin", [0, 8, 25])
+def test_a_tight_crop_that_fills_the_frame(portrait, margin):
+    top, left = 65 - margin, 177 - margin
+    crop = cv2.resize(portrait[top : 183 + margin, left : 273 + margin], None, fx=2.5, fy=2.5)
+    found = find_faces(crop)
+    assert found
+    marks = (BY_EYE - (left, top) + 0.5) * 2.5 - 0.5
+    assert np.abs(found[0].landmarks - marks).max() < 16
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 900), (32, 60_000), (3000, 40)])
+def test_odd_shapes_are_searched_without_a_crash(shape):
+    assert find_faces(np.full((*shape, 3), 90, np.uint8)) == []
+
+
+def marked(image: np.ndarray) -> list[FoundFace]:
+    """Stand-in for a detector: the centroid of what is bright, in coordinates centred on pixels."""
+    bright = image[..., 0].astype(float)
+    if bright.max() < 20:
+        return []
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    centre = (bright * x).sum() / bright.sum(), (bright * y).sum() / bright.sum()
+    return [FoundFace((*centre, 0.0, 0.0), np.tile(np.float32(centre), (5, 1)), 1.0)]
+
+
+def test_a_large_picture_is_searched_small_and_answered_large():
+    image = np.zeros((1000, 4 * SEARCH_SIDE, 3), np.uint8)
+    image[400:409, 1700:1709] = 255  # middle (1704, 404)
+    found = find_faces(image, marked)[0]
+    np.testing.assert_allclose(found.landmarks, [[1704, 404]] * 5, atol=0.05)
+    np.testing.assert_allclose(found.box[:2], [1704, 404], atol=0.05)
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_search_with_padding_is_answered_in_the_picture(scale):
+    """The stand-in sees nothing until the picture is padded."""
+    image = np.zeros((400 * scale, 600 * scale, 3), np.uint8)
+    image[90 * scale : 99 * scale, 200 * scale : 209 * scale] = 255
+    calls = []
+
+    def find(small: np.ndarray) -> list[FoundFace]:
+        calls.append(small.shape)
+        dark = small.copy()
+        height, width = dark.shape[0] // 4, dark.shape[1] // 4  # the added border holds mirror images
+        dark[:height], dark[-height:], dark[:, :width], dark[:, -width:] = 0, 0, 0, 0
+        return marked(dark) if len(calls) > 1 else []
+
+    found = find_faces(image, find)[0]
+    assert len(calls) == 2
+    expected = np.array([204.5, 94.5]) * scale - 0.5
+    np.testing.assert_allclose(found.landmarks[0], expected, atol=0.05 * scale)
+
+
+def test_a_face_found_in_the_added_border_is_dropped():
+    image = np.zeros((400, 400, 3), np.uint8)
+    ghost = FoundFace((10.0, 10.0, 50.0, 50.0), np.zeros((5, 2), np.float32), 0.9)
+    assert find_faces(image, lambda small: [] if small.shape[0] == 400 else [ghost]) == []
+
+
+def test_a_missing_yunet_file_is_an_artefact_error(tmp_path):
+    with pytest.raises(ArtefactError, match="missing"):
+        yunet(tmp_path / "face_detection_yunet.onnx")

@@ -1,0 +1,186 @@
+"""The whole way on tiny random weights: outcomes are typed, deterministic, explained, and nothing that cannot be judged
+is ever live; the dangerous failure of a liveness check is to fail open."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import despoof
+from despoof.detector.config import TINY
+from despoof.detector.network import Detector, save_detector
+from despoof.errors import ArtefactError
+from despoof.generator.config import TINY as TINY_GENERATOR
+from despoof.generator.generator import Generator, save_generator
+from despoof.pipeline import Decision, Guard, load
+
+
+def write_weights(folder: Path, *, insertion: str = "attention", thresholds: tuple[float, float] = (0.0, 0.0)) -> Path:
+    """A folder of tiny random weights; thresholds of zero call every judged face live."""
+    torch.manual_seed(0)
+    facts = {"thresholds": {"attack_below": thresholds[0], "live_from": thresholds[1]}}
+    save_detector(folder / "detector.safetensors", Detector(replace(TINY, insertion=insertion), facts))
+    save_generator(folder / "generator.safetensors", Generator(TINY_GENERATOR))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def guard(folder: Path) -> Guard:
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def selfie() -> np.ndarray:
+    from skimage.data import astronaut
+
+    return astronaut()
+
+
+def test_verdict_has_everything(guard: Guard, selfie: np.ndarray) -> None:
+    verdict = guard.check(selfie)
+    assert verdict.decision is Decision.LIVE
+    assert verdict.is_live
+    assert 0 <= verdict.liveness <= 1
+    assert verdict.face.shape == verdict.counterpart.shape == verdict.cue.shape == (3, 64, 64)
+    assert {"detect", "identity", "encode", "denoise", "decode", "detector"} <= set(verdict.milliseconds)
+    assert set(verdict.weights) == {"generator", "detector"}
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "decision"),
+    [((0.0, 0.0), "LIVE"), ((0.0, 1.0), "UNCERTAIN"), ((1.0, 1.0), "ATTACK")],
+)
+def test_thresholds_decide(tmp_path: Path, selfie: np.ndarray, thresholds: tuple, decision: str) -> None:
+    verdict = load(write_weights(tmp_path, thresholds=thresholds)).check(selfie)
+    assert verdict.decision.value == decision
+    assert verdict.is_live is (decision == "LIVE")
+
+
+def test_path_bytes_array_and_image_agree(guard: Guard, selfie: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(selfie).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    sources = (selfie, tmp_path / "a.png", str(tmp_path / "a.png"), data, Image.fromarray(selfie), selfie / 255.0)
+    assert len({round(guard.check(source).liveness, 6) for source in sources}) == 1
+
+
+def test_many_equal_one_by_one_in_any_order(guard: Guard, selfie: np.ndarray) -> None:
+    images = [selfie, selfie[:, ::-1], selfie[:400]]
+    many = [verdict.liveness for verdict in guard.check_many(images)]
+    backwards = [verdict.liveness for verdict in guard.check_many(images[::-1])][::-1]
+    assert many == backwards == [guard.check(image).liveness for image in images]
+
+
+def bad_inputs(selfie: np.ndarray) -> dict[str, object]:
+    jpeg = io.BytesIO()
+    Image.fromarray(selfie).save(jpeg, "JPEG")
+    nan = selfie / 255.0
+    nan[0, 0, 0] = np.nan
+    face = selfie[0:220, 110:330]
+    crowd = np.vstack([np.hstack([face] * 5)] * 2)
+    return {
+        "nothing": b"",
+        "truncated": jpeg.getvalue()[:2000],
+        "text": b"this is no picture",
+        "missing file": "no-such-file.jpg",
+        "folder": ".",
+        "one pixel": np.zeros((1, 1, 3), np.uint8),
+        "no face": np.full((300, 300, 3), 127, np.uint8),
+        "noise": np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8),
+        "ten faces": crowd,
+        "nan": nan,
+        "beyond the range": selfie.astype(np.float32),
+        "wrong dtype": selfie.astype(np.int32),
+        "wrong shape": np.zeros((2, 300, 300, 3), np.uint8),
+        "wrong type": 7,
+        "black": np.zeros_like(selfie),
+        "too dark": (selfie * 0.02).astype(np.uint8),
+    }
+
+
+BAD = ["nothing", "truncated", "text", "missing file", "folder", "one pixel", "no face", "noise", "ten faces", "nan",
+       "beyond the range", "wrong dtype", "wrong shape", "wrong type", "black", "too dark"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_judged_is_no_decision_with_a_reason(guard: Guard, selfie: np.ndarray, name: str) -> None:
+    verdict = guard.check(bad_inputs(selfie)[name])
+    assert verdict.decision is Decision.NO_DECISION
+    assert not verdict.is_live
+    assert verdict.liveness is None
+    assert len(verdict.reasons[0].sentence) > 20
+
+
+def test_bad_names_are_all_tested(selfie: np.ndarray) -> None:
+    assert list(bad_inputs(selfie)) == BAD
+
+
+def test_broken_weights_never_open_the_door(folder: Path, selfie: np.ndarray) -> None:
+    guard = load(folder)
+    with torch.no_grad():
+        guard.detector.classify.bias.fill_(torch.nan)
+    verdict = guard.check(selfie)
+    assert verdict.decision is Decision.NO_DECISION
+    assert verdict.reasons[0].name == "broken"
+
+
+@pytest.mark.parametrize("missing", ["generator.safetensors", "detector.safetensors"])
+def test_missing_weights_are_an_error_at_load(tmp_path: Path, missing: str) -> None:
+    (write_weights(tmp_path) / missing).unlink()
+    with pytest.raises(ArtefactError, match="missing"):
+        load(tmp_path)
+
+
+def test_truncated_weights_are_an_error_at_load(tmp_path: Path) -> None:
+    path = write_weights(tmp_path) / "generator.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ArtefactError, match="truncated"):
+        load(tmp_path)
+
+
+def test_weights_without_thresholds_are_refused(tmp_path: Path) -> None:
+    write_weights(tmp_path)
+    save_detector(tmp_path / "detector.safetensors", Detector(TINY))
+    with pytest.raises(ArtefactError, match="thresholds"):
+        load(tmp_path)
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ArtefactError, match="small"):
+        load("huge")
+
+
+def test_without_a_cue_no_generator_is_needed(tmp_path: Path, selfie: np.ndarray) -> None:
+    (write_weights(tmp_path, insertion="none") / "generator.safetensors").unlink()
+    verdict = load(tmp_path).check(selfie)
+    assert verdict.counterpart is None
+    assert verdict.save_explanation(tmp_path / "why.png").exists()
+
+
+def test_explanation_shows_three_panels(guard: Guard, selfie: np.ndarray, tmp_path: Path) -> None:
+    verdict = guard.check(selfie)
+    picture = Image.open(verdict.save_explanation(tmp_path / "why.png"))
+    assert picture.width == 3 * 256
+    face = np.asarray(picture)[26:282, :256]
+    shown = np.asarray(Image.fromarray(face).resize((64, 64), Image.Resampling.BOX), float)
+    expected = (verdict.face.permute(1, 2, 0).numpy() + 1) * 127.5
+    assert np.abs(shown - expected).mean() < 6
+
+
+def test_row_for_logs_holds_no_pixels(guard: Guard, selfie: np.ndarray) -> None:
+    row = guard.check(selfie).as_row()
+    assert len(str(row)) < 2000
+    assert {"decision", "liveness", "reasons", "weights"} <= set(row)
+
+
+def test_public_names_resolve() -> None:
+    assert despoof.load is load
+    assert all(getattr(despoof, name) for name in despoof.__all__)
