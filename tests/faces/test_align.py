@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from skimage.transform import SimilarityTransform, warp
+from skimage.transform import SimilarityTransform, estimate_transform, warp
 
 from despoof.errors import InputError
 from despoof.faces.align import ARCFACE_TEMPLATE, TEMPLATE, align, as_image, as_tensor, similarity
@@ -43,15 +43,14 @@ def test_similarity_against_scikit_image_on_scattered_points(seed):
     rng = np.random.default_rng(seed)
     points = turned(AT_256, rng.uniform(-180, 180), rng.uniform(0.2, 5), rng.uniform(-50, 50, 2))
     points += rng.normal(0, 4, points.shape)
-    fit = SimilarityTransform()
-    fit.estimate(points, AT_256)
+    fit = estimate_transform("similarity", points, AT_256)
     np.testing.assert_allclose(similarity(points, AT_256), fit.params[:2], atol=1e-8)
 
 
 def test_similarity_against_opencv_on_exact_points():
     points = turned(AT_256, 33, 1.7, (20, -5))
     fit, _ = cv2.estimateAffinePartial2D(points, AT_256)
-    np.testing.assert_allclose(similarity(points, AT_256), fit, atol=1e-6)
+    np.testing.assert_allclose(similarity(points, AT_256), fit, atol=1e-4)
 
 
 @pytest.mark.parametrize("points", [np.full((5, 2), 3.0), np.full((5, 2), np.nan)])

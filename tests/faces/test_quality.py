@@ -108,7 +108,7 @@ def test_each_fault_is_named_and_no_other(name):
 
 def test_all_faults_are_named_at_once():
     face = np.zeros((256, 256, 3), np.uint8)
-    assert set(names(face, head(yaw=50, roll=40))) == {
+    assert set(names(face, head(yaw=40, roll=40))) == {
         "too_blurred", "too_dark", "clipped", "extreme_yaw", "extreme_roll"
     }  # fmt: skip
 

@@ -1,0 +1,102 @@
+"""Preparation keeps every sample with its outcome, and a killed run resumes to the same store."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import despoof
+from despoof.data.sample import Sample
+from despoof.data.source import from_folder
+from despoof.data.store import Store
+from despoof.faces.align import TEMPLATE
+from despoof.faces.detect import find_faces
+from despoof.faces.prepare import prepare
+
+
+@pytest.fixture
+def dataset(tmp_path, people) -> tuple[list[Sample], Path]:
+    """Six samples in a folder: four portraits, one of them large, a file that is no picture, and no face."""
+    root = tmp_path / "data"
+    pictures = {"live/1.png": people[0], "live/2.png": people[1], "attack/print/3.png": people[2]}
+    pictures["attack/replay/4.png"] = people[3].repeat(4, 0).repeat(4, 1)
+    pictures["live/none.png"] = np.zeros((100, 100, 3), np.uint8)
+    for name, image in pictures.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(root / name)
+    (root / "attack/print/text.jpg").write_text("no picture")
+    return from_folder(root), root
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file() and p.suffix != ".tmp"}
+
+
+def test_every_sample_has_an_outcome(dataset, tmp_path):
+    samples, root = dataset
+    store = prepare(samples, root, tmp_path / "store", workers=1)
+    outcomes = {row.sample.path: row.outcome for row in store.rows}
+    assert list(outcomes) == [s.path for s in samples]
+    assert outcomes.pop("attack/print/text.jpg").startswith("unreadable")
+    assert outcomes.pop("live/none.png") == "no_face"
+    assert set(outcomes.values()) == {"face"}
+    rows = store.with_face()
+    faces = store.faces(rows, 256)
+    for face, row in zip(faces, rows, strict=True):
+        again = find_faces(np.ascontiguousarray(face))[0]  # on the template, up to the detector's own scatter
+        assert np.abs(again.landmarks - TEMPLATE * 256).mean() < 14
+        assert row.quality["eye_distance"] > 20
+        assert Path(row.source).is_file()
+
+
+def test_a_second_run_does_nothing_and_new_samples_are_added(dataset, tmp_path, monkeypatch):
+    samples, root = dataset
+    store = tmp_path / "store"
+    prepare(samples[:3], root, store, workers=1)
+    before = contents(store)
+    monkeypatch.setattr("despoof.faces.prepare._prepare_one", lambda job: pytest.fail(f"{job} was done again"))
+    prepare(samples[:3], root, store, workers=1)
+    assert contents(store) == before
+    monkeypatch.undo()
+    prepare(samples, root, store, workers=1)
+    whole = tmp_path / "whole"
+    prepare(samples, root, whole, workers=1)
+    assert contents(store) == contents(whole)
+
+
+# Kills itself the moment the third face has been written to its temporary file, before it gets its name.
+KILLED = """
+import os, signal, sys
+from despoof.data.source import from_folder
+from despoof.faces.prepare import prepare
+
+fsync, calls = os.fsync, []
+
+def deadly(handle):
+    calls.append(handle)
+    if len(calls) == 4:  # the first one is of store.json
+        os.kill(os.getpid(), signal.SIGKILL)
+    fsync(handle)
+
+os.fsync = deadly
+prepare(from_folder(sys.argv[1]), sys.argv[1], sys.argv[2], workers=1)
+"""
+
+
+def test_a_killed_run_resumes_to_the_same_store(dataset, tmp_path):
+    samples, root = dataset
+    store, whole = tmp_path / "store", tmp_path / "whole"
+    source = Path(despoof.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root), str(store)], env={"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert 0 < len(Store(store).rows) < len(samples)
+    assert list((store / "faces").glob(".*.tmp"))  # it was killed in mid-write
+    prepare(samples, root, store, workers=1)
+    prepare(samples, root, whole, workers=1)
+    assert contents(store) == contents(whole)

@@ -1,0 +1,104 @@
+"""A write is whole or not at all: an error, a kill or a full disk must leave the old file and no litter."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import despoof
+from despoof.errors import ArtefactError
+from despoof.runs.folder import atomic_path, read_json, write_json, write_text
+
+
+@contextmanager
+def files_up_to(size: int):
+    """Let the system itself refuse to write beyond a size, as a full disk would."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+def test_json_comes_back_and_parents_are_made(tmp_path):
+    path = tmp_path / "a/b.json"
+    write_json(path, {"ä": [1, None]})
+    assert read_json(path) == {"ä": [1, None]}
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("step", ["tempfile.mkstemp", "os.fsync", "pathlib.Path.replace"])
+def test_a_full_disk_is_an_artefact_error_at_every_step(tmp_path, monkeypatch, step):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, full)
+        with pytest.raises(ArtefactError, match="No space left"):
+            write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_refused_write_is_an_artefact_error(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with files_up_to(1000), pytest.raises(ArtefactError, match=r"a\.txt"):
+        write_text(path, "x" * 5000)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_artefact_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ArtefactError, match="could not write"):
+        write_text(tmp_path / "file/inside.txt", "new")
+
+
+def test_a_kill_in_mid_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    code = (
+        "import os, signal, sys\n"
+        "from despoof.runs.folder import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    env = {"PYTHONPATH": str(Path(despoof.__file__).parents[1])}
+    assert subprocess.run([sys.executable, "-c", code, str(path)], env=env).returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_broken_json_is_an_artefact_error(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ArtefactError, match="not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_json_that_is_not_there(tmp_path):
+    for path in (tmp_path / "a.json", tmp_path):
+        with pytest.raises(ArtefactError):
+            read_json(path)
