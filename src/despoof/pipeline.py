@@ -14,7 +14,7 @@ from despoof.data.image import ImageSource, read_image
 from despoof.detector.network import Detector, load_detector
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import align, as_image, as_tensor
-from despoof.faces.detect import find_faces
+from despoof.faces.detect import FindFaces, find_faces
 from despoof.faces.quality import QualityLimits, Reason, gate
 from despoof.generator.generator import Generator, load_generator
 from despoof.runs.checkpoint import file_hash
@@ -96,11 +96,18 @@ class Guard:
     """A generator and a detector that judge images. Made by `load`."""
 
     def __init__(
-        self, generator: Generator | None, detector: Detector, *, limits: QualityLimits, weights: dict[str, str]
+        self,
+        generator: Generator | None,
+        detector: Detector,
+        *,
+        limits: QualityLimits,
+        weights: dict[str, str],
+        find: FindFaces | None = None,
     ) -> None:
         self.generator = generator
         self.detector = detector
         self.limits = limits
+        self.find = find
         self.weights = weights
         self.thresholds = detector.thresholds  # an ArtefactError without them: nothing may be decided
 
@@ -113,13 +120,13 @@ class Guard:
         clock = _Clock()
         try:
             image = read_image(source)
+            clock.lap("decode image")
+            found = find_faces(image, self.find)
+            clock.lap("detect")
+            aligned = align(image, found[0].landmarks) if found else None
         except InputError as error:
             reason = Reason("unreadable", value=None, limit=None, sentence=str(error))
             return Verdict(Decision.NO_DECISION, reasons=(reason,), weights=self.weights)
-        clock.lap("decode image")
-        found = find_faces(image)
-        clock.lap("detect")
-        aligned = align(image, found[0].landmarks) if found else None
         reasons = tuple(gate(image, found, aligned, self.limits))
         clock.lap("align and gate")
         if aligned is None:
@@ -188,9 +195,10 @@ class _Clock:
         self._last = now
 
 
-def load(which: str | Path = "small", *, limits: QualityLimits | None = None) -> Guard:
+def load(which: str | Path = "small", *, limits: QualityLimits | None = None, find: FindFaces | None = None) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
     detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
+    `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
     """
     if which in PRESETS:
         generator_file, detector_file = (WEIGHTS / f"{part}-{which}.safetensors" for part in ("generator", "detector"))
@@ -211,4 +219,4 @@ def load(which: str | Path = "small", *, limits: QualityLimits | None = None) ->
                 f"{generator_file} works at {generator.config.face_size} px, {detector_file} at "
                 f"{detector.config.face_size}. Give two files of one preset."
             )
-    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights)
+    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights, find=find)

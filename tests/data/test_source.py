@@ -36,7 +36,9 @@ def test_a_folder_without_images_is_refused(tmp_path, name):
 
 
 def test_csv(tmp_path):
-    rows = from_csv(csv(tmp_path, "path,label,attack_type,subject,split\na.jpg, LIVE ,,s1,train\nb.jpg,attack,print,,\n"))
+    rows = from_csv(
+        csv(tmp_path, "path,label,attack_type,subject,split\na.jpg, LIVE ,,s1,train\nb.jpg,attack,print,,\n")
+    )
     assert rows == [
         Sample("a.jpg", Label.LIVE, subject="s1", split=Split.TRAIN),
         Sample("b.jpg", Label.ATTACK, "print", subject="b.jpg"),

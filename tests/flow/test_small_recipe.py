@@ -72,9 +72,7 @@ def test_the_whole_recipe(
     assert verdict.save_explanation(tmp_path / "why.png").stat().st_size > 1000
 
 
-def test_evaluate_writes_scores_and_tables(
-    captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_evaluate_writes_scores_and_tables(captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     store = tmp_path / "store"
     command("prepare", captures / "labels.csv", store, "--workers", 1)
     capsys.readouterr()

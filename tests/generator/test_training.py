@@ -19,7 +19,7 @@ from despoof.runs.loop import LoopConfig
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a kill: nothing of the step it interrupts is kept."""
 
 
@@ -54,11 +54,11 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, module: object, step: int, run) -
 
     def dies(seed: int, number: int):
         if number == step:
-            raise Killed
+            raise KilledError
         return draw(seed, number)
 
     monkeypatch.setattr(module, "step_generator", dies)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run()
     monkeypatch.setattr(module, "step_generator", draw)
 

@@ -69,7 +69,7 @@ def parse_label(text: str) -> Label:
     """Read a label; only the words ``live`` and ``attack`` are accepted, never a number."""
     try:
         return Label(text.strip().lower())
-    except ValueError:
+    except (ValueError, AttributeError):
         raise InputError(
             f"label {text!r} is not 'live' or 'attack'. Numbers are refused because datasets disagree on "
             "their meaning; write the word."

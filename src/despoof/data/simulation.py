@@ -22,7 +22,6 @@ from despoof.data.camera import (
     draw_camera,
     look,
     mtf,
-    picture_shape,
     plane_points,
     room_light,
     sense,
@@ -126,19 +125,18 @@ def simulate(image: np.ndarray, medium: Medium, seed: int, *, camera: Camera | N
     """
     camera = camera or draw_camera(seed)
     image = read_image(image)
-    shape = picture_shape(camera, image.shape)
     points = plane_points(camera, image.shape)
-    light = room_light(camera, shape)
-    radiance, cues = _present(image, medium, light, camera, points, seed)
+    radiance, cues = _present(image, medium, camera, points, seed)
     picture = develop(sense(radiance, camera, seed), camera)
     facts = {"medium": type(medium).__name__.lower(), "seed": seed}
     return Capture(picture, facts | asdict(medium) | {"camera": asdict(camera)} | cues)
 
 
 def _present(
-    image: np.ndarray, medium: Medium, light: np.ndarray, camera: Camera, points: np.ndarray, seed: int
+    image: np.ndarray, medium: Medium, camera: Camera, points: np.ndarray, seed: int
 ) -> tuple[np.ndarray, dict]:
     """Return the light (h, w, 3) that reaches the sensor from a medium, and the cues in it."""
+    light = room_light(camera, points.shape[:2])
     if isinstance(medium, Print):
         sheet = reflectance(to_linear(image), medium, seed)
         seen = blur(look(sheet, camera) * light, camera)

@@ -87,9 +87,11 @@ def file_hash(path: str | Path) -> str:
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
     """Write training state atomically."""
-    # The file is opened here so that a full disk is an OSError; torch's own writer raises RuntimeError.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # what a full disk is to torch's writer
+            raise OSError(str(error)) from error
 
 
 def load_state(path: str | Path) -> dict[str, Any] | None:
