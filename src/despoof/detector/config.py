@@ -113,6 +113,7 @@ TINY = DetectorConfig(backbone="tiny_cnn", face_size=64, cue_widths=(4, 8, 8, 16
 SMALL_TRAINING = DetectorTraining()
 TINY_TRAINING = DetectorTraining(
     steps=6,
+    average=0.5,
     live_per_domain=2,
     attack_per_domain=2,
     start="random",
