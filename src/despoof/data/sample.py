@@ -25,7 +25,8 @@ class Split(StrEnum):
 class Sample:
     """One image on disk.
 
-    `path` is relative to the dataset's root and identifies the sample there. `attack_type` is the attack
+    `path` is relative to the dataset's root and identifies the sample there; a frame of a video is
+    ``clip.mp4#12``, counted from 0. `attack_type` is the attack
     instrument species in ISO/IEC 30107-3 terms (``"none"`` for live). `subject` is the unit that splits and
     bootstraps respect. `split` is ``None`` where the dataset defines none.
     """
@@ -43,6 +44,11 @@ class Sample:
                 f"{self.path}: label live with attack_type {self.attack_type!r}; expected 'none'. "
                 "Correct the row or its label."
             )
+
+    @property
+    def presentation(self) -> str:
+        """What was presented as a whole: the image, or the video that this frame is from."""
+        return self.path.rpartition("#")[0] or self.path
 
     def as_row(self) -> dict:
         """Return the sample as plain JSON values."""
