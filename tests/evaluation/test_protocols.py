@@ -1,36 +1,34 @@
-"""No subject on both sides, every domain gives its share, the seed decides: a leak would flatter tables."""
+"""Declarations mean what they say, cell by cell: a source too many, or a split let in, is a leak."""
 
-from collections import Counter
+from itertools import permutations
 
 import pytest
 
-from despoof.data.sample import Label, Sample
-from despoof.data.source import refuse_shared_subjects
-from despoof.errors import InputError
-from despoof.evaluation.protocols import Cell, leave_one_domain_out, split_by_subject
+from despoof.data.sample import Label, Sample, Split
+from despoof.errors import ConfigError, InputError
+from despoof.evaluation.protocols import Cell, Part, Protocol, leave_one_domain_out, protocol_names, read_protocol
+
+M, C, I, O = "msu-mfsd", "casia-fasd", "replay-attack", "oulu-npu"  # noqa: E741 - the field's letters
 
 
-def _samples(domain: str, subjects: dict[str, tuple[int, int]]) -> list[Sample]:
-    """Make samples from subject -> (live, attack) counts."""
+def _samples(*domains: str, kinds: tuple[str, ...] = ("print", "replay")) -> list[Sample]:
+    """One live and one attack of each kind for every split of every domain."""
     return [
-        Sample(f"{domain}/{subject}/{label.value}-{i}.jpg", label, species, subject, domain)
-        for subject, counts in subjects.items()
-        for label, species, count in zip(Label, ("none", "print"), counts, strict=True)
-        for i in range(count)
+        Sample(f"{domain}/{split}-{kind}.avi#0", label, kind, f"{split}-{kind}", domain, split)
+        for domain in domains
+        for split in Split
+        for label, kind in [(Label.LIVE, "none"), *((Label.ATTACK, kind) for kind in kinds)]
     ]
-
-
-MANY = _samples("office", {f"s{i}": (1 + i % 4, (i * 7) % 5) for i in range(80)})
-FEW = _samples("webcam", {"one": (9, 8), "two": (4, 0), "three": (5, 6), "four": (3, 7)})
 
 
 def test_leave_one_domain_out_tests_each_domain_once_and_learns_from_all_others():
     protocol = leave_one_domain_out(["selfie", "office", "webcam"])
-    assert [(cell.target, cell.sources) for cell in protocol.cells] == [
+    assert [(cell.target, cell.train.domains) for cell in protocol.cells] == [
         ("office", ("selfie", "webcam")),
         ("selfie", ("office", "webcam")),
         ("webcam", ("office", "selfie")),
     ]
+    assert read_protocol("leave-one-domain-out", _samples("selfie", "office", "webcam")).cells == protocol.cells
 
 
 @pytest.mark.parametrize("domains", [["office"], ["office", "office"], []])
@@ -39,61 +37,101 @@ def test_too_few_or_repeated_domains_are_refused(domains):
         leave_one_domain_out(domains)
 
 
-def test_a_cell_cannot_learn_from_its_target():
+def test_a_cell_cannot_learn_from_its_target_unless_people_or_splits_are_apart():
     with pytest.raises(InputError, match="Take the target out"):
-        Cell("bad", ("office", "webcam"), "office")
+        Cell("bad", Part(("office", "webcam")), Part(("office",)))
+    Cell("people", Part(("office",)), Part(("office",)), held_subjects=0.3)
+    Cell("splits", Part(("office",), splits=(Split.TRAIN,)), Part(("office",), splits=(Split.TEST,)))
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_split_is_disjoint_complete_and_near_its_share_in_each_class(seed):
-    train, validation = split_by_subject(MANY + FEW, 0.2, seed)
-    refuse_shared_subjects(train, validation)
-    assert Counter(train + validation) == Counter(MANY + FEW)
-    for label in Label:
-        whole = sum(s.label is label for s in MANY)
-        held = sum(s.label is label and s.domain == "office" for s in validation)
-        assert 0.15 <= held / whole <= 0.25
+def test_mcio_is_as_published():
+    """Order M, C, I, O; I and O lack their development part; two frames by the published rule; video means."""
+    protocol = read_protocol("loo-mcio", [])
+    assert [cell.target for cell in protocol.cells] == [M, C, I, O]
+    assert all({cell.target, *cell.train.domains} == {M, C, I, O} for cell in protocol.cells)
+    assert (protocol.frames, protocol.unit) == ("published:2", "video mean")
+    unused = {(s.domain, s.split) for s in _samples(M, C, I, O) if not protocol.uses(s)}
+    assert unused == {(I, Split.VALIDATION), (O, Split.VALIDATION)}
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_domain_of_few_subjects_gives_one_whole_subject_with_both_classes(seed):
-    train, validation = split_by_subject(FEW, 0.15, seed)
-    assert len({s.subject for s in validation}) == 1
-    assert {s.label for s in validation} == set(Label)
-    assert {s.subject for s in validation} <= {"one", "three", "four"}
-    assert len(train) + len(validation) == len(FEW)
+def test_limited_sources_and_single_sources_are_the_published_pairs():
+    limited = read_protocol("limited-mi", [])
+    assert [(set(cell.train.domains), cell.target) for cell in limited.cells] == [({M, I}, C), ({M, I}, O)]
+    single = read_protocol("single-source-mcio", [])
+    found = {(cell.train.domains[0], cell.target) for cell in single.cells}
+    assert found == set(permutations((M, C, I, O), 2))
+    assert len(single.cells) == 12
 
 
-def test_the_seed_alone_decides_and_order_does_not():
-    first = split_by_subject(MANY, 0.2, 3)[1]
-    assert set(split_by_subject(MANY[::-1], 0.2, 3)[1]) == set(first)
-    assert set(split_by_subject(MANY, 0.2, 4)[1]) != set(first)
-    assert len({split_by_subject(FEW, 0.2, seed)[1][0].subject for seed in range(20)}) == 3
+def test_one_source_has_seven_targets():
+    cells = read_protocol("celeba-to-seven", []).cells
+    assert {cell.train.domains for cell in cells} == {("celeba-spoof",)}
+    assert len({cell.target for cell in cells}) == 7
 
 
-def test_a_domain_splits_alike_whatever_stands_beside_it():
-    alone = set(split_by_subject(MANY, 0.2, 0)[1])
-    assert alone <= set(split_by_subject(MANY + FEW, 0.2, 0)[1])
+def test_an_attack_type_left_out_is_tested_and_never_trained_on():
+    samples = _samples("office", "webcam", kinds=("mask", "print", "replay"))
+    cells = read_protocol("leave-one-attack-type-out", samples).cells
+    assert [cell.name for cell in cells] == ["unseen-mask", "unseen-print", "unseen-replay"]
+    for cell in cells:
+        unseen = cell.name.removeprefix("unseen-")
+        assert {s.attack_type for s in samples if cell.train.holds(s)} == {"none", "mask", "print", "replay"} - {unseen}
+        assert {s.attack_type for s in samples if cell.test.holds(s)} == {"none", unseen}
+        assert 0 < cell.held_subjects < 1
+    with pytest.raises(InputError, match="at least two"):
+        read_protocol("leave-one-attack-type-out", _samples("office", kinds=("print",)))
 
 
-def test_a_subject_larger_than_the_share_stays_in_training():
-    samples = _samples("office", {"giant": (500, 500)} | {f"s{i}": (2, 2) for i in range(60)})
-    for seed in range(5):
-        assert "giant" in {s.subject for s in split_by_subject(samples, 0.1, seed)[0]}
+def test_the_split_column_of_a_manifest_is_a_protocol():
+    (cell,) = read_protocol("manifest-splits", _samples("office")).cells
+    for part, split in ((cell.train, Split.TRAIN), (cell.validation, Split.VALIDATION), (cell.test, Split.TEST)):
+        assert {s.split for s in _samples("office") if part.holds(s)} == {split}
 
 
-@pytest.mark.parametrize("subjects", [{"only": (5, 5)}, {"a": (5, 0), "b": (0, 5)}, {"a": (5, 5), "b": (5, 0)}])
-def test_a_domain_that_cannot_be_split_is_refused(subjects):
-    with pytest.raises(InputError, match="Collect more subjects"):
-        split_by_subject(_samples("tiny", subjects), 0.2, 0)
+@pytest.mark.parametrize("name", protocol_names())
+def test_every_declaration_can_be_read(name):
+    domains = (M, C, I, O, "siw-mv2")
+    protocol = read_protocol(name, _samples(*domains))
+    assert protocol.cells
+    assert protocol.title
 
 
-def test_a_domain_of_one_class_is_split_too():
-    _, validation = split_by_subject(_samples("faces", {f"s{i}": (1, 0) for i in range(50)}), 0.2, 0)
-    assert len(validation) == 10
+def test_a_protocol_of_ones_own_is_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'format = "despoof-protocols/1"\n[mine]\nselection = "source-validation"\n'
+        'cells = [{ name = "a-to-b", train = ["a"], test = ["b"] }]\n'
+    )
+    protocol = read_protocol(str(path), [])
+    assert (protocol.name, protocol.selection) == ("mine", "source-validation")
+    assert [(cell.name, cell.train.domains, cell.target) for cell in protocol.cells] == [("a-to-b", ("a",), "b")]
 
 
-@pytest.mark.parametrize("fraction", [0, 1, 15])
-def test_a_share_outside_0_to_1_is_refused(fraction):
-    with pytest.raises(InputError, match=r"0\.15"):
-        split_by_subject(MANY, fraction, 0)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[mine]",
+        'format = "despoof-protocols/1"\n[mine]\ncell = 1',
+        'format = "despoof-protocols/1"\n[mine]',
+        'format = "despoof-protocols/1"\n[mine]\neach = "day"\ndomains = ["*"]',
+        'format = "despoof-protocols/1"\n[mine]\neach = "domain"\ndomains = ["a", "b"]\nwithout = { a = ["dev"] }',
+        "no toml",
+    ],
+)
+def test_a_declaration_that_says_too_little_or_too_much_is_refused(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="expected|Expected"):
+        read_protocol(str(path), _samples("a", "b"))
+
+
+def test_what_looks_at_the_target_is_no_rule_of_a_protocol():
+    with pytest.raises(ConfigError, match="oracle"):
+        Protocol("peek", (), selection="best-on-target")
+    with pytest.raises(ConfigError, match="oracle"):
+        Protocol("peek", (), threshold="target-eer")
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(InputError, match="loo-mcio"):
+        read_protocol("loo", [])

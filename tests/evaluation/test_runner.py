@@ -6,7 +6,7 @@ import pytest
 from despoof.data.sample import Label, Sample
 from despoof.data.store import StoredSample
 from despoof.errors import ArtefactError, InputError
-from despoof.evaluation.protocols import leave_one_domain_out
+from despoof.evaluation.protocols import Cell, Part, Protocol, leave_one_domain_out
 from despoof.evaluation.results import read_scores
 from despoof.evaluation.runner import Model, run_protocol, untrained
 from despoof.metrics import eer
@@ -53,8 +53,8 @@ def test_fit_gets_sources_only_and_subjects_apart(tmp_path):
         fit.calls, [(cell, seed) for cell in PROTOCOL.cells for seed in (0, 1)], strict=True
     ):
         assert seed == wanted
-        assert {row.sample.domain for row in train} == set(cell.sources)
-        assert {row.sample.domain for row in validation} == set(cell.sources)
+        assert {row.sample.domain for row in train} == set(cell.train.domains)
+        assert {row.sample.domain for row in validation} == set(cell.train.domains)
         assert all(row.outcome == "face" for row in train + validation)
         sides = [{(row.sample.domain, row.sample.subject) for row in part} for part in (train, validation)]
         assert not sides[0] & sides[1]
@@ -135,3 +135,60 @@ def test_a_missing_domain_and_a_clashing_fact_are_refused(tmp_path):
         run_protocol(PROTOCOL, rows, untrained("m", _score), tmp_path)
     with pytest.raises(InputError, match="'seed'"):
         run_protocol(PROTOCOL, _rows(), untrained("m", _score, {"seed": 1}), tmp_path)
+
+
+def test_only_the_cells_asked_for_are_run_and_other_names_are_refused(tmp_path):
+    fit = Watched()
+    paths = run_protocol(PROTOCOL, _rows(), Model("m", fit), tmp_path, cells=["to-b"])
+    assert [path.name for path in paths] == ["to-b-seed0-test.csv"]
+    assert len(fit.calls) == 1
+    with pytest.raises(InputError, match="to-a, to-b, to-c"):
+        run_protocol(PROTOCOL, _rows(), Model("m", fit), tmp_path, cells=["to-d"])
+
+
+def _videos() -> list[StoredSample]:
+    """Per domain 8 people with a live and an attack video of three frames; the first frame has no face."""
+    rows = []
+    for domain in ("a", "b"):
+        for person in range(8):
+            for label, species in ((Label.LIVE, "none"), (Label.ATTACK, "print")):
+                for frame in range(3):
+                    path = f"{domain}/{person}-{label}.avi#{frame}"
+                    sample = Sample(path, label, species, f"p{person}", domain)
+                    rows.append(StoredSample(sample, "face" if frame else "no_face", ""))
+    return rows
+
+
+def test_a_video_scores_the_mean_of_its_answered_frames(tmp_path):
+    def score(rows):
+        frames = np.array([int(row.sample.path[-1]) for row in rows])
+        return np.array([row.sample.label is Label.LIVE for row in rows]) + 0.2 * frames  # 0.2 and 0.4: mean 0.3
+
+    protocol = Protocol("videos", (Cell("a-to-b", Part(("a",)), Part(("b",))),), unit="video mean")
+    (path,) = run_protocol(protocol, _videos(), untrained("m", score), tmp_path)
+    file = read_scores(path)
+    assert (len(file.rows), file.facts["unit"]) == (16, "video mean")
+    assert {row.path for row in file.rows} == {f"b/{p}-{label}.avi" for p in range(8) for label in Label}
+    np.testing.assert_allclose(file.liveness(Label.LIVE), 1.3)
+    np.testing.assert_allclose(file.liveness(Label.ATTACK), 0.3)
+
+
+def test_a_video_without_an_answered_frame_is_a_non_response(tmp_path):
+    rows = [
+        StoredSample(row.sample, "no_face", "") if row.sample.path.startswith("b/0-live") else row for row in _videos()
+    ]
+    protocol = Protocol("videos", (Cell("a-to-b", Part(("a",)), Part(("b",))),), unit="video mean")
+    (path,) = run_protocol(protocol, rows, untrained("m", lambda rows: np.arange(len(rows)) / 99), tmp_path)
+    silent = [row for row in read_scores(path).rows if row.liveness is None]
+    assert [(row.path, row.reason) for row in silent] == [("b/0-live.avi", "no_face")]
+
+
+def test_people_held_for_the_test_are_the_same_for_every_seed_and_never_trained_on(tmp_path):
+    both = Part(("a",))
+    protocol = Protocol("people", (Cell("a", both, both, held_subjects=0.4),))
+    fit = Watched()
+    first, second = run_protocol(protocol, _rows(), Model("m", fit), tmp_path, seeds=(0, 1))
+    tested = {row.subject for row in read_scores(first).rows}
+    assert tested == {row.subject for row in read_scores(second).rows}
+    for train, validation, _, _ in fit.calls:
+        assert not tested & {row.sample.subject for row in train + validation}

@@ -1,4 +1,4 @@
-"""`despoof evaluate`: leave one capture domain out; scores are files, the table is made from them."""
+"""`despoof evaluate`: run a protocol; scores are files, the table is made from them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +12,24 @@ MODELS = (
 )  # fmt: skip
 
 
-def evaluate(
-    store: Path, out: Path, *, models: list[str] | None = None, seeds: list[int] | None = None,
-    counterparts: Path | None = None, steps: int | None = None, peers: Path | None = None, threads: int = 1,
-) -> None:  # fmt: skip
-    """Fit and score every model with each domain held out; run again to go on. Prints both profiles.
+SELECTION = {"last step": "last", "source-validation": "validation"}  # word of protocols -> of the training config
 
-    Runs of other models or seeds may go side by side into the same folder.
+
+def evaluate(
+    store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
+    models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
+    steps: int | None = None, peers: Path | None = None, threads: int = 1,
+) -> None:  # fmt: skip
+    """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
+
+    Runs of other models, seeds or cells may go side by side into the same folder, or into folders of several
+    machines whose files are then brought together.
 
     Args:
         store: captures with live, attack and domains, prepared.
         out: folder for score files, fits and curves.
+        protocol: name of a protocol of the package (a wrong one lists them all), or a .toml file of one's own.
+        cells: of the protocol; all if left out.
         models: of attention, none, dual, saturation, sharpness, statistics, minifasnet, celeba-minifasnet.
         seeds: of the detectors; baselines have one.
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
@@ -33,20 +40,23 @@ def evaluate(
     import torch
 
     from despoof.data.store import Store
-    from despoof.evaluation.protocols import leave_one_domain_out
+    from despoof.evaluation.protocols import read_protocol
     from despoof.evaluation.runner import run_protocol
 
     torch.set_num_threads(threads)
     opened = Store(store)
-    protocol = leave_one_domain_out(sorted({row.sample.domain for row in opened.rows}))
+    declared = read_protocol(protocol, [row.sample for row in opened.rows])
     for name in models or list(MODELS):
         learns = name in ("attention", "none", "dual")
-        model = _model(name, opened, counterparts, steps, peers)
-        run_protocol(protocol, opened.rows, model, out, seeds=(seeds or [0, 1, 2]) if learns else [0])
+        model = _model(name, opened, counterparts, steps, peers, SELECTION[declared.selection])
+        chosen = (seeds or [0, 1, 2]) if learns else [0]
+        run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)
     tables(out)
 
 
-def _model(name: str, store: "Store", counterparts: Path | None, steps: int | None, peers: Path | None) -> "Model":
+def _model(
+    name: str, store: "Store", counterparts: Path | None, steps: int | None, peers: Path | None, selection: str
+) -> "Model":
     from despoof.errors import InputError
     from despoof.evaluation import baselines
     from despoof.evaluation.detectors import DetectorRecipe, detector_model
@@ -67,7 +77,7 @@ def _model(name: str, store: "Store", counterparts: Path | None, steps: int | No
         return untrained(name, baselines.celeba_spoof_minifasnet(peers / "fas_johnraiven_minifas_98.20.onnx"))
     if counterparts is None and name != "none":
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
-    return detector_model(name, store, DetectorRecipe("small", name, counterparts or Path(), steps))
+    return detector_model(name, store, DetectorRecipe("small", name, counterparts or Path(), steps, selection))
 
 
 def tables(out: Path) -> None:

@@ -11,8 +11,8 @@ from despoof.detector.batches import Gathered
 from despoof.detector.config import PRESETS, DetectorConfig, DetectorTraining
 from despoof.detector.network import load_detector, save_detector
 from despoof.detector.train import scores, train
-from despoof.evaluation.protocols import split_by_subject
 from despoof.evaluation.runner import Model, Rows, Score
+from despoof.evaluation.split import split_by_subject
 from despoof.generator.reconstruct import read_counterparts
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
 from despoof.runs.config import config_hash
@@ -20,12 +20,13 @@ from despoof.runs.config import config_hash
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """What is trained: preset, where the cue enters, the folder of counterparts, steps if not the preset's."""
+    """What is trained: preset, where the cue enters, folder of counterparts; steps, selection if not the preset's."""
 
     preset: str
     insertion: str
     counterparts: Path
     steps: int | None = None
+    selection: str | None = None
 
     @property
     def config(self) -> DetectorConfig:
@@ -35,7 +36,8 @@ class DetectorRecipe:
     def training(self, seed: int) -> DetectorTraining:
         """The optimisation, of one seed."""
         training = PRESETS[self.preset][1]
-        return replace(training, seed=seed, steps=self.steps or training.steps)
+        chosen = self.selection or training.selection
+        return replace(training, seed=seed, steps=self.steps or training.steps, selection=chosen)
 
 
 class Pixels:

@@ -1,111 +1,183 @@
-"""Protocols: which domains a model learns from, which one it is tested on, how validation is carved out."""
+"""Protocols: declarations of what a model learns from and what it is tested on. They lie in ``protocols.toml``."""
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from pathlib import Path
 
-from despoof.data.sample import Label, Sample
-from despoof.data.source import refuse_shared_subjects
-from despoof.errors import InputError
-from despoof.runs.seed import item_generator
+from despoof.data.sample import Label, Sample, Split
+from despoof.errors import ConfigError, InputError
 
-FEW_SUBJECTS = 5  # below this, a share of the subjects rounds to none, so one whole subject is held out
+FORMAT = "despoof-protocols/1"
+REGISTRY = Path(__file__).parent / "protocols.toml"
+UNITS = ("image", "video mean")
+SELECTIONS = ("last step", "source-validation")
+THRESHOLDS = ("source-validation",)
+EACH = ("domain", "pair", "target", "attack_type", "split")
+RULES = ("title", "frames", "unit", "selection", "threshold", "validation")
+KEYS = {*RULES, "each", "domains", "train", "cells", "without", "held_subjects"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which samples stand on one side. Live belongs to a part whatever its attacks are."""
+
+    domains: tuple[str, ...]
+    attacks: tuple[str, ...] = ()  # these types only; none named: all
+    not_attacks: tuple[str, ...] = ()
+    splits: tuple[Split, ...] = ()  # none named: all
+
+    def holds(self, sample: Sample) -> bool:
+        """Say whether a sample belongs to this part."""
+        if sample.domain not in self.domains or (self.splits and sample.split not in self.splits):
+            return False
+        if sample.label is Label.LIVE:
+            return True
+        return sample.attack_type not in self.not_attacks and (not self.attacks or sample.attack_type in self.attacks)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and one test: domains to learn from, and the domain that training never sees."""
+    """One training and one test.
+
+    `validation` None: carved out of `train` by subject. `held_subjects` is the share of subjects that are
+    only tested, where both sides share a domain.
+    """
 
     name: str
-    sources: tuple[str, ...]
-    target: str
+    train: Part
+    test: Part
+    validation: Part | None = None
+    held_subjects: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.sources or self.target in self.sources:
+        if not self.train.domains or not self.test.domains:
+            raise InputError(f"cell {self.name!r} names no domain on one side; expected at least one on each.")
+        shared = sorted(set(self.train.domains) & set(self.test.domains))
+        apart = self.train.splits and self.test.splits and not set(self.train.splits) & set(self.test.splits)
+        if shared and not apart and not self.held_subjects:
             raise InputError(
-                f"cell {self.name!r} learns from {self.sources} and tests on {self.target!r}; expected other "
-                "domains as sources. Take the target out of them."
+                f"cell {self.name!r} learns from {shared[0]!r} and is tested on it; expected other domains, other "
+                "splits or held_subjects. Take the target out of the sources."
             )
+
+    @property
+    def target(self) -> str:
+        """Name of what is tested on."""
+        return "+".join(self.test.domains)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named list of cells. `validation` is the share of each source that is held out, by subject."""
+    """A named list of cells and the rules that make figures of it comparable."""
 
     name: str
     cells: tuple[Cell, ...]
-    validation: float = 0.15
+    title: str = ""
+    frames: str = "any"  # rule by which the frames of a video were taken
+    unit: str = "image"
+    selection: str = "last step"
+    threshold: str = "source-validation"
+    validation: float = 0.15  # share of each source held out, by subject
+    without: dict[str, tuple[Split, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("unit", UNITS), ("selection", SELECTIONS), ("threshold", THRESHOLDS)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"protocol {self.name!r}: {name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}. "
+                    "What looks at the target is no rule of a protocol; reports show it in columns named oracle."
+                )
+
+    def uses(self, sample: Sample) -> bool:
+        """Say whether a sample is used at all."""
+        return sample.split not in self.without.get(sample.domain, ())
+
+
+def protocol_names() -> list[str]:
+    """Return the names of the protocols that come with the package."""
+    return [name for name in _tables(REGISTRY) if name != "format"]
+
+
+def read_protocol(name: str, samples: Iterable[Sample]) -> Protocol:
+    """Return a protocol by name, or from a TOML file by path, laid out over the samples at hand."""
+    path = Path(name) if name.endswith(".toml") else REGISTRY
+    tables = {key: table for key, table in _tables(path).items() if key != "format"}
+    key = name if path == REGISTRY else next(iter(tables), "")
+    if key not in tables:
+        raise InputError(f"protocol {name!r}; expected one of {', '.join(tables)}, or a .toml file. Correct the name.")
+    return _protocol(key, tables[key], list(samples))
 
 
 def leave_one_domain_out(domains: Sequence[str]) -> Protocol:
     """Return the protocol in which each domain in turn is the target and all others are sources."""
-    domains = sorted(domains)
-    if len(set(domains)) != len(domains) or len(domains) < 2:
-        raise InputError(f"domains {domains}; expected at least two, each once. Prepare another domain.")
-    cells = [Cell(f"to-{target}", tuple(name for name in domains if name != target), target) for target in domains]
-    return Protocol("leave-one-domain-out", tuple(cells))
+    return Protocol("leave-one-domain-out", _one_out(_distinct(sorted(domains))))
 
 
-def split_by_subject(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Split samples into (train, validation) so that no subject of a domain stands on both sides.
-
-    Every domain gives about `fraction` of its live and of its attacks. Subjects are drawn in an order that
-    depends on the seed and the domain alone, and one is held out if that brings both counts nearer to their
-    share; a subject too large for the share therefore stays in training. A domain of fewer than five
-    subjects gives one whole subject that has both classes, however large: in the `webcam` domain of four
-    collections that is a sixth to two fifths of it.
-    """
-    if not 0 < fraction < 1:
-        raise InputError(f"validation share {fraction!r}; expected between 0 and 1. Write 15 % as 0.15.")
-    domains: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        domains[sample.domain].append(sample)
-    held = {
-        (domain, subject)
-        for domain in sorted(domains)
-        for subject in _held_out(domain, domains[domain], fraction, seed)
-    }
-    train = [sample for sample in samples if (sample.domain, sample.subject) not in held]
-    validation = [sample for sample in samples if (sample.domain, sample.subject) in held]
-    refuse_shared_subjects(train, validation)
-    return train, validation
+def _tables(path: Path) -> dict:
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"protocols {path} cannot be read ({error}). Expected TOML like the package's own.") from None
+    if tables.get("format") != FORMAT:
+        raise ConfigError(f"protocols {path}: format {tables.get('format')!r}; expected {FORMAT!r}. Write that line.")
+    return tables
 
 
-def _held_out(domain: str, samples: list[Sample], fraction: float, seed: int) -> set[str]:
-    counts: dict[str, Counter[Label]] = defaultdict(Counter)
-    for sample in samples:
-        counts[sample.subject][sample.label] += 1
-    total = sum(counts.values(), Counter())
-    names = sorted(counts)
-    item_generator("split by subject", seed, domain).shuffle(names)
-    pick = _one_whole if len(names) < FEW_SUBJECTS else _near_share
-    held = pick(names, counts, total, fraction)
-    inside = sum((counts[name] for name in held), Counter())
-    if any(not 0 < inside[label] < total[label] for label in total):
-        raise InputError(
-            f"domain {domain!r} has {len(names)} subjects, of which none can be held out so that each class "
-            "stays on both sides. Collect more subjects, or name subjects more finely."
-        )
-    return held
+def _protocol(name: str, table: dict, samples: list[Sample]) -> Protocol:
+    unknown = sorted(set(table) - KEYS)
+    if unknown:
+        raise ConfigError(f"protocol {name!r}: unknown key {unknown[0]!r}; expected {', '.join(sorted(KEYS))}.")
+    try:
+        without = {domain: tuple(map(Split, splits)) for domain, splits in table.get("without", {}).items()}
+    except ValueError as error:
+        raise ConfigError(f"protocol {name!r}: without: {error}; expected {', '.join(Split)}.") from None
+    rules = {key: table[key] for key in RULES if key in table}
+    return Protocol(name, _cells(name, table, samples), without=without, **rules)
 
 
-def _one_whole(names: list[str], counts: dict, total: Counter[Label], fraction: float) -> set[str]:
-    whole = [name for name in names if set(counts[name]) == set(total) and counts[name] != total]
-    return set(whole[:1])
+def _cells(name: str, table: dict, samples: list[Sample]) -> tuple[Cell, ...]:
+    each = table.get("each")
+    if each is None:
+        if not table.get("cells"):
+            raise ConfigError(f"protocol {name!r} has neither `each` nor `cells`; expected one of them.")
+        return tuple(Cell(one["name"], Part(tuple(one["train"])), Part(tuple(one["test"]))) for one in table["cells"])
+    if each not in EACH:
+        raise ConfigError(f"protocol {name!r}: each is {each!r}; expected one of {', '.join(EACH)}.")
+    present = {sample.domain for sample in samples}
+    domains = _distinct(sorted(present) if table["domains"] == ["*"] else table["domains"], 1)
+    if each == "domain":
+        return _one_out(_distinct(domains))
+    if each == "pair":
+        return tuple(Cell(f"{a}-to-{b}", Part((a,)), Part((b,))) for a, b in permutations(_distinct(domains), 2))
+    if each == "target":
+        return tuple(Cell(f"to-{name}", Part(tuple(table["train"])), Part((name,))) for name in domains)
+    if each == "split":
+        parts = [Part(domains, splits=(split,)) for split in (Split.TRAIN, Split.TEST, Split.VALIDATION)]
+        return (Cell("splits", *parts),)
+    return _one_type_out(domains, samples, table.get("held_subjects", 0.0))
 
 
-def _near_share(names: list[str], counts: dict, total: Counter[Label], fraction: float) -> set[str]:
-    wanted = {label: fraction * total[label] for label in total}
-    inside: Counter[Label] = Counter()
-    held = set()
-    for name in names:
-        after = inside + counts[name]
-        if _distance(after, wanted) < _distance(inside, wanted):
-            held.add(name)
-            inside = after
-    return held
+def _distinct(domains: Sequence[str], least: int = 2) -> tuple[str, ...]:
+    if len(set(domains)) != len(domains) or len(domains) < least:
+        raise InputError(f"domains {list(domains)}; expected at least {least}, each once. Prepare another domain.")
+    return tuple(domains)
 
 
-def _distance(inside: Counter[Label], wanted: dict[Label, float]) -> float:
-    return math.fsum(abs(inside[label] - wanted[label]) / wanted[label] for label in wanted)
+def _one_out(domains: tuple[str, ...]) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(f"to-{target}", Part(tuple(name for name in domains if name != target)), Part((target,)))
+        for target in domains
+    )
+
+
+def _one_type_out(domains: tuple[str, ...], samples: list[Sample], held: float) -> tuple[Cell, ...]:
+    inside = (sample for sample in samples if sample.domain in domains and sample.label is Label.ATTACK)
+    types = sorted({sample.attack_type for sample in inside})
+    if len(types) < 2:
+        raise InputError(f"attack types {types} in {', '.join(domains)}; expected at least two to leave one out.")
+    return tuple(
+        Cell(f"unseen-{kind}", Part(domains, not_attacks=(kind,)), Part(domains, attacks=(kind,)), held_subjects=held)
+        for kind in types
+    )

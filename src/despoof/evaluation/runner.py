@@ -9,16 +9,18 @@ The runner knows no detector: a model is a function that fits. That function is 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from despoof.data.sample import Label, Split
+from despoof.data.source import refuse_shared_subjects
 from despoof.data.store import StoredSample
 from despoof.errors import ArtefactError, InputError
-from despoof.evaluation.protocols import Cell, Protocol, split_by_subject
+from despoof.evaluation.protocols import Cell, Protocol
 from despoof.evaluation.results import ScoreFile, ScoreRow, read_scores, software_facts, write_scores
+from despoof.evaluation.split import split_by_subject
 from despoof.metrics import eer
 
 Rows = list[StoredSample]
@@ -44,10 +46,24 @@ def untrained(name: str, score: Score, facts: dict | None = None) -> Model:
 
 
 def run_protocol(
-    protocol: Protocol, rows: Rows, model: Model, root: str | Path, *, seeds: Sequence[int] = (0,)
+    protocol: Protocol,
+    rows: Rows,
+    model: Model,
+    root: str | Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    cells: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Return the test score files of every cell and seed; a cell whose two files exist is not run again."""
-    jobs = [_Job(protocol, cell, model, seed) for cell in protocol.cells for seed in seeds]
+    """Return the test score files of every cell and seed; a cell whose two files exist is not run again.
+
+    `cells` names some of the cells: several machines can share a protocol, and its files are brought together.
+    """
+    unknown = sorted(set(cells or ()) - {cell.name for cell in protocol.cells})
+    if unknown:
+        known = ", ".join(cell.name for cell in protocol.cells)
+        raise InputError(f"cell {unknown[0]!r} is none of {protocol.name}; expected {known}. Correct the name.")
+    chosen = [cell for cell in protocol.cells if cells is None or cell.name in cells]
+    jobs = [_Job(protocol, cell, model, seed) for cell in chosen for seed in seeds]
     return [_run_cell(job, rows, Path(root)) for job in jobs]
 
 
@@ -75,37 +91,57 @@ def _run_cell(job: _Job, rows: Rows, root: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     score = job.model.fit(_with_face(train), _with_face(validation), job.seed, folder)
     facts |= software_facts()
-    found = _scored(score, validation)
+    unit = job.protocol.unit
+    found = _scored(score, validation, unit)
     facts["thresholds"] = {"source_eer": _source_eer(found)}
     write_scores(paths[Split.VALIDATION], ScoreFile(found, facts | {"split": Split.VALIDATION.value}))
-    write_scores(paths[Split.TEST], ScoreFile(_scored(score, test), facts | {"split": Split.TEST.value}))
+    write_scores(paths[Split.TEST], ScoreFile(_scored(score, test, unit), facts | {"split": Split.TEST.value}))
     return paths[Split.TEST]
 
 
 def _parts(job: _Job, rows: Rows) -> tuple[Rows, Rows, Rows]:
-    cell = job.cell
+    """Return the rows of training, validation and test."""
+    cell, protocol = job.cell, job.protocol
     known = {row.sample.domain for row in rows}
-    missing = sorted({*cell.sources, cell.target} - known)
+    missing = sorted({*cell.train.domains, *cell.test.domains} - known)
     if missing:
         raise InputError(
             f"cell {cell.name!r} needs domain {missing[0]!r}; the store has {', '.join(sorted(known))}. "
             "Prepare it first."
         )
-    sources = [row for row in rows if row.sample.domain in cell.sources]
-    _, held = split_by_subject([row.sample for row in sources], job.protocol.validation, job.seed)
+    rows = [row for row in rows if protocol.uses(row.sample)]
+    tested = rows
+    if cell.held_subjects:  # the same people for every seed, or seeds could not be compared
+        rows, tested = _apart(rows, cell.held_subjects, 0)
+    sources = [row for row in rows if cell.train.holds(row.sample)]
+    test = [row for row in tested if cell.test.holds(row.sample)]
+    if cell.validation is not None:
+        train, validation = sources, [row for row in rows if cell.validation.holds(row.sample)]
+        refuse_shared_subjects([row.sample for row in train], [row.sample for row in validation])
+    else:
+        train, validation = _apart(sources, protocol.validation, job.seed)
+    refuse_shared_subjects([row.sample for row in train + validation], [row.sample for row in test])
+    return train, validation, test
+
+
+def _apart(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
+    _, held = split_by_subject([row.sample for row in rows], share, seed)
     paths = {sample.path for sample in held}
-    train = [row for row in sources if row.sample.path not in paths]
-    validation = [row for row in sources if row.sample.path in paths]
-    return train, validation, [row for row in rows if row.sample.domain == cell.target]
+    return [row for row in rows if row.sample.path not in paths], [row for row in rows if row.sample.path in paths]
 
 
 def _facts(job: _Job, rows: Rows) -> dict:
+    protocol = job.protocol
     facts = {
-        "protocol": job.protocol.name,
+        "protocol": protocol.name,
         "cell": job.cell.name,
-        "sources": list(job.cell.sources),
+        "sources": list(job.cell.train.domains),
         "target": job.cell.target,
-        "validation": job.protocol.validation,
+        "frames": protocol.frames,
+        "unit": protocol.unit,
+        "selection": protocol.selection,
+        "threshold_from": protocol.threshold,
+        "validation": protocol.validation,
         "model": job.model.name,
         "seed": job.seed,
         "data_hash": _data_hash(rows),
@@ -143,7 +179,7 @@ def _with_face(rows: Rows) -> Rows:
     return [row for row in rows if row.outcome == "face"]
 
 
-def _scored(score: Score, rows: Rows) -> tuple[ScoreRow, ...]:
+def _scored(score: Score, rows: Rows, unit: str) -> tuple[ScoreRow, ...]:
     faces = _with_face(rows)
     liveness = np.asarray(score(faces), np.float64)
     if liveness.shape != (len(faces),) or np.isinf(liveness).any():
@@ -152,7 +188,21 @@ def _scored(score: Score, rows: Rows) -> tuple[ScoreRow, ...]:
             f"({len(faces)},) of finite numbers or NaN. Correct the model's score function."
         )
     said = {row.sample.path: float(value) for row, value in zip(faces, liveness, strict=True)}
-    return tuple(_score_row(row, said.get(row.sample.path)) for row in rows)
+    found = tuple(_score_row(row, said.get(row.sample.path)) for row in rows)
+    return _video_means(found) if unit == "video mean" else found
+
+
+def _video_means(rows: tuple[ScoreRow, ...]) -> tuple[ScoreRow, ...]:
+    """Return one row per presentation: the mean over its frames that have an answer."""
+    videos: dict[str, list[ScoreRow]] = {}
+    for row in rows:
+        videos.setdefault(row.path.rpartition("#")[0] or row.path, []).append(row)
+    means = []
+    for path, frames in videos.items():
+        answers = [row.liveness for row in frames if row.liveness is not None]
+        liveness = float(np.mean(answers)) if answers else None
+        means.append(replace(frames[0], path=path, liveness=liveness, reason="" if answers else frames[0].reason))
+    return tuple(means)
 
 
 def _score_row(row: StoredSample, liveness: float | None) -> ScoreRow:
