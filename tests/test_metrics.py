@@ -150,6 +150,51 @@ def test_rule_of_three_is_close_to_the_exact_bound_and_at_most_one():
     assert metrics.rule_of_three(2) == 1.0
 
 
+def test_reliability_of_hand_counted_bins():
+    # Bin 0.2..0.4 holds 0.3 three times, one of them live; bin 0.8..1 holds 0.9 and 1.0, both live.
+    found = metrics.reliability(np.array([0.3, 0.9, 1.0]), np.array([0.3, 0.3]), bins=5)
+    assert found.presented.tolist() == [0, 3, 0, 0, 2]
+    assert found.claimed == pytest.approx([math.nan, 0.3, math.nan, math.nan, 0.95], nan_ok=True)
+    assert found.live_share == pytest.approx([math.nan, 1 / 3, math.nan, math.nan, 1], nan_ok=True)
+
+
+def test_uniform_liveness_that_is_the_chance_of_live_is_reliable():
+    # liveness u and P(live | u) = u: densities 2u and 2 (1 - u), so quantiles sqrt(q) and 1 - sqrt(1 - q).
+    quantiles = (np.arange(30_000) + 0.5) / 30_000
+    live, attack = np.sqrt(quantiles), 1 - np.sqrt(1 - quantiles)
+    found = metrics.reliability(live, attack)
+    assert found.live_share == pytest.approx(found.claimed, abs=2e-3)
+    assert metrics.ece(live, attack) == pytest.approx(0, abs=1e-3)
+    # Of the square of such liveness v = u**2, the chance of live is sqrt(v): off by E|u**2 - u| = 1/6 on average.
+    assert metrics.ece(live**2, attack**2) == pytest.approx(1 / 6, abs=2e-3)
+
+
+def test_hand_counted_detection_equal_error_rate():
+    # Thresholds in (0.7, 0.75] refuse two live of four and pass one display of two, no print.
+    assert metrics.d_eer(LIVE, ATTACKS) == (0.5, pytest.approx(0.725))
+    assert metrics.d_eer(LIVE, {"print": ATTACKS["print"]}) == metrics.eer(LIVE, ATTACKS["print"])
+
+
+@settings(deadline=None, max_examples=100)
+@given(SCORES, st.dictionaries(st.sampled_from("abc"), SCORES, min_size=1))
+def test_detection_equal_error_rate_is_the_closest_pair_by_brute_force(live, attacks):
+    value, threshold = metrics.d_eer(live, attacks)
+    rates = metrics.apcer_max(attacks, threshold), metrics.bpcer(live, threshold)
+    assert value == pytest.approx(sum(rates) / 2)
+    tries = [*np.unique(np.r_[live, *attacks.values()]), 99]
+    gaps = [abs(metrics.apcer_max(attacks, t) - metrics.bpcer(live, t)) for t in tries]
+    assert abs(rates[0] - rates[1]) == pytest.approx(min(gaps))
+
+
+def test_the_stronger_of_two_gaussian_species_sets_the_detection_equal_error_rate():
+    quantiles = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    species = {"weak": quantiles - 3.0, "strong": quantiles}
+    assert metrics.d_eer(quantiles + 1.2, species)[0] == pytest.approx(norm.cdf(-0.6), abs=1e-4)
+    # At BPCER 10 % the threshold lies 1.2816 deviations under the mean of live.
+    passed = metrics.apcer_at_bpcer(quantiles + 1.2, species, 0.1).apcer
+    assert passed == pytest.approx(norm.sf(1.2 + norm.ppf(0.1)), abs=1e-4)
+
+
 def test_non_response_is_a_share_of_presentations():
     assert metrics.non_response_rate(3, 12) == 0.25
     with pytest.raises(InputError):

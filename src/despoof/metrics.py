@@ -32,6 +32,18 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """Equal-width bins of liveness 0..1, (bins,) each: mean liveness, share of live, presentations.
+
+    An empty bin has NaN for both shares.
+    """
+
+    claimed: np.ndarray
+    live_share: np.ndarray
+    presented: np.ndarray
+
+
 def bpcer(live_scores: np.ndarray, threshold: float) -> float:
     """Return the share of live presentations rejected."""
     return float((_checked(live_scores, "live") < _number(threshold)).mean())
@@ -69,9 +81,16 @@ def eer(live_scores: np.ndarray, attack_scores: np.ndarray) -> tuple[float, floa
     The value is the mean of both rates where they differ least, since on finite samples they seldom meet;
     of equal choices the lower mean, then the stricter threshold. Constant scores give 0.5.
     """
-    live, attack = _checked(live_scores, "live"), _checked(attack_scores, "attack")
-    thresholds = _thresholds(live, attack)
-    passed, refused = _accepted(attack, thresholds), 1 - _accepted(live, thresholds)
+    return d_eer(live_scores, {"pooled": attack_scores})
+
+
+def d_eer(live_scores: np.ndarray, attacks: Attacks) -> tuple[float, float]:
+    """Return the detection equal error rate and its threshold: `eer` of the largest APCER over species.
+
+    With one species it is the equal error rate; with several it is at least that.
+    """
+    live, thresholds, passed = _curves(live_scores, attacks)
+    refused = 1 - _accepted(live, thresholds)
     mean = (passed + refused) / 2
     # Rounded, or a difference of 1e-17 would decide between two choices that are equal.
     best = np.lexsort((-thresholds, mean.round(12), np.abs(passed - refused).round(12)))[0]
@@ -127,17 +146,15 @@ def ece(live_scores: np.ndarray, attack_scores: np.ndarray, *, bins: int = 15) -
     The mean over presentations of |mean liveness - share of live| in their bin. Liveness outside 0..1 is no
     probability and raises InputError.
     """
-    live, attack = _checked(live_scores, "live"), _checked(attack_scores, "attack")
-    liveness = np.concatenate([live, attack])
-    if liveness.min() < 0 or liveness.max() > 1:
-        raise InputError(
-            f"liveness spans {liveness.min():.3g}..{liveness.max():.3g}; a calibration error needs "
-            "probabilities in 0..1. Calibrate the scores first."
-        )
-    place = np.minimum((liveness * bins).astype(int), bins - 1)
-    claimed = np.bincount(place, liveness, bins)
-    real = np.bincount(place[: len(live)], minlength=bins)
-    return float(np.abs(claimed - real).sum() / len(liveness))
+    claimed, live, presented = _binned(live_scores, attack_scores, bins)
+    return float(np.abs(claimed - live).sum() / presented.sum())
+
+
+def reliability(live_scores: np.ndarray, attack_scores: np.ndarray, *, bins: int = 15) -> Reliability:
+    """Return what liveness claims and how often it is right, in the bins of `ece`."""
+    claimed, live, presented = _binned(live_scores, attack_scores, bins)
+    whole = np.where(presented > 0, presented, np.nan)
+    return Reliability(claimed / whole, live / whole, presented)
 
 
 def non_response_rate(unanswered: int, presented: int) -> float:
@@ -179,6 +196,20 @@ def _checked(scores: np.ndarray, name: str) -> np.ndarray:
             "numbers. Count those presentations as non-responses."
         )
     return values
+
+
+def _binned(live_scores: np.ndarray, attack_scores: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, for each bin, the sum of liveness, the number of live and the number of presentations."""
+    live, attack = _checked(live_scores, "live"), _checked(attack_scores, "attack")
+    liveness = np.concatenate([live, attack])
+    if liveness.min() < 0 or liveness.max() > 1:
+        raise InputError(
+            f"liveness spans {liveness.min():.3g}..{liveness.max():.3g}; a calibration error needs "
+            "probabilities in 0..1. Calibrate the scores first."
+        )
+    place = np.minimum((liveness * bins).astype(int), bins - 1)
+    live_counts = np.bincount(place[: len(live)], minlength=bins)
+    return np.bincount(place, liveness, bins), live_counts, np.bincount(place, minlength=bins)
 
 
 def _number(threshold: float) -> float:

@@ -147,7 +147,7 @@ class Guard:
         batch = face[None]
         counterpart = difference = None
         if self.generator is not None and self.detector.config.uses_cue:
-            counterpart = self._counterpart(batch, clock)
+            counterpart = self.generator.counterpart(batch, lap=clock.lap)
             difference = make_cue(batch, counterpart, self.detector.config.cue_form)
         liveness = float(self.detector.liveness(batch, difference)[0])
         clock.lap("detector")
@@ -166,20 +166,6 @@ class Guard:
             milliseconds=clock.laps,
             weights=self.weights,
         )
-
-    def _counterpart(self, face: torch.Tensor, clock: "_Clock") -> torch.Tensor:
-        """The steps of `Generator.counterpart`, timed one by one."""
-        generator = self.generator
-        start = generator.config.diffusion.start_step
-        identity = generator.identity(face)
-        clock.lap("identity")
-        noised = generator.noised(generator.autoencoder.encode(face), face, start)
-        clock.lap("encode")
-        clean = generator.denoised(noised, identity, start)
-        clock.lap("denoise")
-        counterpart = generator.autoencoder.decode(clean).clamp(-1, 1)
-        clock.lap("decode")
-        return counterpart
 
 
 class _Clock:

@@ -17,7 +17,7 @@ RANKS = (
     {"generator", "cue"},
     {"detector"},
     {"pipeline"},
-    {"evaluation"},
+    {"evaluation", "service"},
     {"cli"},
 )
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

@@ -14,7 +14,7 @@ from despoof.detector import train as module
 from despoof.detector.batches import Gathered
 from despoof.detector.config import TINY, TINY_TRAINING, Augmentation
 from despoof.detector.network import Detector, load_detector
-from despoof.detector.scoring import fit_temperature, logits, scores
+from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.train import train
 from despoof.errors import ArtefactError, ConfigError, InputError
 
@@ -129,20 +129,22 @@ def test_scores_depend_on_neither_batch_nor_mode_and_keep_the_mode(sets):
     assert not detector.backbone.training
     by_hand = torch.sigmoid(torch.from_numpy(logits(detector, sets[1]))).numpy()
     np.testing.assert_allclose(together, by_hand)
-    detector.facts["temperature"] = 3.0
+    detector.facts |= {"temperature": 3.0, "offset": 0.5}
     tempered = scores(detector, sets[1])
-    np.testing.assert_allclose(3 * np.log(tempered / (1 - tempered)), logits(detector, sets[1]))
+    np.testing.assert_allclose(3 * np.log(tempered / (1 - tempered)) + 0.5, logits(detector, sets[1]))
 
 
-def test_temperature_finds_the_one_that_was_used():
+def test_calibration_finds_the_one_that_was_used():
     generator = np.random.default_rng(0)
     honest = generator.normal(0, 2, 8_000)
     live = generator.random(8_000) < 1 / (1 + np.exp(-honest))
-    assert fit_temperature(honest * 3, live) == pytest.approx(3, rel=0.08)
-    assert fit_temperature(honest * 0.5, live) == 1  # never more certain than it was
-    plain = LogisticRegression(fit_intercept=False, C=1e9, class_weight="balanced")
-    slope = plain.fit(honest[:, None] * 3, live).coef_[0, 0]
-    assert fit_temperature(honest * 3, live) == pytest.approx(1 / slope, rel=0.01)
+    assert fit_calibration(honest * 3 + 2, live) == (pytest.approx(3, rel=0.08), pytest.approx(2, abs=0.2))
+    temperature, _ = fit_calibration(honest * 0.5, live)
+    assert temperature == pytest.approx(1)  # never more certain than it was
+    line = LogisticRegression(C=1e9, class_weight="balanced", tol=1e-10).fit(honest[:, None] * 3 + 2, live)
+    temperature, offset = fit_calibration(honest * 3 + 2, live)
+    assert temperature == pytest.approx(1 / line.coef_[0, 0], rel=1e-3)
+    assert offset == pytest.approx(-line.intercept_[0] / line.coef_[0, 0], rel=1e-3, abs=1e-3)
 
 
 def test_impossible_runs_are_refused_before_any_work(sets, tmp_path):

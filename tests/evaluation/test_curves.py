@@ -1,6 +1,7 @@
 """Pictures are drawn from score files without a window; a missing extra must name itself, not a traceback."""
 
 import builtins
+import re
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from despoof.data.sample import Label
 from despoof.errors import DespoofError, InputError
-from despoof.evaluation.curves import det_picture, histogram_picture, roc_picture
+from despoof.evaluation.curves import det_picture, histogram_picture, reliability_picture, roc_picture
 from despoof.evaluation.results import ScoreFile, ScoreRow
 
 THRESHOLD = {"source_eer": {"value": 0.5, "origin": "sources"}}
@@ -41,6 +42,26 @@ def test_histogram_shows_the_threshold_where_one_is_recorded(tmp_path):
     without, with_line = ((tmp_path / name).read_text() for name in ("without.svg", "with.svg"))
     assert ("source_eer" in with_line, "source_eer" in without) == (True, False)
     assert "attack: print (30)" in with_line
+
+
+def test_reliability_says_its_error_and_refuses_what_is_no_probability(tmp_path):
+    rows = [
+        ScoreRow(f"{label}-{i}", f"s{i}", "a", label, species, 0.5)
+        for label, species in ((Label.LIVE, "none"), (Label.ATTACK, "print"))
+        for i in range(3 if label is Label.LIVE else 1)
+    ]
+    reliability_picture(ScoreFile(tuple(rows), _file({}, 0).facts), tmp_path / "picture.svg")
+    assert "ECE 25.0 %" in (tmp_path / "picture.svg").read_text()  # 0.5 is claimed, 3 of 4 are live
+    with pytest.raises(InputError, match="probabilities"):
+        reliability_picture(_file({}, 0.5), tmp_path / "picture.png")
+
+
+def test_lines_of_one_picture_differ_in_stroke_and_not_in_colour_alone(tmp_path):
+    roc_picture({f"m{i}": _file({}, 0.1 * i) for i in range(6)}, tmp_path / "picture.svg")
+    lines = [line for line in (tmp_path / "picture.svg").read_text().splitlines() if "stroke-width: 1.4" in line]
+    curves = lines[: len(lines) // 2] if len(lines) > 6 else lines  # the legend repeats them
+    strokes = {re.sub("stroke: #[0-9a-f]+", "", line.partition("style=")[2]) for line in curves}
+    assert len(strokes) == 6
 
 
 def test_nothing_to_draw_is_refused(tmp_path):

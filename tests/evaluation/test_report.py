@@ -42,9 +42,16 @@ def test_honest_figures_of_one_file_are_the_hand_counted_ones():
             # Thresholds in (0.6, 0.7] refuse one live of four and pass one attack of six; no gap is smaller.
             "EER": (1 / 6 + 1 / 4) / 2,
             "AUC": 20 / 24,
+            "HTER @ 0.5": (3 / 6 + 1 / 4) / 2,
+            # Thresholds in (0.7, 0.75] refuse two live of four and pass one display of two: both rates are 1/2.
+            "D-EER": 1 / 2,
             "BPCER @ APCER 10 %": 2 / 4,
             "BPCER @ APCER 5 %": 2 / 4,
             "BPCER @ APCER 1 %": 2 / 4,
+            # No live may be refused, so the threshold is at most 0.4 and both displays pass.
+            "APCER @ BPCER 10 %": 1.0,
+            "APCER @ BPCER 5 %": 1.0,
+            "APCER @ BPCER 1 %": 1.0,
             "APNRR": 1 / 7,
             "BPNRR": 1 / 5,
             "HTER @ oracle_target_eer": (1 / 6 + 1 / 4) / 2,
@@ -89,9 +96,23 @@ def test_seeds_give_mean_and_sample_deviation_and_no_more_presentations():
     assert (line.seeds, line.live) == (2, 5)
 
 
-def test_liveness_outside_0_to_1_has_no_calibration_error():
+def test_error_at_one_half_is_of_that_liveness_whatever_the_source_threshold_is():
+    live_at_half = _file(threshold=0.9, shift=0.1)  # the lowest live is 0.5 and the highest 1.0: none is refused
+    (line,) = report([live_at_half], rounds=20)
+    assert line.figures["HTER @ 0.5"].value == pytest.approx(3 / 6 / 2)
+    assert line.figures["HTER @ 0.5"].interval is not None
+
+
+def test_rates_at_a_fixed_bpcer_have_the_interval_of_the_species_that_passes_most():
+    (line,) = report([_file()], rounds=0)
+    assert line.figures["APCER @ BPCER 10 %"].interval == proportion_interval(2, 2)
+    assert line.figures["D-EER"].interval is None
+
+
+def test_liveness_outside_0_to_1_has_no_calibration_error_and_no_error_at_one_half():
     (line,) = report([_file(shift=0.2)], rounds=0)
     assert np.isnan(line.figures["ECE"].value)
+    assert np.isnan(line.figures["HTER @ 0.5"].value)
     assert "| – |" in table_markdown([line])
 
 

@@ -11,17 +11,20 @@ from despoof.cli.faithfulness import faithfulness
 from despoof.cli.info import info
 from despoof.cli.prepare import prepare
 from despoof.cli.reconstruct import reconstruct
+from despoof.cli.report import report
+from despoof.cli.results import results
+from despoof.cli.serve import serve
 from despoof.cli.ship import ship
-from despoof.cli.train import autoencoder, detector, generator, identity
+from despoof.cli.train import autoencoder, detector, generator, identity, student
 
 
 def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
     app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
-    for command in (check, demo, prepare, reconstruct, faithfulness, cue, evaluate, ship, info):
+    for command in (check, demo, prepare, reconstruct, faithfulness, cue, evaluate, report, results, serve, ship, info):
         app.command(command)
-    train = App(name="train", help="Train one part: autoencoder, identity, generator, detector.")
-    for command in (autoencoder, identity, generator, detector):
+    train = App(name="train", help="Train one part: autoencoder, identity, generator, student, detector.")
+    for command in (autoencoder, identity, generator, student, detector):
         train.command(command)
     app.command(train)
     return app

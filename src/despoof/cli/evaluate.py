@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from despoof.data.store import Store
+    from despoof.evaluation.detectors import DetectorRecipe
     from despoof.evaluation.runner import Model
 
 MODELS = (
@@ -40,6 +41,7 @@ def evaluate(
     import torch
 
     from despoof.data.store import Store
+    from despoof.evaluation.detectors import DetectorRecipe
     from despoof.evaluation.protocols import read_protocol
     from despoof.evaluation.runner import run_protocol
 
@@ -48,18 +50,17 @@ def evaluate(
     declared = read_protocol(protocol, [row.sample for row in opened.rows])
     for name in models or list(MODELS):
         learns = name in ("attention", "none", "dual")
-        model = _model(name, opened, counterparts, steps, peers, SELECTION[declared.selection])
+        recipe = DetectorRecipe("small", name, counterparts or Path(), steps, SELECTION[declared.selection])
+        model = _model(name, opened, recipe, peers)
         chosen = (seeds or [0, 1, 2]) if learns else [0]
         run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)
     tables(out)
 
 
-def _model(
-    name: str, store: "Store", counterparts: Path | None, steps: int | None, peers: Path | None, selection: str
-) -> "Model":
+def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | None) -> "Model":
     from despoof.errors import InputError
     from despoof.evaluation import baselines
-    from despoof.evaluation.detectors import DetectorRecipe, detector_model
+    from despoof.evaluation.detectors import detector_model
     from despoof.evaluation.runner import Model, untrained
 
     if name not in MODELS:
@@ -75,18 +76,17 @@ def _model(
         if name == "minifasnet":
             return untrained(name, baselines.minifasnet_pair(*(peers / file for file in files)))
         return untrained(name, baselines.celeba_spoof_minifasnet(peers / "fas_johnraiven_minifas_98.20.onnx"))
-    if counterparts is None and name != "none":
+    if recipe.config.uses_cue and not recipe.counterparts.name:
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
-    return detector_model(name, store, DetectorRecipe("small", name, counterparts or Path(), steps, selection))
+    return detector_model(name, store, recipe)
 
 
 def tables(out: Path) -> None:
     """Print the tables of all score files below `out` and write them and the curves there."""
-    from despoof.evaluation.report import report, species_markdown, table_markdown
-    from despoof.evaluation.results import read_scores
+    from despoof.evaluation.report import read_tests, report, species_markdown, table_markdown
     from despoof.runs.folder import write_text
 
-    files = [read_scores(path) for path in sorted((out / "scores").rglob("*-test.csv"))]
+    files = read_tests(out / "scores")
     honest = report(files, "honest")
     parts = {
         "honest profile: thresholds from source validation": table_markdown(honest),

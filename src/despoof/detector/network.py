@@ -82,8 +82,13 @@ class Detector(nn.Module):
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by before they become probabilities; 1 until calibrated."""
+        """What logits, less the offset, are divided by before they become probabilities; 1 until calibrated."""
         return float(self.facts.get("temperature", 1.0))
+
+    @property
+    def offset(self) -> float:
+        """The logit of liveness one half; 0 until calibrated."""
+        return float(self.facts.get("offset", 0.0))
 
     @property
     def thresholds(self) -> tuple[float, float]:
@@ -110,12 +115,12 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def liveness(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the probability of live (N,), or a scalar for one face (3, S, S), temperature included."""
+        """Return the probability of live (N,), or a scalar for one face (3, S, S), calibrated."""
         if self.training:
             raise InputError("detector is in training mode, where liveness is random. Call its eval() first.")
         batched = face.ndim == 4
         faces, cues = (x if x is None or batched else x[None] for x in (face, cue))
-        probability = torch.sigmoid(self(faces, cues).logit.float() / self.temperature)
+        probability = torch.sigmoid((self(faces, cues).logit.float() - self.offset) / self.temperature)
         return probability if batched else probability[0]
 
     def _pooled(self, face: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A detector's answers on a whole set, and the temperature that makes them probabilities."""
+"""A detector's answers on a whole set, and the calibration that makes them probabilities."""
 
 import numpy as np
 import torch
@@ -7,12 +7,12 @@ from despoof.detector.batches import Gathered, check_gathered, inputs
 from despoof.detector.network import Detector
 
 # From 1: source validation is easier than the field, so it must never make a detector more certain.
-TEMPERATURES = np.geomspace(1, 20, 300)
+TEMPERATURES = (1.0, 20.0)
 
 
 def scores(detector: Detector, gathered: Gathered, batch: int = 64) -> np.ndarray:
-    """Return liveness (N,) in 0..1, float64, higher is more live, temperature included."""
-    return _sigmoid(logits(detector, gathered, batch) / detector.temperature)
+    """Return liveness (N,) in 0..1, float64, higher is more live, calibration included."""
+    return _sigmoid((logits(detector, gathered, batch) - detector.offset) / detector.temperature)
 
 
 def logits(detector: Detector, gathered: Gathered, batch: int = 64) -> np.ndarray:
@@ -30,15 +30,25 @@ def logits(detector: Detector, gathered: Gathered, batch: int = 64) -> np.ndarra
     return np.concatenate([*parts, np.empty(0)])
 
 
-def fit_temperature(logit: np.ndarray, live: np.ndarray) -> float:
-    """Return the temperature in 1..20 with the least class-balanced cross-entropy.
+def fit_calibration(logit: np.ndarray, live: np.ndarray) -> tuple[float, float]:
+    """Return (temperature in 1..20, offset) with the least class-balanced cross-entropy.
 
-    One number over all logits (Guo et al., arXiv 1706.04599, section 4.2), fit where no weight was trained.
+    Liveness is then sigmoid((logit - offset) / temperature): Platt scaling (1999), whose offset also mends a
+    detector that leans to one class; fit where no weight was trained.
     """
-    signed = np.where(live, logit, -logit)
-    weight = np.where(live, 1 / max(live.sum(), 1), 1 / max((~live).sum(), 1))
-    loss = [(weight * np.logaddexp(0, -signed / temperature)).sum() for temperature in TEMPERATURES]
-    return float(TEMPERATURES[int(np.argmin(loss))])
+    from scipy.optimize import minimize
+
+    sign = np.where(live, 1.0, -1.0)
+    weight = np.where(live, 0.5 / max(live.sum(), 1), 0.5 / max((~live).sum(), 1))
+
+    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (line[0] * logit + line[1])
+        slope = -weight * sign * _sigmoid(-margin)
+        return float((weight * np.logaddexp(0, -margin)).sum()), np.array([(slope * logit).sum(), slope.sum()])
+
+    bounds = [(1 / TEMPERATURES[1], 1 / TEMPERATURES[0]), (None, None)]
+    slope, intercept = minimize(loss, np.array([0.5, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B", tol=1e-12).x
+    return float(1 / slope), float(-intercept / slope)
 
 
 def _starts(gathered: Gathered, batch: int) -> range:

@@ -22,7 +22,7 @@ from despoof.detector.losses import (
     triplet,
 )
 from despoof.detector.network import Detector, load_detector, save_detector
-from despoof.detector.scoring import fit_temperature, logits, scores
+from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.metrics import auc
 from despoof.runs.config import config_hash, to_dict
@@ -45,7 +45,7 @@ def train(
 ) -> Path:
     """Train a detector in `folder` and return its file there; go on where an earlier call stopped.
 
-    `validation` is of the source domains too: its AUC selects the step and its logits set the temperature.
+    `validation` is of the source domains too: its AUC selects the step and its logits set the calibration.
     `device` is a torch device; by default CUDA where there is one, else the CPU.
     """
     # Refuse what cannot end well before any work
@@ -122,8 +122,9 @@ def train(
 
     # Calibrate what was selected
     chosen = load_detector(path)
-    temperature = fit_temperature(logits(chosen, validation), validation.live)
-    save_detector(path, chosen, facts={"temperature": temperature, "training": to_dict(training)})
+    temperature, offset = fit_calibration(logits(chosen, validation), validation.live)
+    facts = {"temperature": temperature, "offset": offset, "training": to_dict(training)}
+    save_detector(path, chosen, facts=facts)
     return path
 
 

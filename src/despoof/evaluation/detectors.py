@@ -60,7 +60,8 @@ class Pixels:
     def _counterparts(self) -> np.ndarray | None:
         if not self.recipe.config.uses_cue:
             return None
-        return read_counterparts(self.recipe.counterparts, self.rows, self.recipe.config.face_size)
+        size = self.recipe.config.face_size
+        return read_counterparts(self.recipe.counterparts, self.rows, size, faces=self._faces)
 
     def gather(self, rows: Rows) -> Gathered:
         """Return what a detector trains on or scores."""
@@ -100,7 +101,7 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
 def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path) -> Path:
     """Train on all domains of a store; return the artefact, with operating points from validation.
 
-    Validation is subject-disjoint; training has set the temperature on it. Facts written: the two thresholds
+    Validation is subject-disjoint; training has calibrated on it. Facts written: the two thresholds
     of the decision and validation figures with counts.
     """
     pixels = Pixels(store, recipe)
@@ -119,24 +120,25 @@ def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path)
 def operating_points(liveness: np.ndarray, rows: Rows) -> dict:
     """Return thresholds and validation figures from liveness (N,).
 
-    A face is LIVE from the threshold where APCER (max over species) is at most 5 %, and ATTACK below the one
-    where BPCER is at most 5 %; between them, if they leave a gap, UNCERTAIN.
+    A face is LIVE from the threshold of equal error, ATTACK below the one where BPCER is at most 5 %, and
+    UNCERTAIN between. Stricter points, of APCER in every species and of BPCER, are among the figures.
     """
     live = is_live(rows)
-    species = {f"{r.sample.domain}/{r.sample.attack_type}" for r, yes in zip(rows, live, strict=True) if not yes}
     names = np.array([f"{r.sample.domain}/{r.sample.attack_type}" for r in rows])
-    attacks = {name: liveness[~live & (names == name)] for name in sorted(species)}
-    strict = bpcer_at_apcer(liveness[live], attacks, 0.05)
-    lenient = apcer_at_bpcer(liveness[live], attacks, 0.05)
-    equal, middle = eer(liveness[live], liveness[~live])
-    high = min(max(strict.threshold, middle), 1.0)
-    points = {
+    attacks = {name: liveness[~live & (names == name)] for name in sorted(set(names[~live]))}
+    equal, high = eer(liveness[live], liveness[~live])
+    low = min(apcer_at_bpcer(liveness[live], attacks, 0.05).threshold, high)
+    strict = {
         f"bpcer_at_apcer_{share:g}": asdict(bpcer_at_apcer(liveness[live], attacks, share))
+        for share in (0.1, 0.05, 0.01)
+    }
+    lenient = {
+        f"apcer_at_bpcer_{share:g}": asdict(apcer_at_bpcer(liveness[live], attacks, share))
         for share in (0.1, 0.05, 0.01)
     }
     refused, passed = (liveness[live] < high).sum(), (liveness[~live] >= high).sum()
     return {
-        "thresholds": {"attack_below": min(lenient.threshold, high), "live_from": high, "source_eer": middle},
+        "thresholds": {"attack_below": low, "live_from": high},
         "validation": {
             "live": int(live.sum()),
             "attack": int((~live).sum()),
@@ -145,6 +147,7 @@ def operating_points(liveness: np.ndarray, rows: Rows) -> dict:
             "ece": ece(liveness[live], liveness[~live]),
             "bpcer_at_live_from": asdict(proportion_interval(int(refused), int(live.sum()))),
             "apcer_pooled_at_live_from": asdict(proportion_interval(int(passed), int((~live).sum()))),
-            **points,
+            **strict,
+            **lenient,
         },
     }

@@ -7,7 +7,7 @@ source states another, both are shown. What was not found is None and is never g
 import tomllib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from despoof.errors import ArtefactError, InputError
@@ -17,12 +17,12 @@ from despoof.evaluation.results import ScoreFile
 FORMAT = "despoof-published/1"
 REGISTRY = Path(__file__).parent / "published.toml"
 UNKNOWN = "not found"
-ROUNDING = 0.0051  # two decimals, rounded either way
+ROUNDING = 0.51  # of the last decimal printed: half a unit either way, and floating point
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a column is called and which way is better. `plain` figures are rates in 0..100."""
+    """What a column is called and which way is better."""
 
     title: str
     higher_is_better: bool = False
@@ -47,13 +47,14 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Published:
-    """One figure in percent, with the standard deviation if one was printed."""
+    """One figure in percent, with the standard deviation if one was printed, and the decimals printed."""
 
     value: float
     sd: float | None = None
+    decimals: int = 2
 
     def __str__(self) -> str:
-        return f"{self.value:.2f}" + ("" if self.sd is None else f" ± {self.sd:.2f}")
+        return f"{self.value:.{self.decimals}f}" + ("" if self.sd is None else f" ± {self.sd:.{self.decimals}f}")
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,11 @@ class Result:
         found = {}
         for metric, stated in self.stated_mean.items():
             mean = self.mean(metric)
-            if mean is not None and stated is not None and abs(mean - stated.value) > self._tolerance(metric):
+            if mean is None or stated is None:
+                continue
+            if abs(mean - stated.value) > ROUNDING * 10**-stated.decimals:
                 found[metric] = (mean, stated.value)
         return found
-
-    def _tolerance(self, metric: str) -> float:
-        """Sources round to the digits they print; one decimal allows ten times as much."""
-        stated = self.stated_mean[metric]
-        return 10 * ROUNDING if stated and round(stated.value, 1) == stated.value else ROUNDING
 
 
 @dataclass(frozen=True)
@@ -202,53 +200,62 @@ def by_convention(results: Sequence[Result]) -> dict[Convention, list[Result]]:
 
 
 def own_results(files: Sequence[ScoreFile], protocol: ProtocolFacts) -> list[Result]:
-    """Return two rows for each model of a run, one per profile, where its targets are data sets of the protocol.
+    """Return two rows for each model of a run, one per profile, where it was a run of the protocol.
 
-    A run on other data is on no cell of the protocol and gives no row.
+    A file counts where its target is a data set of the protocol and its sources are all the others; any other
+    run is on no cell and gives no row.
     """
-    cells = {name.lower(): cell for cell, names in protocol.datasets.items() for name in (*names, cell)}
-    inside = [file for file in files if str(file.facts.get("target", "")).lower() in cells]
+    names = {name.lower(): cell for cell, known in protocol.datasets.items() for name in (*known, cell)}
     groups: dict[tuple[str, Convention], list[ScoreFile]] = defaultdict(list)
-    for file in inside:
-        groups[file.facts["model"], _own_convention(file, cells)].append(file)
+    for file in files:
+        if _is_of(file, names):
+            groups[file.facts["model"], _own_convention(file)].append(file)
     found = []
     for (model, convention), group in groups.items():
-        for threshold, name, column in (("target-eer", "paper", ORACLE), ("source-validation", "honest", SOURCE)):
-            figures = _own_figures(group, cells, name, f"HTER @ {column}")
-            extra = (model, "this run", f"{name} profile", _with_threshold(convention, threshold))
-            found.append(Result(protocol, *extra, tuple(OWN_METRICS), figures, {}, ("score files of this run",), own=True))
+        for threshold, profile, column in (("target-eer", "paper", ORACLE), ("source-validation", "honest", SOURCE)):
+            head = (model, "this run", f"{profile} profile", replace(convention, threshold=threshold))
+            cells = _own_figures(group, names, profile, f"HTER @ {column}")
+            found.append(Result(protocol, *head, tuple(OWN_METRICS), cells, {}, (OWN_SOURCE,), own=True))
     return found
 
 
+OWN_SOURCE = "score files of this run"
 OWN_METRICS = {"hter": "", "auc": "AUC", "tpr_at_fpr1": "TPR @ FPR 1 %"}  # metric -> column of `report`
+SELECTION_WORDS = {"last step": "source-validation"}  # of protocols -> of the registry, which does not part the two
 
 
-def _own_figures(files: list[ScoreFile], cells: dict[str, str], profile: str, hter: str) -> dict:
-    target = {file.facts["cell"]: cells[str(file.facts["target"]).lower()] for file in files}
-    lines = report(files, profile, rounds=0, mean=False)
-    table: dict[str, dict[str, Published | None]] = {}
-    for line in lines:
-        columns = OWN_METRICS | {"hter": hter}
-        table[target[line.cell]] = {
+def _is_of(file: ScoreFile, names: dict[str, str]) -> bool:
+    """Say whether a file was trained on all cells of the registry's protocol but one, and tested on that one."""
+    target = names.get(str(file.facts.get("target", "")).lower())
+    sources = {names.get(str(name).lower()) for name in file.facts.get("sources", ())}
+    return target is not None and sources == set(names.values()) - {target}
+
+
+def _own_figures(files: list[ScoreFile], names: dict[str, str], profile: str, hter: str) -> dict:
+    target = {file.facts["cell"]: names[str(file.facts["target"]).lower()] for file in files}
+    if len(set(target.values())) < len(target):
+        raise InputError(
+            f"cells {', '.join(target)} of {files[0].facts['model']} are tested on one data set; expected one cell for "
+            "each. Give the folder of one protocol."
+        )
+    columns = OWN_METRICS | {"hter": hter}
+    return {
+        target[line.cell]: {
             metric: Published(100 * figure.value, None if figure.sd is None else 100 * figure.sd)
             for metric, column in columns.items()
             if (figure := line.figures.get(column)) is not None
         }
-    return table
+        for line in report(files, profile, rounds=0, mean=False)
+    }
 
 
-def _own_convention(file: ScoreFile, cells: dict[str, str]) -> Convention:
-    """What a score file says of its training; a run that does not say is ``not found`` like any other."""
-    facts = file.facts
-    sources = {cells.get(str(name).lower()) for name in facts.get("sources", ())}
-    others = set(cells.values()) - {cells[str(facts["target"]).lower()]}
-    training = ["sources", "part held out"] if sources == others else [UNKNOWN]
-    training += ["real-faces"] if facts.get("counterparts") else []
-    return Convention(tuple(sorted(training)), "", facts.get("selection", UNKNOWN), facts.get("unit", UNKNOWN))
-
-
-def _with_threshold(convention: Convention, threshold: str) -> Convention:
-    return Convention(convention.training, threshold, convention.selection, convention.unit)
+def _own_convention(file: ScoreFile) -> Convention:
+    """Return what a score file says of its making; what it does not say is ``not found`` like any other."""
+    selection = file.facts.get("selection", UNKNOWN)
+    training = ["part held out", "sources"] + (["real-faces"] if file.facts.get("counterparts") else [])
+    return Convention(
+        tuple(sorted(training)), "", SELECTION_WORDS.get(selection, selection), file.facts.get("unit", UNKNOWN)
+    )
 
 
 def _difference(conventions: Sequence[Convention]) -> str:
@@ -307,7 +314,7 @@ def _figures(text: str, metrics: Sequence[str]) -> dict[str, Published | None]:
 def _figure(text: str) -> Published | None:
     if text == "–":
         return None
-    value, *sd = (float(part) for part in text.split("±"))
-    if not 0 <= value <= 100 or len(sd) > 1:
+    value, _, sd = text.partition("±")
+    if not 0 <= float(value) <= 100:
         raise ValueError(f"figure {text!r}; expected a percentage in 0..100")
-    return Published(value, *sd)
+    return Published(float(value), float(sd) if sd else None, len(value.partition(".")[2]))

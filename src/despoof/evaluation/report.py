@@ -9,18 +9,20 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from despoof import metrics
 from despoof.data.sample import Label, Split
-from despoof.errors import InputError
+from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.bootstrap import Statistic, mean_interval
-from despoof.evaluation.results import ScoreFile
+from despoof.evaluation.results import ScoreFile, read_scores
 from despoof.metrics import Interval
 
 SOURCE = "source_eer"  # recorded by the runner
 ORACLE = "oracle_target_eer"  # computed here, from the very scores it is then applied to
+FIXED = 0.5  # what a deployment takes that calibrates nothing
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,14 @@ class Line:
     species: dict[str, Figure]
 
 
+def read_tests(folder: str | Path) -> list[ScoreFile]:
+    """Return every test score file below a folder, in the order of their paths."""
+    found = [read_scores(path) for path in sorted(Path(folder).rglob("*-test.csv"))]
+    if not found:
+        raise ArtefactError(f"no *-test.csv below {folder}; expected what `despoof evaluate` wrote. Run it first.")
+    return found
+
+
 def report(files: Sequence[ScoreFile], profile: str = "honest", *, rounds: int = 1000, mean: bool = True) -> list[Line]:
     """Return the lines of all models and cells in `files`, and for each model the mean over its cells.
 
@@ -86,8 +96,8 @@ def table_markdown(lines: Sequence[Line]) -> str:
     names = list(lines[0].figures)
     table = [["protocol", "model", "cell", "seeds", "live", "attack", *names]]
     for line in lines:
-        shown = [_shown(line.figures[name]) for name in names]
-        table.append([*_head(line), str(line.live), str(line.attack), *shown])
+        figures = [shown(line.figures[name]) for name in names]
+        table.append([*_head(line), str(line.live), str(line.attack), *figures])
     return _markdown(table)
 
 
@@ -95,8 +105,20 @@ def species_markdown(lines: Sequence[Line]) -> str:
     """Return APCER at the source threshold for each attack species, one line each, as a Markdown table."""
     table = [["protocol", "model", "cell", "seeds", "species", f"APCER @ {SOURCE}"]]
     for line in lines:
-        table += [[*_head(line), name, _shown(figure)] for name, figure in line.species.items()]
+        table += [[*_head(line), name, shown(figure)] for name, figure in line.species.items()]
     return _markdown(table)
+
+
+def shown(figure: Figure) -> str:
+    """Return a figure in percent as text: mean ± sd over seeds (95 % interval); a dash for none."""
+    if np.isnan(figure.value):
+        return "–"
+    text = f"{100 * figure.value:.2f}"
+    if figure.sd is not None:
+        text += f" ± {100 * figure.sd:.2f}"
+    if figure.interval is not None:
+        text += f" ({100 * figure.interval.low:.1f}–{100 * figure.interval.high:.1f})"
+    return text
 
 
 def _hter_at(file: ScoreFile, name: str) -> Statistic:
@@ -124,6 +146,16 @@ def _bpcer_at_apcer(target: float) -> Rate:
     )
 
 
+def _apcer_at_bpcer(target: float) -> Rate:
+    def point(file: ScoreFile) -> metrics.OperatingPoint:
+        return metrics.apcer_at_bpcer(file.liveness(Label.LIVE), file.attacks(), target)
+
+    return Rate(
+        lambda file: point(file).apcer,
+        presented=lambda file: len(file.attacks()[_worst(file, point(file).threshold)]),
+    )
+
+
 def _non_response(label: Label) -> Rate:
     return Rate(
         lambda file: metrics.non_response_rate(file.unanswered(label), len(file.labelled(label))),
@@ -131,33 +163,45 @@ def _non_response(label: Label) -> Rate:
     )
 
 
-def _worst(file: ScoreFile) -> str:
-    rates = metrics.apcer(file.attacks(), file.threshold(SOURCE))
+def _worst(file: ScoreFile, threshold: float) -> str:
+    rates = metrics.apcer(file.attacks(), threshold)
     return max(rates, key=lambda name: rates[name])
 
 
-def _calibration(file: ScoreFile) -> float:
-    live, attack = _both(file)
-    both = np.concatenate([live, attack])
-    return metrics.ece(live, attack) if np.all((both >= 0) & (both <= 1)) else float("nan")
+def is_probability(file: ScoreFile) -> bool:
+    """Say whether all liveness lies in 0..1, so that it can be read as P(live)."""
+    both = np.concatenate(_both(file))
+    return bool(len(both) and both.min() >= 0 and both.max() <= 1)
+
+
+def _of_probability(statistic: Statistic) -> Callable[[ScoreFile], float]:
+    return lambda file: statistic(*_both(file)) if is_probability(file) else float("nan")
 
 
 HONEST: dict[str, Rate] = {
     f"HTER @ {SOURCE}": _of(lambda file: _hter_at(file, SOURCE)),
     f"APCER max @ {SOURCE}": Rate(
         lambda file: metrics.apcer_max(file.attacks(), file.threshold(SOURCE)),
-        presented=lambda file: len(file.attacks()[_worst(file)]),
+        presented=lambda file: len(file.attacks()[_worst(file, file.threshold(SOURCE))]),
     ),
     f"BPCER @ {SOURCE}": Rate(
         lambda file: metrics.bpcer(file.liveness(Label.LIVE), file.threshold(SOURCE)),
         presented=lambda file: _answered(file, Label.LIVE),
     ),
+    f"HTER @ {FIXED}": Rate(
+        _of_probability(partial(metrics.hter, threshold=FIXED)),
+        statistic=lambda file: partial(metrics.hter, threshold=FIXED),
+    ),
     "EER": _of(lambda file: lambda live, attack: metrics.eer(live, attack)[0]),
+    "D-EER": Rate(lambda file: metrics.d_eer(file.liveness(Label.LIVE), file.attacks())[0]),
     "AUC": _of(lambda file: metrics.auc),
     "BPCER @ APCER 10 %": _bpcer_at_apcer(0.1),
     "BPCER @ APCER 5 %": _bpcer_at_apcer(0.05),
     "BPCER @ APCER 1 %": _bpcer_at_apcer(0.01),
-    "ECE": Rate(_calibration),
+    "APCER @ BPCER 10 %": _apcer_at_bpcer(0.1),
+    "APCER @ BPCER 5 %": _apcer_at_bpcer(0.05),
+    "APCER @ BPCER 1 %": _apcer_at_bpcer(0.01),
+    "ECE": Rate(_of_probability(metrics.ece)),
     "APNRR": _non_response(Label.ATTACK),
     "BPNRR": _non_response(Label.LIVE),
     f"HTER @ {ORACLE}": _of(lambda file: _hter_at(file, ORACLE)),
@@ -170,11 +214,15 @@ PAPER: dict[str, Rate] = {
 PROFILES = {"honest": HONEST, "paper": PAPER}
 NOTES = f"""Rates in percent: mean ± standard deviation over seeds (95 % interval). Live is accepted at
 liveness >= threshold. `{SOURCE}`: threshold of equal error on held-out subjects of the source domains.
-`{ORACLE}`: threshold chosen on the target's own scores, which no deployment can do. BPCER @ APCER: every
-attack species at most at the stated APCER, threshold from the target's scores. TPR @ FPR: live is positive,
-attacks pooled. APNRR, BPNRR: attacks and live without a score; all other rates are of those with one.
+`{ORACLE}`: threshold chosen on the target's own scores, which no deployment can do. HTER @ {FIXED}: at that
+fixed liveness, of scores in 0..1. BPCER @ APCER: every attack species at most at the stated APCER; APCER @
+BPCER: the largest over species; both with a threshold from the target's scores. EER pools the attacks, D-EER
+takes the largest APCER over species. TPR @ FPR: live is positive, attacks pooled. APNRR, BPNRR: attacks and
+live without a score; all other rates are of those with one.
+
 Intervals: Clopper-Pearson for APCER, BPCER and non-response (it takes images as independent, so it is too
-narrow where one subject gave many); the others redraw subjects. They hold for these cameras and people only.
+narrow where one subject gave many); those of HTER, EER, AUC and TPR redraw subjects; D-EER, ECE and means over
+cells have none. They hold for these cameras and people only, and leave the spread over seeds out.
 """
 
 
@@ -258,17 +306,6 @@ def _over_seeds(values: Sequence[float] | np.ndarray, interval: Interval | None)
 
 def _head(line: Line) -> list[str]:
     return [line.protocol, line.model, line.cell, str(line.seeds)]
-
-
-def _shown(figure: Figure) -> str:
-    if np.isnan(figure.value):
-        return "–"
-    text = f"{100 * figure.value:.2f}"
-    if figure.sd is not None:
-        text += f" ± {100 * figure.sd:.2f}"
-    if figure.interval is not None:
-        text += f" ({100 * figure.interval.low:.1f}–{100 * figure.interval.high:.1f})"
-    return text
 
 
 def _markdown(table: list[list[str]]) -> str:

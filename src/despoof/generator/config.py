@@ -1,7 +1,34 @@
-"""Configs and presets of the generator."""
+"""Configs and presets of the generator.
 
+A field marked `later` came after the first artefacts were written. At its default it is left out of what names
+and describes a generator, so their files and names stay what they were; hence such a default never changes.
+"""
+
+import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from despoof.runs.config import to_dict
+
+Posterior = Literal["sample", "mode"]
+
+
+def later(default: Any) -> Any:
+    """Return a field that was added after the first artefacts."""
+    return field(default=default, metadata={"later": True})
+
+
+@dataclass(frozen=True)
+class StableConfig:
+    """The autoencoder of Stable Diffusion 1.5, which the paper's release takes over; diffusers' `AutoencoderKL`."""
+
+    channels: tuple[int, ...] = (128, 256, 512, 512)
+    layers: int = 2
+    groups: int = 32
+    scaling: float = 0.18215  # brings latents to about unit deviation
+    posterior: Posterior = "sample"  # the release samples; the mode is repeatable without a seed
 
 
 @dataclass(frozen=True)
@@ -11,15 +38,32 @@ class AutoencoderConfig:
     latent_channels: int = 8
     width: int = 64  # channels at a quarter of the side; twice as many at an eighth
     blocks: int = 2  # residual blocks per level
+    stable: StableConfig | None = later(None)  # in place of ours; width and blocks are then not read
 
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    """The ArcFace-style encoder: 112 px -> a 7 x 7 map of tokens and an embedding."""
+    """The ArcFace-style encoder: 112 px -> a 7 x 7 map of tokens and an embedding.
+
+    `iresnet` is ArcFace's own network: widths and blocks have four entries, at 56, 28, 14 and 7 px. `onnx` is
+    any checkpoint of that format, which gives an embedding only.
+    """
 
     widths: tuple[int, ...] = (48, 96, 128)  # at 28, 14 and 7 px
     blocks: tuple[int, ...] = (1, 2, 2)
     embedding: int = 128  # the teacher's size
+    encoder: Literal["ours", "iresnet", "onnx"] = later("ours")
+    pad_to: int | None = later(None)  # width to which the tokens of an iresnet are filled with zeros
+    onnx_bytes: int = later(0)  # length of the ONNX file, which becomes part of the artefact
+    pixels: Literal["half", "imagenet"] = later("half")  # what an ONNX file takes: [-1, 1] or ImageNet units
+
+
+@dataclass(frozen=True)
+class BottleneckConfig:
+    """An autoencoder whose whole face is one short code."""
+
+    code: int = 128
+    width: int = 32  # channels at a quarter of the side; they double down to 4 px, up to 8 times
 
 
 @dataclass(frozen=True)
@@ -29,6 +73,8 @@ class NetworkConfig:
     channels: tuple[int, ...] = (64, 96, 128)
     layers: int = 1
     groups: int = 16  # of the group norms; divides every width
+    plain_level: Literal["first", "last"] = later("first")  # the level without attention: ours, Stable Diffusion's
+    heads: int | None = later(None)  # on every level; None: heads of dimension 32
 
 
 @dataclass(frozen=True)
@@ -41,11 +87,12 @@ class DiffusionConfig:
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
     grid: int = 10  # sampling steps over the whole schedule; the cut at start_step leaves fewer
     start_step: int = 501  # t to which a face is noised; on the grid 1, 1 + train_steps/grid, ...
+    scheduler: Literal["ddim", "pndm"] = later("ddim")  # pndm: as the release does, warts included
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Everything that shapes a counterpart."""
+    """Everything that shapes a counterpart. Of the kinds, only those of diffusion read every part."""
 
     face_size: int = 128
     condition: Literal["map", "embedding", "none"] = "map"
@@ -53,6 +100,26 @@ class GeneratorConfig:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    kind: Literal["diffusion", "one_step", "flow", "autoencoder", "bottleneck"] = later("diffusion")
+    bottleneck: BottleneckConfig | None = later(None)  # of the kind `bottleneck` only
+
+
+def describe(config: Any) -> dict:
+    """Return a config as plain values without the `later` fields that are at their default."""
+    values = to_dict(config)
+    for each in dataclasses.fields(config):
+        held = getattr(config, each.name)
+        if each.metadata.get("later") and held == each.default:
+            del values[each.name]
+        elif dataclasses.is_dataclass(held):
+            values[each.name] = describe(held)
+    return values
+
+
+def description_hash(config: Any) -> str:
+    """Return twelve hex digits that name a config."""
+    text = json.dumps(describe(config), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 SMALL = GeneratorConfig()
@@ -62,4 +129,11 @@ TINY = GeneratorConfig(  # for tests: random weights, a second to run
     identity=IdentityConfig(widths=(8, 8, 8), blocks=(0, 0, 0), embedding=8),
     network=NetworkConfig(channels=(8, 16), groups=4),
 )
-PRESETS = {"small": SMALL, "tiny": TINY}
+PAPER = GeneratorConfig(  # as released: AG-FAS, docs/generator.md; 860 M + 84 M + 24 M parameters
+    face_size=256,
+    autoencoder=AutoencoderConfig(latent_channels=4, stable=StableConfig()),
+    identity=IdentityConfig((64, 128, 256, 512), (2, 2, 2, 2), 512, encoder="iresnet", pad_to=768),
+    network=NetworkConfig((320, 640, 1280, 1280), layers=2, groups=32, plain_level="last", heads=8),
+    diffusion=DiffusionConfig(prediction="epsilon", grid=50, start_step=801, scheduler="pndm"),
+)
+PRESETS = {"small": SMALL, "tiny": TINY, "paper": PAPER}

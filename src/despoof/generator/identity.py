@@ -1,4 +1,4 @@
-"""Face -> identity tokens and embedding: an ArcFace-style encoder, distilled from a teacher.
+"""Face -> identity tokens and embedding: an ArcFace-style encoder, distilled from a teacher; and others' encoders.
 
 As in the released AG-FAS (model/arcface.py in `method` notes), the condition is the 7 x 7 map before the
 embedding, 49 tokens, so it carries coarse layout and not identity alone.
@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from despoof.errors import ConfigError
 from despoof.generator.config import IdentityConfig
 
 IDENTITY_SIDE = 112
 
 
 class Identity(NamedTuple):
-    """`tokens` (N, 49, D), layer-normalised; `embedding` (N, E), unit length."""
+    """`tokens` (N, 49, D), of our encoder layer-normalised; `embedding` (N, E), unit length."""
 
     tokens: torch.Tensor
     embedding: torch.Tensor
@@ -75,12 +76,17 @@ class IdentityEncoder(nn.Module):
 
     def forward(self, face: torch.Tensor) -> Identity:
         """Return tokens and embedding."""
-        if face.shape[-1] != IDENTITY_SIDE:
-            face = F.interpolate(face, (IDENTITY_SIDE, IDENTITY_SIDE), mode="bilinear", align_corners=False)
-        spatial = self.map(face)
+        spatial = self.map(to_identity_side(face))
         tokens = spatial.flatten(2).transpose(1, 2)  # (N, 49, D)
         tokens = F.layer_norm(tokens, tokens.shape[-1:])
         return Identity(tokens, F.normalize(self.embed(spatial), dim=1))
+
+
+def to_identity_side(face: torch.Tensor) -> torch.Tensor:
+    """Return faces (N, 3, S, S) at 112 px, bilinear."""
+    if face.shape[-1] == IDENTITY_SIDE:
+        return face
+    return F.interpolate(face, (IDENTITY_SIDE, IDENTITY_SIDE), mode="bilinear", align_corners=False)
 
 
 def condition_tokens(identity: Identity, condition: str) -> torch.Tensor:
@@ -95,4 +101,8 @@ def condition_tokens(identity: Identity, condition: str) -> torch.Tensor:
 
 def condition_width(config: IdentityConfig, condition: str) -> int:
     """Return D of `condition_tokens`."""
-    return config.widths[-1] if condition == "map" else config.embedding
+    if condition != "map":
+        return config.embedding
+    if config.encoder == "onnx":
+        raise ConfigError("condition 'map' with an ONNX encoder, which gives no map. Choose 'embedding' or 'none'.")
+    return config.pad_to or config.widths[-1]

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def build_denoiser(config: GeneratorConfig) -> "UNet2DConditionModel":
-    """Return an untrained `UNet2DConditionModel` with cross-attention at every level but the first."""
+    """Return an untrained `UNet2DConditionModel` with cross-attention at every level but one."""
     from diffusers import UNet2DConditionModel
 
-    channels, levels = config.network.channels, len(config.network.channels)
+    channels, down, up = config.network.channels, *_blocks(config)
     return UNet2DConditionModel(
         sample_size=config.face_size // 8,
         in_channels=config.autoencoder.latent_channels,
@@ -22,8 +22,16 @@ def build_denoiser(config: GeneratorConfig) -> "UNet2DConditionModel":
         layers_per_block=config.network.layers,
         norm_num_groups=config.network.groups,
         cross_attention_dim=condition_width(config.identity, config.condition),
-        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
-        up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
-        # diffusers means the number of heads by this name; heads of dimension 32
-        attention_head_dim=tuple(max(1, width // 32) for width in channels),
+        down_block_types=down,
+        up_block_types=up,
+        # diffusers means the number of heads by this name
+        attention_head_dim=config.network.heads or tuple(max(1, width // 32) for width in channels),
     )
+
+
+def _blocks(config: GeneratorConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    attending = len(config.network.channels) - 1
+    down, up = ("CrossAttnDownBlock2D",) * attending, ("CrossAttnUpBlock2D",) * attending
+    if config.network.plain_level == "first":
+        return ("DownBlock2D", *down), (*up, "UpBlock2D")
+    return (*down, "DownBlock2D"), ("UpBlock2D", *up)

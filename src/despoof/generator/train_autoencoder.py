@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from despoof.generator.autoencoder import Autoencoder
-from despoof.generator.config import GeneratorConfig
+from despoof.generator.config import GeneratorConfig, describe
 from despoof.runs.checkpoint import save_artefact
-from despoof.runs.config import to_dict
 from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
 
 
@@ -26,12 +26,20 @@ class AutoencoderTraining:
 
 
 def train_autoencoder(
-    config: GeneratorConfig, training: AutoencoderTraining, faces: np.ndarray, folder: str | Path
+    config: GeneratorConfig,
+    training: AutoencoderTraining,
+    faces: np.ndarray,
+    folder: str | Path,
+    *,
+    network: nn.Module | None = None,
 ) -> Path:
-    """Train on faces (N, S, S, 3) uint8 and return the path of the artefact."""
+    """Train on faces (N, S, S, 3) uint8 and return the path of the artefact.
+
+    `network` stands in for `Autoencoder`; it has an `encoder` and a `decoder`.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(training.seed)
-    model = Autoencoder(config.autoencoder).to(device, memory_format=torch.channels_last)
+    model = (network or Autoencoder(config.autoencoder)).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=training.rate, weight_decay=1e-3)
     schedule = warm_cosine(optimiser, 100, training.loop.steps)
 
@@ -54,9 +62,10 @@ def train_autoencoder(
 
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
     run_loop(folder, parts, step, training.loop, title="train autoencoder")
-    _measure_latents(model, faces, device)
+    if network is None:
+        _measure_latents(model, faces, device)
     path = Path(folder) / "autoencoder.safetensors"
-    save_artefact(path, "autoencoder", to_dict(config), model.state_dict())
+    save_artefact(path, "autoencoder", describe(config), model.state_dict())
     return path
 
 

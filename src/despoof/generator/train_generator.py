@@ -3,23 +3,24 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from despoof.errors import ConfigError
 from despoof.generator.config import GeneratorConfig
-from despoof.generator.diffusion import add_noise, target
-from despoof.generator.generator import Generator, save_generator
-from despoof.generator.identity import condition_tokens
-from despoof.generator.train_autoencoder import as_batch
-from despoof.runs.checkpoint import load_artefact, load_strict
-from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
-from despoof.runs.progress import track
+from despoof.generator.encoded import Encoded, Faces, encode_all
+from despoof.generator.fit import Fit, Precision
+from despoof.generator.generator import KINDS, Generator, save_generator
+from despoof.generator.part_files import read_parts
+from despoof.generator.parts import Parts, build_denoiser
+from despoof.generator.published import load_denoiser
+from despoof.runs.loop import LoopConfig, step_generator
 
 
 @dataclass(frozen=True)
 class GeneratorTraining:
-    """Optimisation of the denoiser."""
+    """Optimisation of the denoiser. `batch` counts the faces of one step over all processes and parts."""
 
     loop: LoopConfig = LoopConfig(steps=6000, save_every=250)
     batch: int = 32
@@ -27,77 +28,92 @@ class GeneratorTraining:
     average: float = 0.999  # decay of the running mean of the weights (EMA); the mean is what ships
     condition_dropout: float = 0.05  # share of faces trained without identity
     seed: int = 0
+    precision: Precision = "bf16"
+    accumulation: int = 1  # parts into which each process cuts its share of a batch
+    recompute: bool = False  # activations in the backward pass, to save memory
+
+
+# 150,000 steps with EMA: the released checkpoint's name. No dropout: its script knows no token for "no identity".
+# Batch 64, rate 1e-5: an unofficial re-implementation's, unverified. Everything else is not published; ours.
+PAPER_TRAINING = GeneratorTraining(
+    LoopConfig(steps=150_000, save_every=1000, log_every=100),
+    batch=64, rate=1e-5, average=0.9999, condition_dropout=0.0, accumulation=4, recompute=True,
+)  # fmt: skip
+TRAININGS = {"small": GeneratorTraining(), "tiny": GeneratorTraining(), "paper": PAPER_TRAINING}
 
 
 def train_generator(
     config: GeneratorConfig,
     training: GeneratorTraining,
-    faces: np.ndarray,
+    faces: Faces,
     parts: tuple[str | Path, str | Path],
     folder: str | Path,
+    *,
+    start_from: str | Path | None = None,
 ) -> Path:
-    """Train on faces (N, S, S, 3) uint8 with the artefacts (autoencoder, identity); return the artefact's path.
+    """Train on faces (N, S, S, 3) uint8 with the files (autoencoder, identity); return the artefact's path.
 
-    Loss: mean squared error of the prediction at uniform t (Ho et al. 2020, eq. 14).
+    Loss: mean squared error of the prediction at uniform t (Ho et al. 2020, eq. 14). `start_from` is a folder
+    with a U-Net of the same shape in diffusers' format. Under a launcher of processes, call it in each.
     """
-    from accelerate import Accelerator
-    from diffusers.training_utils import EMAModel
-
-    accelerator = Accelerator(mixed_precision="bf16")
     torch.manual_seed(training.seed)
-    generator = Generator(config)
-    _load_parts(generator, *parts)
-    generator.to(accelerator.device)
-    latents, tokens = _encode_all(generator, faces, accelerator.device)
-    optimiser = torch.optim.AdamW(generator.denoiser.parameters(), lr=training.rate, weight_decay=1e-2)
-    schedule = warm_cosine(optimiser, 200, training.loop.steps)
-    average = EMAModel(generator.denoiser.parameters(), decay=training.average, use_ema_warmup=True)
-    denoiser, optimiser = accelerator.prepare(generator.denoiser, optimiser)
+    generator = _assemble(config, parts, start_from)
+    if training.recompute:
+        generator.denoiser.enable_gradient_checkpointing()
+    fit = Fit(
+        generator.denoiser, training.loop, rate=training.rate, average=training.average,
+        precision=training.precision, accumulation=training.accumulation,
+    )  # fmt: skip
+    generator.to(fit.accelerator.device)
+    with fit.accelerator.main_process_first():
+        encoded = encode_all(generator, faces, Path(folder))
 
     def step(number: int) -> dict[str, float]:
-        draw = step_generator(training.seed, number * accelerator.num_processes + accelerator.process_index)
-        picks = torch.randint(len(latents), (training.batch,), generator=draw)
-        times = torch.randint(config.diffusion.train_steps, (training.batch,), generator=draw)
-        noise = torch.randn(training.batch, *latents.shape[1:], generator=draw)
-        keep = torch.rand(training.batch, 1, 1, generator=draw) >= training.condition_dropout
-        clean, times, noise = (x.to(accelerator.device) for x in (latents[picks].float(), times, noise))
-        condition = (tokens[picks].float() * keep).to(accelerator.device)
-        noised = add_noise(generator.schedule, clean, noise, times)
-        with accelerator.autocast():
-            got = denoiser(noised, times, encoder_hidden_states=condition).sample
-        loss = F.mse_loss(got.float(), target(generator.schedule, clean, noise, times))
-        optimiser.zero_grad()
-        accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(denoiser.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        average.step(generator.denoiser.parameters())
-        return {"loss": loss.item(), "gradient": float(norm)}
+        views, times, noise, keep = _draw(encoded, generator, training, number)
 
-    states = {"denoiser": generator.denoiser, "optimiser": optimiser, "schedule": schedule, "average": average}
-    run_loop(folder, states, step, training.loop, title="train generator")
-    average.copy_to(generator.denoiser.parameters())
+        def loss(network: nn.Module, part: torch.Tensor) -> torch.Tensor:
+            device = fit.accelerator.device
+            clean, tokens = encoded.pick(views[part], device)
+            moments = times[part].to(device), noise[part].to(device)
+            noised, wanted = _task(generator, clean, *moments)
+            with fit.accelerator.autocast():
+                condition = tokens * keep[part].to(device)
+                got = network(noised, moments[0], encoder_hidden_states=condition).sample
+            return F.mse_loss(got.float(), wanted)
+
+        return fit.step(training.batch, loss)
+
     path = Path(folder) / "generator.safetensors"
-    save_generator(path, generator)
+    if fit.run(folder, step, title="train generator"):
+        save_generator(path, generator)
     return path
 
 
-def _load_parts(generator: Generator, autoencoder: str | Path, identity: str | Path) -> None:
-    load_strict(generator.autoencoder, load_artefact(autoencoder, "autoencoder").tensors, autoencoder)
-    load_strict(generator.identity, load_artefact(identity, "identity").tensors, identity)
-    generator.autoencoder.requires_grad_(False).eval()
-    generator.identity.requires_grad_(False).eval()
+def _assemble(
+    config: GeneratorConfig, files: tuple[str | Path, str | Path], start_from: str | Path | None
+) -> Generator:
+    if config.kind not in ("diffusion", "flow"):
+        raise ConfigError(f"kind {config.kind!r} has no denoiser to train here; expected 'diffusion' or 'flow'.")
+    config, autoencoder, identity = read_parts(config, *files)
+    denoiser = build_denoiser(config)
+    if start_from is not None:
+        load_denoiser(denoiser, Path(start_from))
+    return KINDS[config.kind](config, Parts(autoencoder, identity, denoiser))  # type: ignore[call-arg, return-value]
 
 
-@torch.no_grad()
-def _encode_all(generator: Generator, faces: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return latents and condition tokens, 16-bit, of all faces and of all faces mirrored."""
-    latents, tokens = [], []
-    starts = range(0, len(faces), 64)
-    for start in track(starts, "encode faces", len(starts)):
-        face = as_batch(faces[start : start + 64]).to(device)
-        for view in (face, face.flip(3)):
-            latents.append(generator.autoencoder.encode(view).half().cpu())
-            identity = generator.identity(view)
-            tokens.append(condition_tokens(identity, generator.config.condition).half().cpu())
-    return torch.cat(latents), torch.cat(tokens)
+def _draw(
+    encoded: Encoded, generator: Generator, training: GeneratorTraining, number: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what is random in one global batch: views, times, noise, and 0 where identity is withheld."""
+    draw, count = step_generator(training.seed, number), training.batch
+    views = torch.randint(len(encoded), (count,), generator=draw)
+    times = torch.randint(generator.config.diffusion.train_steps, (count,), generator=draw)
+    noise = torch.randn(count, *encoded.latents.shape[1:], generator=draw)
+    keep = torch.rand(count, 1, 1, generator=draw) >= training.condition_dropout
+    return views, times, noise, keep
+
+
+def _task(
+    generator: Generator, clean: torch.Tensor, times: torch.Tensor, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return generator.add_noise(clean, noise, times), generator.target(clean, noise, times)

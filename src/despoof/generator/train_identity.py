@@ -10,17 +10,14 @@ from despoof.data.image import read_image
 from despoof.data.store import StoredSample
 from despoof.errors import ArtefactError
 from despoof.faces.align import ARCFACE_TEMPLATE, align
-from despoof.generator.config import GeneratorConfig
+from despoof.generator.config import GeneratorConfig, describe
 from despoof.generator.identity import IdentityEncoder
+from despoof.generator.onnx_identity import IMAGENET_MEAN, IMAGENET_STD, open_onnx
 from despoof.generator.train_autoencoder import as_batch, mirrored
 from despoof.runs.checkpoint import save_artefact
-from despoof.runs.config import to_dict
 from despoof.runs.folder import atomic_path
 from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
 from despoof.runs.progress import track
-
-IMAGENET_MEAN = np.float32((0.485, 0.456, 0.406))
-IMAGENET_STD = np.float32((0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -55,17 +52,14 @@ def teacher_embeddings(rows: list[StoredSample], teacher: str | Path, cache: str
 
 def teacher_encoder(path: str | Path):  # type: ignore[no-untyped-def]
     """Return a function: crops (N, 112, 112, 3) uint8 RGB -> unit embeddings (N, E) by the ONNX teacher."""
-    import onnxruntime
-
     if not Path(path).is_file():
         raise ArtefactError(f"identity teacher {path} is missing; expected an ArcFace ONNX file. Give its path.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_onnx(Path(path).read_bytes(), path)
     name = session.get_inputs()[0].name
+    mean, deviation = np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD)
 
     def encode(crops: np.ndarray) -> np.ndarray:
-        x = (crops.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
+        x = (crops.astype(np.float32) / 255 - mean) / deviation
         out = np.concatenate([session.run(None, {name: one[None].transpose(0, 3, 1, 2)})[0] for one in x])
         return out / np.linalg.norm(out, axis=1, keepdims=True)
 
@@ -110,7 +104,7 @@ def train_identity(
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
     run_loop(folder, parts, step, training.loop, title="train identity")
     path = Path(folder) / "identity.safetensors"
-    save_artefact(path, "identity", to_dict(config), model.state_dict())
+    save_artefact(path, "identity", describe(config), model.state_dict())
     return path
 
 

@@ -1,0 +1,45 @@
+"""`despoof report`: score files -> one page, its Markdown and its pictures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from despoof.evaluation.cases import Sheet
+
+
+def report(
+    scores: Path, out: Path, *, title: str = "Presentation attack detection: test report", model: str | None = None,
+    store: Path | None = None, counterparts: Path | None = None, show_faces: bool = False, rounds: int = 1000,
+) -> None:  # fmt: skip
+    """Write report.html (one file, nothing from elsewhere), report.md and pictures/ from score files.
+
+    Both profiles come from the same files: *honest*, with thresholds fixed on the sources, and *paper*, with
+    thresholds chosen on the test scores. The report is no certification, and says so.
+
+    Args:
+        scores: folder that `despoof evaluate` wrote; every *-test.csv below it is read.
+        out: folder for the report; written files of the same names are replaced.
+        title: of the page.
+        model: is compared with all others, and its best and worst cases are listed; the first if left out.
+        store: of the samples, for pictures of cases.
+        counterparts: folder made by `despoof reconstruct`, for pictures of cases.
+        show_faces: says that the licence of the data allows to show the people in it; needs the two above.
+        rounds: of the bootstrap; 0 leaves its intervals and the difference between models out.
+    """
+    from despoof.evaluation.page import write_report
+    from despoof.evaluation.report import read_tests
+    from despoof.evaluation.sections import report_sections
+
+    sheet = _sheet(store, counterparts) if show_faces else None
+    sections = report_sections(read_tests(scores), rounds=rounds, model=model, sheet=sheet)
+    print(write_report(out, title, sections))
+
+
+def _sheet(store: Path | None, counterparts: Path | None) -> "Sheet":
+    from despoof.data.store import Store
+    from despoof.errors import InputError
+    from despoof.evaluation.cases import case_sheet
+
+    if store is None or counterparts is None:
+        raise InputError("--show-faces needs --store and --counterparts, where the pictures lie. Give both folders.")
+    return case_sheet(Store(store), counterparts)

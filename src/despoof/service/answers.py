@@ -1,0 +1,139 @@
+"""What goes out: typed answers, and how a `Verdict` becomes one. No pixels unless they are asked for."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from despoof.cue import cue_picture
+from despoof.faces.align import as_image
+from despoof.faces.quality import Reason
+from despoof.pipeline import Decision, Verdict
+
+
+class ReasonAnswer(BaseModel):
+    """One failed check."""
+
+    name: str = Field(examples=["too_dark"])
+    value: float | None = Field(description="what was measured, if anything")
+    limit: float | None = Field(description="what it was measured against")
+    sentence: str = Field(description="what to do about it")
+
+
+class Pictures(BaseModel):
+    """What explains a verdict: PNG files of one size, in base64."""
+
+    face: str = Field(description="the aligned face as the camera saw it")
+    counterpart: str | None = Field(description="what a real face of that person would have looked like")
+    cue: str | None = Field(description="what differs; grey is nothing, scaled for each picture alone")
+
+
+class Result(BaseModel):
+    """The outcome for one image."""
+
+    decision: Decision = Field(description="only LIVE may open a door; NO_DECISION is not judged, see reasons")
+    liveness: float | None = Field(ge=0, le=1, description="higher is more live; null without a decision")
+    reasons: list[ReasonAnswer] = Field(description="why there is no decision")
+    milliseconds: dict[str, float] = Field(description="time of each stage")
+    pictures: Pictures | None = Field(default=None, description="only with explain=true and where a face was found")
+
+
+class Profile(BaseModel):
+    """The operating point that decisions follow."""
+
+    name: str
+    version: str = Field(description="changes with thresholds, calibration or quality limits")
+    attack_below: float = Field(description="liveness below this is ATTACK")
+    live_from: float = Field(description="liveness from this is LIVE; between the two is UNCERTAIN")
+
+
+class ModelVersion(BaseModel):
+    """Which weights judged."""
+
+    name: str
+    package: str = Field(description="version of despoof")
+    weights: dict[str, str] = Field(description="hash of each weights file")
+
+
+class CheckAnswer(Result):
+    """The answer for one image."""
+
+    request_id: str
+    model: ModelVersion
+    profile: Profile
+
+
+class BatchAnswer(BaseModel):
+    """The answers for several images, in their order."""
+
+    request_id: str
+    model: ModelVersion
+    profile: Profile
+    results: list[Result]
+
+
+class Refusal(BaseModel):
+    """Why a request was not answered. Treat it as NO_DECISION."""
+
+    request_id: str
+    error: str = Field(description="a stable name", examples=["too_large"])
+    detail: str = Field(description="what was expected and the next step")
+
+
+def result_of(verdict: Verdict, *, explain: bool, decimals: int | None) -> Result:
+    """Return what may leave the service of a verdict."""
+    judged = verdict.decision is not Decision.NO_DECISION and verdict.liveness is not None
+    return Result(
+        decision=verdict.decision if judged else Decision.NO_DECISION,
+        liveness=round(verdict.liveness, decimals) if judged and decimals is not None else None,
+        reasons=[_reason_of(reason) for reason in verdict.reasons],
+        milliseconds={name: round(value, 1) for name, value in verdict.milliseconds.items()},
+        pictures=_pictures_of(verdict) if explain and verdict.face is not None else None,
+    )
+
+
+def unjudged(reason: Reason) -> Result:
+    """Return the result of an image that never reached the guard."""
+    return Result(decision=Decision.NO_DECISION, liveness=None, reasons=[_reason_of(reason)], milliseconds={})
+
+
+def plain(value: Any) -> Any:
+    """Return JSON values only: numbers that JSON does not know become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _reason_of(reason: Reason) -> ReasonAnswer:
+    # A decoder's own words may hold addresses or versions; they are for the log of whoever calls the library.
+    sentence = (
+        "The image cannot be decoded: it is truncated or damaged, or smaller than 32 px. Take or download it again."
+        if reason.name == "unreadable"
+        else reason.sentence
+    )
+    value, limit = (None if x is None else plain(float(x)) for x in (reason.value, reason.limit))
+    return ReasonAnswer(name=reason.name, value=value, limit=limit, sentence=sentence)
+
+
+def _pictures_of(verdict: Verdict) -> Pictures:
+    counterpart, cue = verdict.counterpart, verdict.cue
+    return Pictures(
+        face=_png(as_image(verdict.face)),
+        counterpart=None if counterpart is None else _png(as_image(counterpart)),
+        cue=None if cue is None else _png(cue_picture(cue)),
+    )
+
+
+def _png(pixels: Any) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,75 @@
+"""What the endpoints of one server share, and how one image goes through it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from despoof.service.about import model_version, profile_of
+from despoof.service.access import Access
+from despoof.service.admission import Admission
+from despoof.service.answers import Result, unjudged
+from despoof.service.config import ServiceConfig
+from despoof.service.counters import Counters
+from despoof.service.intake import inspect
+from despoof.service.judge import Judge
+from despoof.service.refused import RefusedError
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of one server. `name` and `cards` are those of the weights."""
+
+    config: ServiceConfig
+    access: Access
+    admission: Admission
+    judge: Judge
+    counters: Counters
+    name: str
+    cards: dict[str, str]
+
+    def must_answer(self, explain: bool) -> None:
+        """Refuse before a body is read what could not be answered after it."""
+        self.judge.must_be_ready()
+        if explain and not self.config.explanations:
+            raise RefusedError(403, "no_explanations", "this service sends no pictures. Ask without explain.")
+
+    async def judged(self, data: bytes, explain: bool) -> Result:
+        """Return the result of one image's bytes; what may not be decoded is NO_DECISION without a decoder's work."""
+        reason = inspect(data, self.config.max_pixels)
+        if reason is not None:
+            return unjudged(reason)
+        future = asyncio.wrap_future(self.judge.submit(data, explain))
+        try:
+            async with asyncio.timeout(self.config.answer_seconds):
+                return await future  # when the time is over, this cancels the job, if it still waits
+        except TimeoutError:
+            wait = f"no answer in {self.config.answer_seconds:g} s. Try again in a moment."
+            raise RefusedError(503, "timeout", wait, retry_after=5) from None
+
+    def counted(self, request: Request, results: list[Result]) -> list[Result]:
+        """Count results and note them for the log line: decisions and reason names, no pixels."""
+        for result in results:
+            self.counters.result(result)
+        request.state.note = [
+            {"decision": r.decision.value, "liveness": r.liveness, "reasons": [reason.name for reason in r.reasons]}
+            for r in results
+        ]
+        return results
+
+    def heading(self, request: Request) -> dict[str, Any]:
+        """Return what every answer carries: request id and versions."""
+        guard = self.judge.guard
+        if guard is None:
+            raise RefusedError(503, "not_ready", f"the service is {self.judge.state}; see its log and /readyz.")
+        return {
+            "request_id": request.state.request_id,
+            "model": model_version(guard, self.name),
+            "profile": profile_of(guard),
+        }
+
+
+def service_of(request: Request) -> Service:
+    """Return the server's parts, for endpoints."""
+    return request.app.state.service

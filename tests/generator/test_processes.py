@@ -1,0 +1,144 @@
+"""One global batch gives one loss curve, whether it is one piece, accumulated from parts or spread over processes; a
+share drawn twice or a gradient averaged wrongly still trains, only another model than the config says."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import despoof
+from despoof.errors import ConfigError
+from despoof.generator.autoencoder import Autoencoder
+from despoof.generator.config import TINY, describe
+from despoof.generator.identity import IdentityEncoder
+from despoof.generator.train_generator import GeneratorTraining, train_generator
+from despoof.runs.checkpoint import load_artefact, save_artefact
+from despoof.runs.loop import LoopConfig
+
+FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+TRAINING = GeneratorTraining(LoopConfig(6, save_every=3, log_every=1), batch=8, precision="no")
+WORKER = """
+import sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+from test_processes import main
+main(*sys.argv[2:])
+"""
+
+
+def write_parts(folder: Path) -> tuple[Path, Path]:
+    torch.manual_seed(0)
+    models = {"autoencoder": Autoencoder(TINY.autoencoder), "identity": IdentityEncoder(TINY.identity)}
+    for kind, model in models.items():
+        save_artefact(folder / f"{kind}.safetensors", kind, describe(TINY), model.state_dict())
+    return folder / "autoencoder.safetensors", folder / "identity.safetensors"
+
+
+def train(folder: Path, run: str, **changes) -> Path:
+    training = replace(TRAINING, **changes)
+    parts = folder / "autoencoder.safetensors", folder / "identity.safetensors"
+    return train_generator(TINY, training, FACES, parts, folder / run)
+
+
+def main(folder: str) -> None:
+    """What each process of the launcher does: train in one go, and again with a death in between."""
+    from accelerate.state import PartialState
+
+    changes = {"folder": Path(folder), "accumulation": 2}
+    train(run="two", **changes)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(run="two-resumed", **changes)
+    train(run="two-resumed", **changes)
+    state = PartialState()
+    (Path(folder) / f"process-{state.process_index}").write_text(str(state.num_processes))
+
+
+def launch(folder: Path) -> None:
+    script = folder / "worker.py"
+    script.write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
+        "PYTHONPATH": str(Path(despoof.__file__).parents[1]),
+    }  # fmt: skip
+    arguments = [str(Path(__file__).parent), str(folder)]
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def curve(folder: Path, run: str) -> np.ndarray:
+    lines = [json.loads(line) for line in (folder / run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return np.array([[line["loss"], line["gradient"]] for line in lines])
+
+
+def weights(folder: Path, run: str) -> torch.Tensor:
+    tensors = load_artefact(folder / run / "generator.safetensors", "generator").tensors
+    return torch.cat([tensor.float().flatten() for name, tensor in sorted(tensors.items()) if "denoiser" in name])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("processes")
+    write_parts(made)
+    train(made, "whole")
+    return made
+
+
+@pytest.mark.parametrize("accumulation", [2, 4])
+def test_accumulated_parts_are_the_whole_batch(folder: Path, accumulation: int) -> None:
+    train(folder, f"parts{accumulation}", accumulation=accumulation)
+    np.testing.assert_allclose(curve(folder, f"parts{accumulation}"), curve(folder, "whole"), rtol=1e-4)
+    torch.testing.assert_close(weights(folder, f"parts{accumulation}"), weights(folder, "whole"), rtol=0, atol=1e-4)
+
+
+def test_recomputed_activations_change_nothing(folder: Path) -> None:
+    train(folder, "recomputed", recompute=True)
+    np.testing.assert_allclose(curve(folder, "recomputed"), curve(folder, "whole"), rtol=1e-5)
+
+
+def test_a_batch_that_does_not_divide_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="batch 8 does not divide into 1 processes x 3 parts"):
+        train(folder, "odd", accumulation=3)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_sixteen_bit_training_resumes_bit_for_bit(folder: Path, precision: str) -> None:
+    train(folder, f"{precision}-straight", precision=precision)
+    run = f"{precision}-resumed"
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(folder, run, precision=precision)
+    train(folder, run, precision=precision)
+    assert torch.equal(weights(folder, run), weights(folder, f"{precision}-straight"))
+
+
+def interrupted(folder: Path, run: str, **changes) -> None:
+    import despoof.generator.train_generator as trainer
+
+    draw = trainer.step_generator
+
+    def dies(seed: int, number: int) -> torch.Generator:
+        if number == 4:
+            raise KeyboardInterrupt
+        return draw(seed, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "step_generator", dies)
+        train(folder, run, **changes)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_curve_of_one_and_resume(folder: Path) -> None:
+    launch(folder)
+    # some launchers start one process and say nothing
+    assert [(folder / f"process-{index}").read_text() for index in (0, 1)] == ["2", "2"]
+    np.testing.assert_allclose(curve(folder, "two"), curve(folder, "whole"), rtol=1e-4)
+    torch.testing.assert_close(weights(folder, "two"), weights(folder, "whole"), rtol=0, atol=1e-4)
+    assert torch.equal(weights(folder, "two-resumed"), weights(folder, "two"))

@@ -1,0 +1,107 @@
+"""The one-step student: starts as the teacher's one call, learns the teacher's latents, resumes bit for bit; pairs
+drawn from global noise, or a half-written shard taken for whole, would teach it another map."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from despoof.errors import ConfigError
+from despoof.generator import train_student as distil
+from despoof.generator.config import TINY
+from despoof.generator.generator import Generator, load_generator, save_generator
+from despoof.generator.one_step import OneStep
+from despoof.generator.train_autoencoder import as_batch
+from despoof.runs.loop import LoopConfig
+
+FACES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("teacher") / "generator.safetensors"
+    save_generator(path, Generator(TINY))
+    return path
+
+
+def train(teacher: Path, folder: Path, steps: int = 4, **more) -> Path:
+    training = distil.StudentTraining(LoopConfig(steps, save_every=2, log_every=1), batch=4, **more)
+    return distil.train_student(teacher, training, FACES, folder)
+
+
+def test_student_resumes_bit_for_bit(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = distil.step_generator
+
+    def dies(seed: int, number: int) -> torch.Generator:
+        if number == 3:
+            raise KilledError
+        return draw(seed, number)
+
+    monkeypatch.setattr(distil, "step_generator", dies)
+    with pytest.raises(KilledError):
+        train(teacher, tmp_path / "killed", pixel_weight=0.5)
+    monkeypatch.setattr(distil, "step_generator", draw)
+    killed = load_generator(train(teacher, tmp_path / "killed", pixel_weight=0.5))
+    straight = load_generator(train(teacher, tmp_path / "straight", pixel_weight=0.5))
+    assert isinstance(killed, OneStep)
+    assert killed.name == straight.name
+
+
+def test_student_comes_nearer_to_its_teacher(teacher: Path, tmp_path: Path) -> None:
+    path = train(teacher, tmp_path, steps=25, rate=6e-3, average=0.5, precision="no")
+    source, student = load_generator(teacher), load_generator(path)
+    untrained = distil._student_of(source, 501, teacher).eval()
+    face = as_batch(FACES)
+    wanted = source.counterpart(face)
+    before, after = ((one.counterpart(face) - wanted).abs().mean() for one in (untrained, student))
+    assert after < 0.8 * before
+
+
+def test_one_call_gives_the_latents_of_a_perfect_velocity(teacher: Path) -> None:
+    source = load_generator(teacher)
+    student = distil._student_of(source, 501, teacher).eval()
+    clean, noise = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
+    steps = torch.full((2,), 501)
+    noised = source.schedule.add_noise(clean, noise, steps)
+    velocity = source.schedule.get_velocity(clean, noise, steps)
+    torch.testing.assert_close(student.clean_of(noised, velocity), clean, rtol=1e-4, atol=1e-4)
+
+
+def test_pairs_are_the_teachers_own_and_are_made_once(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = load_generator(teacher)
+    pairs = distil.teacher_pairs(source, 501, FACES, 2, tmp_path)
+    assert pairs.clean.shape == (12, 2, 4, 8, 8)
+    mirrored = as_batch(FACES).flip(3)
+    torch.manual_seed(9)
+    made = source.autoencoder.decode(pairs.clean[6:, 1].float()).clamp(-1, 1)
+    torch.testing.assert_close(made, source.counterpart(mirrored, salt=1), rtol=0, atol=0.02)
+    monkeypatch.setattr(distil, "_shard", None)  # a second making would call it
+    assert torch.equal(distil.teacher_pairs(source, 501, FACES, 2, tmp_path).noised, pairs.noised)
+    monkeypatch.undo()
+    shard = next(tmp_path.glob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert torch.equal(distil.teacher_pairs(source, 501, FACES, 2, tmp_path).clean, pairs.clean)
+
+
+def test_another_start_and_a_student_as_teacher_are_refused(teacher: Path, tmp_path: Path) -> None:
+    path = train(teacher, tmp_path, steps=2)
+    with pytest.raises(ConfigError, match="distilled at 501 only"):
+        load_generator(path).counterpart(as_batch(FACES[:1]), start_step=801)
+    with pytest.raises(ConfigError, match="expected 'diffusion'"):
+        train(path, tmp_path / "again")
+
+
+def test_log_holds_one_loss_per_step(teacher: Path, tmp_path: Path) -> None:
+    train(teacher, tmp_path, steps=3)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert all(line["loss"] > 0 for line in lines)

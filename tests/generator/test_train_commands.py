@@ -1,0 +1,95 @@
+"""The commands that train and use generators, on a tiny store: options reach the config, attacks and test faces are
+left out, and what one command writes the next reads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from despoof.cli.reconstruct import reconstruct
+from despoof.cli.train import generator as train_generator
+from despoof.cli.train import student as train_student
+from despoof.data.sample import Label, Sample, Split
+from despoof.data.store import Store, StoredSample
+from despoof.errors import ConfigError
+from despoof.generator.autoencoder import Autoencoder
+from despoof.generator.config import TINY, describe
+from despoof.generator.encoded import StoredFaces, encode_all
+from despoof.generator.generator import build_generator, load_generator
+from despoof.generator.identity import IdentityEncoder
+from despoof.generator.reconstruct import read_counterparts
+from despoof.runs.checkpoint import save_artefact
+
+TINY_RUN = {"preset": "tiny", "steps": 2, "batch": 4, "threads": 1}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store(tmp_path / "store", about={"size": 256})
+    for number, split in enumerate([Split.TRAIN, Split.TRAIN, Split.TEST, Split.TRAIN]):
+        label, attack = (Label.ATTACK, "print") if number == 3 else (Label.LIVE, "none")
+        sample = Sample(f"{number}.png", label, attack, f"s{number}", "a", split)
+        face = np.random.default_rng(number).integers(0, 256, (256, 256, 3), np.uint8)
+        opened.add(StoredSample(sample, "face", "", [[0.0, 0.0]] * 5), face)
+    return opened
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> tuple[Path, Path]:
+    torch.manual_seed(0)
+    models = {"autoencoder": Autoencoder(TINY.autoencoder), "identity": IdentityEncoder(TINY.identity)}
+    for kind, model in models.items():
+        save_artefact(tmp_path / f"{kind}.safetensors", kind, describe(TINY), model.state_dict())
+    return tmp_path / "autoencoder.safetensors", tmp_path / "identity.safetensors"
+
+
+def test_generator_then_student_then_counterparts(
+    store: Store, parts: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    train_generator(store.root, tmp_path / "teacher", *parts, condition="embedding", **TINY_RUN)
+    teacher = Path(capsys.readouterr().out.strip())
+    assert load_generator(teacher).config.condition == "embedding"
+    assert np.load(next((tmp_path / "teacher").glob("encoded-*/latents.npy"))).shape[0] == 4  # two live faces, mirrored
+    train_student(store.root, tmp_path / "student", teacher, steps=2, threads=1)
+    student = Path(capsys.readouterr().out.strip())
+    assert load_generator(student).config.kind == "one_step"
+    reconstruct(store.root, student, threads=1)
+    folder = Path(capsys.readouterr().out.strip())
+    assert read_counterparts(folder, store.rows, 64).shape == (4, 64, 64, 3)
+
+
+@pytest.mark.parametrize("kind", ["flow", "autoencoder", "bottleneck"])
+def test_rivals_train_by_the_same_command(
+    kind: str, store: Store, parts: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    train_generator(store.root, tmp_path / "run", *parts, kind=kind, **TINY_RUN)
+    assert load_generator(capsys.readouterr().out.strip()).config.kind == kind
+
+
+def test_missing_parts_are_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="needs an autoencoder and an identity encoder"):
+        train_generator(store.root, tmp_path / "run", **TINY_RUN)
+
+
+def test_encoding_goes_on_where_it_was_killed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import despoof.generator.encoded as module
+
+    monkeypatch.setattr(module, "CHUNK", 1)
+    torch.manual_seed(0)
+    generator, faces, codes, calls = build_generator(TINY).eval(), StoredFaces(store, store.rows, 64), module._codes, []
+
+    def dies_at_third(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return codes(*arguments)
+
+    monkeypatch.setattr(module, "_codes", dies_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        encode_all(generator, faces, tmp_path / "killed")
+    killed = encode_all(generator, faces, tmp_path / "killed")
+    assert len(calls) == 5  # two before the death, the death, two after
+    straight = encode_all(generator, faces[:], tmp_path / "straight")
+    assert np.array_equal(killed.latents, straight.latents)
+    assert np.array_equal(killed.tokens, straight.tokens)

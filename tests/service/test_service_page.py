@@ -1,0 +1,382 @@
+"""The page in a real browser: a photo goes in, verdict, reasons and pictures come out, by mouse, keyboard and camera,
+under a policy that lets nothing else run; a page that only parses can still show the wrong verdict."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
+pytest.importorskip("prometheus_client", reason="the extra `serve` is not installed")
+
+from despoof.faces.quality import Reason
+from despoof.pipeline import Decision, Verdict
+from despoof.service.app import build_app
+from despoof.service.endpoints.page import PAGE
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+KEY = "a-key-of-this-test"
+in_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed: apt-get install chromium")
+
+
+class Tab:
+    """One tab of a headless Chromium, driven by the DevTools protocol over a pipe: JSON messages ended by a zero."""
+
+    def __init__(self, profile: Path) -> None:
+        (read_in, self._to), (self._from, write_out) = os.pipe(), os.pipe()
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
+        flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--user-data-dir={profile}"]
+        flags += ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
+
+        def wire() -> None:  # Chromium reads from descriptor 3 and writes to 4
+            moved = os.dup(read_in), os.dup(write_out)
+            os.dup2(moved[0], 3)
+            os.dup2(moved[1], 4)
+
+        self.process = subprocess.Popen(
+            [BROWSER, *flags, "about:blank"], preexec_fn=wire, close_fds=False, stderr=subprocess.DEVNULL
+        )
+        os.close(read_in)
+        os.close(write_out)
+        self._rest, self._number, self.events, self._session = b"", 0, [], None
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **values: Any) -> dict:
+        """Send a command and return its result; events that come meanwhile are kept."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": values}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def _next(self) -> dict:
+        while b"\0" not in self._rest:
+            read = os.read(self._from, 2**20)
+            assert read, "the browser is gone"
+            self._rest += read
+        message, self._rest = self._rest.split(b"\0", 1)
+        return json.loads(message)
+
+    def run(self, code: str) -> Any:
+        """Return the value of a JavaScript expression; promises are awaited."""
+        found = self.ask("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True, userGesture=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def wait(self, code: str, what: str) -> None:
+        """Wait until an expression is true."""
+        for _ in range(300):
+            if self.run(code):
+                return
+            time.sleep(0.05)
+        pytest.fail(f"{what} did not happen; the page says: {self.run('document.body.innerText')}")
+
+    def open(self, address: str) -> None:
+        self.events.clear()
+        self.ask("Page.navigate", url=address)
+        self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(address)}", "loading")
+
+    def choose(self, file: Path) -> None:
+        """Choose a file as a person would in the dialogue, and wait for the outcome."""
+        root = self.ask("DOM.getDocument")["root"]["nodeId"]
+        node = self.ask("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+        self.ask("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
+        self.judged()
+
+    def judged(self) -> None:
+        self.wait("/^(Done|Not judged|No answer)/.test(document.getElementById('status').textContent)", "an answer")
+
+    def press(self, key: str, code: int) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def text(self, name: str) -> str:
+        return self.run(f"document.getElementById('{name}').innerText")
+
+    def shown(self, name: str) -> bool:
+        return self.run(f"document.getElementById('{name}').checkVisibility()")
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        os.close(self._to)
+        os.close(self._from)
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    opened = Tab(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+class Served:
+    """An application on a free port of this machine."""
+
+    def __init__(self, app: Any) -> None:
+        import uvicorn
+
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        self._thread.start()
+        while app.state.service.judge.state == "loading":
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    opened: list[Served] = []
+
+    def start(load: Any, **options: Any) -> str:
+        opened.append(Served(build_app(load, **options)))
+        return opened[-1].address
+
+    yield start
+    for served in opened:
+        served.stop()
+
+
+@pytest.fixture
+def photo(tmp_path: Path, jpeg: bytes) -> Path:
+    (tmp_path / "photo.jpg").write_bytes(jpeg)
+    return tmp_path / "photo.jpg"
+
+
+@in_browser
+def test_a_photo_is_judged_and_its_face_is_shown(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
+    tab.open(serve(make.open_guard))
+    assert not tab.shown("result")
+    tab.choose(photo)
+    assert tab.text("verdict") == "Looks live"
+    assert tab.text("status") == "Done: Looks live."
+    expected = make.open_guard().check(photo)
+    assert f"Liveness {expected.liveness:.3f}" in tab.text("liveness")
+    assert "attack below 0.000" in tab.text("liveness").lower()
+    sent = tab.run("document.getElementById('face').src").split(",")[1]
+    face = np.asarray(Image.open(io.BytesIO(base64.b64decode(sent))), float)
+    assert np.abs(face - (expected.face.permute(1, 2, 0).numpy() + 1) * 127.5).max() <= 0.51
+    assert not tab.shown("slider")  # this guard has no generator: there is no counterpart to compare with
+    assert "0123456789ab" in tab.text("versions")
+
+
+@in_browser
+@pytest.mark.parametrize(
+    ("liveness", "title"), [(0.9, "Looks live"), (0.4, "Uncertain"), (0.1, "Looks like an attack")]
+)
+def test_every_decision_has_its_words(
+    tab: Tab, serve: Any, make: Any, photo: Path, liveness: float, title: str
+) -> None:
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict(liveness))))
+    tab.choose(photo)
+    assert tab.text("verdict") == title
+
+
+@in_browser
+def test_the_slider_shows_the_counterpart_by_keyboard(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.choose(photo)
+    assert tab.shown("slider")
+    assert tab.shown("cue")
+    wait = "Promise.all(['face','counterpart','cue'].map(n => document.getElementById(n).decode())).then(() => true)"
+    assert tab.run(wait)
+    seen = []
+    for key, code in (("Home", 36), ("End", 35)):
+        tab.run("document.getElementById('slider').focus()")
+        tab.press(key, code)
+        seen.append(stack_brightness(tab))
+        said = tab.run("document.getElementById('slider').getAttribute('aria-valuetext')")
+        assert said == f"{0 if key == 'Home' else 100} percent face, the rest counterpart"
+    assert seen[0] > 225  # the stub's counterpart is white
+    assert seen[1] < 30  # its face black
+
+
+def stack_brightness(tab: Tab) -> float:
+    """The mean of the picture as it is drawn on the screen."""
+    box = tab.run(
+        "(r => [r.x + scrollX, r.y + scrollY, r.width, r.height])"
+        "(document.getElementById('stack').getBoundingClientRect())"
+    )
+    clip = dict(zip(("x", "y", "width", "height"), box, strict=True)) | {"scale": 1}
+    shot = tab.ask("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
+    return float(np.asarray(Image.open(io.BytesIO(base64.b64decode(shot))).convert("L")).mean())
+
+
+@in_browser
+def test_reasons_are_shown_as_text_and_never_as_markup(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
+    hostile = "The face is too dark. <img src=x onerror=\"document.title='broken in'\"> Measured 21.5, limit 35."
+    verdict = Verdict(Decision.NO_DECISION, reasons=(Reason("too_dark", 21.5, 35.0, hostile),))
+    tab.open(serve(lambda: make.stub(lambda data: verdict)))
+    tab.choose(photo)
+    assert tab.text("verdict") == "Not judged"
+    assert tab.text("reasons") == hostile
+    assert tab.run("document.title") != "broken in"
+    assert not tab.shown("pictures")
+
+
+@in_browser
+def test_a_file_that_is_no_image_is_refused_in_words(tab: Tab, serve: Any, make: Any, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    tab.open(serve(make.open_guard))
+    tab.choose(tmp_path / "text.jpg")
+    assert "no JPEG, PNG or WebP" in tab.text("status")
+    assert not tab.shown("result")
+
+
+@in_browser
+def test_the_camera_takes_a_photo(tab: Tab, serve: Any, make: Any) -> None:
+    tab.open(serve(make.open_guard))
+    tab.run("document.getElementById('camera').click()")
+    tab.wait("document.getElementById('video').videoWidth > 0 && document.activeElement.id === 'take'", "the camera")
+    tab.run("document.getElementById('take').click()")
+    tab.judged()
+    assert tab.text("verdict") == "Not judged"  # the browser's fake camera shows no face
+    assert "No face was found" in tab.text("reasons")
+    assert not tab.shown("viewfinder")
+
+
+@in_browser
+def test_dropping_a_photo_works_too(tab: Tab, serve: Any, make: Any, jpeg: bytes) -> None:
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.run(
+        "(() => { const bytes = Uint8Array.from(atob('" + base64.b64encode(jpeg).decode() + "'), c => c.charCodeAt(0));"
+        "const data = new DataTransfer(); data.items.add(new File([bytes], 'a.jpg', {type: 'image/jpeg'}));"
+        "const how = {dataTransfer: data, bubbles: true, cancelable: true};"
+        "document.body.dispatchEvent(new DragEvent('drop', how)); })()"
+    )
+    tab.judged()
+    assert tab.text("verdict") == "Looks like an attack"
+
+
+@in_browser
+def test_a_service_with_keys_asks_for_one(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict(0.9)), keys=[KEY]))
+    assert not tab.shown("door")
+    tab.choose(photo)
+    assert tab.shown("door")
+    assert tab.run("document.activeElement.id") == "key"
+    tab.ask("Input.insertText", text=KEY)
+    tab.run("document.querySelector('#door button').click()")
+    tab.wait("document.getElementById('status').textContent.startsWith('Done')", "an answer with the key")
+    assert tab.text("verdict") == "Looks live"
+    assert tab.run("localStorage.length + sessionStorage.length + document.cookie.length") == 0
+
+
+@in_browser
+def test_nothing_is_asked_of_elsewhere_and_no_policy_is_broken(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
+    address = serve(lambda: make.stub(lambda data: make.verdict()))
+    tab.open(address)
+    tab.choose(photo)
+    tab.run("document.getElementById('slider').stepUp(5)")
+    asked = [e["params"]["request"]["url"] for e in tab.events if e.get("method") == "Network.requestWillBeSent"]
+    assert asked
+    assert not [url for url in asked if not url.startswith((address, "data:"))]
+    said = [e["params"] for e in tab.events if e.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown")]
+    assert said == []
+
+
+@in_browser
+def test_a_foreign_script_does_not_run(tab: Tab, serve: Any, make: Any) -> None:
+    tab.open(serve(make.open_guard))
+    tab.run(
+        "(() => { const s = document.createElement('script'); s.textContent = 'document.title = \"broken in\"';"
+        "document.head.append(s); })()"
+    )
+    assert tab.run("document.title") == "Despoof: is this face live?"
+
+
+@in_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_both_schemes(tab: Tab, serve: Any, make: Any, photo: Path, scheme: str) -> None:
+    tab.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.choose(photo)
+    found = {}
+    for decision in ("LIVE", "ATTACK", "UNCERTAIN", "NO_DECISION"):
+        tab.run(f"document.getElementById('result').dataset.decision = '{decision}'")
+        found[decision] = contrast(*colours(tab, "verdict", "result"))
+    for name, ground in (("meaning", "result"), ("liveness", "result"), ("file-help", "drop"), ("camera", "camera")):
+        found[name] = contrast(*colours(tab, name, ground))
+    found["footer"] = contrast(*colours(tab, "versions", "body"))
+    tab.ask("Emulation.setEmulatedMedia", features=[])
+    assert min(found.values()) >= 4.5, found  # WCAG 2.2, 1.4.3
+
+
+def colours(tab: Tab, name: str, ground: str) -> tuple[list[float], list[float]]:
+    element = "document.body" if ground == "body" else f"document.getElementById('{ground}')"
+    code = f"[getComputedStyle(document.getElementById('{name}')).color, getComputedStyle({element}).backgroundColor]"
+    ink, paper = ([float(x) for x in re.findall(r"[\d.]+", text)[:3]] for text in tab.run(code))
+    return ink, paper
+
+
+def contrast(first: list[float], second: list[float]) -> float:
+    """The contrast ratio of WCAG 2.2."""
+
+    def luminance(colour: list[float]) -> float:
+        linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@in_browser
+def test_every_control_and_picture_has_a_name(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.choose(photo)
+    tab.ask("Accessibility.enable")
+    nodes = tab.ask("Accessibility.getFullAXTree")["nodes"]
+    wanted = {"button", "slider", "image", "textbox", "heading", "Video"}
+    found = [(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]]
+    controls = [(role, name) for role, name in found if role in wanted]
+    assert {"button", "slider", "image", "heading"} <= {role for role, _ in controls}
+    assert [control for control in controls if not control[1].strip()] == []
+    assert ("slider", "Compare face and counterpart") in controls
+
+
+def test_the_policy_names_exactly_the_scripts_and_styles_of_the_page(make: Any) -> None:
+    with make.client(make.open_guard) as client:
+        response = client.get("/")
+    assert response.text == PAGE.read_text(encoding="utf-8")
+    policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
+    for tag in ("script", "style"):
+        blocks = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", response.text, re.DOTALL)
+        digests = [base64.b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks]
+        assert policy[f"{tag}-src"] == " ".join(f"'sha256-{digest}'" for digest in digests)
+    assert policy["default-src"] == policy["base-uri"] == "'none'"
+    assert "unsafe" not in str(policy)
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_handlers() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|@import|url\(|\ssrc=|\son\w+=|\sstyle=", text)
+    assert re.findall(r'href="([^"]*)"', text) == ["data:,"]
