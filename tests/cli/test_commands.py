@@ -14,8 +14,8 @@ from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
 
 COMMANDS = [
-    "check", "demo", "prepare", "reconstruct", "faithfulness", "cue", "evaluate", "report", "results", "serve", "ship",
-    "info", "train autoencoder", "train identity", "train generator", "train student", "train detector",
+    "check", "demo", "prepare", "reconstruct", "faithfulness", "cue", "evaluate", "report", "results", "gate", "serve",
+    "ship", "info", "train autoencoder", "train identity", "train generator", "train student", "train detector",
 ]  # fmt: skip
 
 

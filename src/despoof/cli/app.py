@@ -8,6 +8,7 @@ from despoof.cli.cue import cue
 from despoof.cli.demo import demo
 from despoof.cli.evaluate import evaluate
 from despoof.cli.faithfulness import faithfulness
+from despoof.cli.gate import gate
 from despoof.cli.info import info
 from despoof.cli.prepare import prepare
 from despoof.cli.reconstruct import reconstruct
@@ -21,7 +22,21 @@ from despoof.cli.train import autoencoder, detector, generator, identity, studen
 def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
     app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
-    for command in (check, demo, prepare, reconstruct, faithfulness, cue, evaluate, report, results, serve, ship, info):
+    for command in (
+        check,
+        demo,
+        prepare,
+        reconstruct,
+        faithfulness,
+        cue,
+        evaluate,
+        report,
+        results,
+        gate,
+        serve,
+        ship,
+        info,
+    ):
         app.command(command)
     train = App(name="train", help="Train one part: autoencoder, identity, generator, student, detector.")
     for command in (autoencoder, identity, generator, student, detector):
