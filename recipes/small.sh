@@ -20,5 +20,12 @@ COUNTERPARTS=$(despoof reconstruct "$WORK/store/captures" "$GENERATOR")
 despoof cue "$WORK/store/captures" "$GENERATOR"
 despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --counterparts "$COUNTERPARTS" --peers "$PEERS"
 
-despoof train detector "$WORK/store/captures" "$COUNTERPARTS" "$WORK/runs/detector"
+# What ships learns from simulated captures too, in a store of its own; nothing is ever measured on them.
+despoof simulate "$FACES" "$WORK/store/simulated"
+despoof prepare "$CAPTURES" "$WORK/store/with-simulated"
+despoof prepare "$WORK/store/simulated/labels.csv" "$WORK/store/with-simulated"
+COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-simulated" "$GENERATOR")
+despoof evaluate "$WORK/store/with-simulated" "$WORK/runs/evaluation" --protocol recipes/with-simulated.toml \
+    --models none --models attention --counterparts "$COUNTERPARTS"
+despoof train detector "$WORK/store/with-simulated" "$COUNTERPARTS" "$WORK/runs/detector"
 despoof ship "$GENERATOR" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"

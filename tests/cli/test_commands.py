@@ -14,8 +14,9 @@ from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
 
 COMMANDS = [
-    "check", "demo", "prepare", "reconstruct", "faithfulness", "cue", "evaluate", "report", "results", "gate", "serve",
-    "ship", "info", "train autoencoder", "train identity", "train generator", "train student", "train detector",
+    "check", "demo", "simulate", "prepare", "reconstruct", "faithfulness", "cue", "evaluate", "report", "results",
+    "gate", "serve", "ship", "info",
+    "train autoencoder", "train identity", "train generator", "train student", "train detector",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from despoof.data.simulated_set import DOMAIN as SIMULATED
 from despoof.data.store import Store, StoredSample
 from despoof.detector.batches import Gathered
 from despoof.detector.config import PRESETS, DetectorConfig, DetectorTraining
@@ -101,14 +102,14 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
 def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path) -> Path:
     """Train on all domains of a store; return the artefact, with operating points from validation.
 
-    Validation is subject-disjoint; training has calibrated on it. Facts written: the two thresholds
-    of the decision and validation figures with counts.
+    Validation is subject-disjoint and of real captures alone; training has calibrated on it. Facts written:
+    the two thresholds of the decision and validation figures with counts.
     """
     pixels = Pixels(store, recipe)
     _, held = split_by_subject([row.sample for row in pixels.rows], 0.15, seed)
     paths = {sample.path for sample in held}
     train_rows = [row for row in pixels.rows if row.sample.path not in paths]
-    validation_rows = [row for row in pixels.rows if row.sample.path in paths]
+    validation_rows = [row for row in pixels.rows if row.sample.path in paths and row.sample.domain != SIMULATED]
     sets = pixels.gather(train_rows), pixels.gather(validation_rows)
     detector = load_detector(train(recipe.config, recipe.training(seed), *sets, folder / "training"))
     facts = operating_points(scores(detector, sets[1]), validation_rows)
