@@ -15,7 +15,7 @@ from despoof.detector.network import Detector, save_detector
 
 COMMANDS = [
     "check", "demo", "simulate", "prepare", "reconstruct", "faithfulness", "cue", "evaluate", "report", "results",
-    "gate", "serve", "ship", "info",
+    "gate", "serve", "ship", "info", "data list", "data check", "data leaks",
     "train autoencoder", "train identity", "train generator", "train student", "train detector",
 ]  # fmt: skip
 

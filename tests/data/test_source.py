@@ -3,7 +3,7 @@
 import pytest
 
 from despoof.data.sample import Label, Sample, Split, parse_label
-from despoof.data.source import from_csv, from_folder, refuse_shared_subjects
+from despoof.data.source import from_csv, from_folder, from_parquet, read_source, refuse_shared_subjects
 from despoof.errors import InputError
 
 
@@ -64,6 +64,7 @@ BAD = {
     "twice": "path,label\na.jpg,live\na.jpg,attack\n",
     "live with an attack type": "path,label,attack_type\na.jpg,live,print\n",
     "unknown split": "path,label,split\na.jpg,live,training\n",
+    "both sides of its split": "path,label,subject,split\na.jpg,live,s,train\nb.jpg,live,s,test\n",
     "header only": "path,label\n",
     "empty": "",
 }
@@ -99,3 +100,76 @@ def test_a_subject_on_both_sides_is_an_error():
     refuse_shared_subjects(one, [Sample("b.jpg", Label.LIVE, subject="s1", domain="other")])
     with pytest.raises(InputError, match="'s1'"):
         refuse_shared_subjects(one, [Sample("b.jpg", Label.ATTACK, "print", subject="s1", domain="d")])
+
+
+# what is wrong -> (CSV, what the error names: the line, and how to mend it)
+WHERE = {
+    "typo in a label": ("path,label\na.jpg,live\nb.jpg,atack\n", "line 3.*'atack'.*write the word"),
+    "twice": ("path,label\na.jpg,live\nb.jpg,live\na.jpg,live\n", "line 4.*after line 2.*Remove one"),
+    "both sides": (
+        "path,label,subject,split\na.jpg,live,s,train\nb.jpg,live,t,test\nc.jpg,live,s,test\n",
+        "line 4.*'s' is in test, and in train at line 2.*Move",
+    ),
+    "no path column": ("file,label\na.jpg,live\n", "no column `path`|unknown column 'file'"),
+    "unknown column": ("path,lable\na.jpg,live\n", "'lable'.*Rename or remove"),
+    "unknown split": ("path,label,split\na.jpg,live,train\nb.jpg,live,dev\n", "line 3.*'dev'.*validation"),
+    "a cell over two lines before it": ('path,label\n"a\nb.jpg",live\nc.jpg,1\n', "line 4"),
+}
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_errors_name_file_line_and_remedy(tmp_path, name):
+    text, words = WHERE[name]
+    with pytest.raises(InputError, match=f"labels.csv.*(?:{words})"):
+        from_csv(csv(tmp_path, text))
+
+
+def test_one_person_in_two_domains_is_two_people(tmp_path):
+    text = "path,label,subject,domain,split\na.jpg,live,1,x,train\nb.jpg,live,1,y,test\n"
+    assert len(from_csv(csv(tmp_path, text))) == 2
+
+
+def test_videos_in_a_folder_are_samples(tmp_path):
+    for name in ("live/a.mp4", "attack/replay/b.MOV", "attack/replay/c.avi.part"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [s.path for s in from_folder(tmp_path)] == ["live/a.mp4", "attack/replay/b.MOV"]
+
+
+def test_parquet_is_read_as_csv_is(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow, the extra `parquet`, is not installed")
+    from pyarrow import parquet
+
+    text = "path,label,attack_type,subject,split\na.jpg,live,,7,train\nb.jpg,attack,print,,\n"
+    columns = {
+        "path": ["a.jpg", "b.jpg"], "label": ["live", "attack"], "attack_type": [None, "print"], "subject": [7, None],
+        "split": ["train", None],
+    }  # fmt: skip
+    parquet.write_table(arrow.table(columns), tmp_path / "labels.parquet")
+    assert from_parquet(tmp_path / "labels.parquet") == from_csv(csv(tmp_path, text))
+    assert read_source(tmp_path / "labels.parquet") == read_source(tmp_path / "labels.csv")
+    parquet.write_table(arrow.table({"path": ["a", "b"], "label": ["live", "spoof"]}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match="bad.parquet, row 2.*spoof"):
+        from_parquet(tmp_path / "bad.parquet")
+
+
+def test_a_file_that_is_no_parquet(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow, the extra `parquet`, is not installed")
+    (tmp_path / "text.parquet").write_text("path,label\n")
+    for name in ("text.parquet", "missing.parquet"):
+        with pytest.raises(InputError, match=name):
+            from_parquet(tmp_path / name)
+
+
+def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"despoof\[parquet\]"):
+        from_parquet(tmp_path / "labels.parquet")
+
+
+def test_a_source_says_where_its_paths_begin(tmp_path):
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live/a.png").touch()
+    samples, root = read_source(tmp_path, domain="office")
+    assert (samples[0].domain, root) == ("office", tmp_path)
+    assert read_source(csv(tmp_path, "path,label\na.jpg,live\n"))[1] == tmp_path

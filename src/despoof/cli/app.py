@@ -5,6 +5,8 @@ from cyclopts import App
 import despoof
 from despoof.cli.check import check
 from despoof.cli.cue import cue
+from despoof.cli.data import check as check_data
+from despoof.cli.data import leaks, list_datasets
 from despoof.cli.demo import demo
 from despoof.cli.evaluate import evaluate
 from despoof.cli.faithfulness import faithfulness
@@ -30,4 +32,8 @@ def build_app() -> App:
     for command in (autoencoder, identity, generator, student, detector):
         train.command(command)
     app.command(train)
+    data = App(name="data", help="Datasets: list, check, leaks.")
+    for command, name in ((list_datasets, "list"), (check_data, "check"), (leaks, "leaks")):
+        data.command(command, name=name)
+    app.command(data)
     return app

@@ -48,6 +48,7 @@ def evaluate(
     torch.set_num_threads(threads)
     opened = Store(store)
     declared = read_protocol(protocol, [row.sample for row in opened.rows])
+    declared.require_frames(opened.about.get("frames"))
     for name in models or list(MODELS):
         learns = name in ("attention", "none", "dual")
         recipe = DetectorRecipe("small", name, counterparts or Path(), steps, SELECTION[declared.selection])

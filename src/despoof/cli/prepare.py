@@ -1,24 +1,44 @@
-"""`despoof prepare`: a folder or CSV of images -> a store of aligned faces."""
+"""`despoof prepare`: a folder, manifest or dataset of images and videos -> a store of aligned faces."""
 
 from collections import Counter
 from pathlib import Path
 
 
-def prepare(source: Path, store: Path, *, domain: str = "", workers: int = 2) -> None:
+def prepare(
+    source: Path, store: Path, *, domain: str = "", dataset: str | None = None, protocol: str | None = None,
+    frames: str | None = None, yunet: Path | None = None, workers: int = 2,
+) -> None:  # fmt: skip
     """Find and align the face of every sample; run again to go on after an interruption.
 
     Args:
-        source: a CSV (path, label, attack_type, subject, domain, split) or a folder with live/ and attack/TYPE/.
-        store: folder to write.
+        source: a CSV or Parquet file (path, label, attack_type, subject, domain, split), a folder with live/ and
+            attack/TYPE/, or, with --dataset, the root of that dataset.
+        store: folder to write; several datasets may go into one.
         domain: name of the capture domain, for a folder.
+        dataset: name of a known dataset; `despoof data list` has them.
+        protocol: of the dataset, such as 1; only what it uses is prepared, in its splits.
+        frames: which frames of a video: first, spaced:K, published:K (AG-FAS and SSDG: published:2) or every:N.
+        yunet: OpenCV's YuNet file, to find faces with it instead of the detector that comes with the package.
         workers: processes.
     """
-    from despoof.data.source import from_csv, from_folder
+    from despoof.data.datasets import load_dataset
+    from despoof.data.source import read_source
+    from despoof.data.video import parse_rule
+    from despoof.errors import InputError
     from despoof.faces.prepare import prepare as run
 
-    is_file = source.suffix.lower() == ".csv"
-    samples = from_csv(source) if is_file else from_folder(source, domain=domain)
-    done = run(samples, source.parent if is_file else source, store, workers=workers)
+    if protocol is not None and dataset is None:
+        raise InputError(f"protocol {protocol!r} without a dataset; expected --dataset NAME with it. Give both.")
+    if dataset is not None and domain:
+        raise InputError(
+            f"domain {domain!r} with --dataset; expected one of them, a dataset names its domain. Drop it."
+        )
+    rule = None if frames is None else parse_rule(frames)
+    if dataset is None:
+        samples, root = read_source(source, domain=domain)
+    else:
+        samples, root = load_dataset(dataset).samples(source, protocol=protocol), source
+    done = run(samples, root, store, workers=workers, frames=rule, yunet_file=yunet)
     found = Counter((row.sample.domain or "-", row.sample.label.value, row.outcome[:40]) for row in done.rows)
     for (name, label, outcome), count in sorted(found.items()):
         print(f"{name:12} {label:8} {outcome:42} {count}")

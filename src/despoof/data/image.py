@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from despoof.data.video import is_video, read_frame
 from despoof.errors import InputError
 
 MAX_PIXELS = 64_000_000  # read from the header before decoding; a phone's 50 Mpx photo still passes
@@ -23,7 +24,8 @@ def read_image(source: ImageSource) -> np.ndarray:
 
     Arrays: (H, W), (H, W, 3) or (H, W, 4), uint8 in 0..255, or float in 0..1, RGB order. EXIF rotation is
     applied, 16-bit is scaled to 8, CMYK and palettes are converted, alpha is composited on black, of an
-    animation the first frame is taken. Raises InputError naming what is wrong and what to do.
+    animation the first frame is taken; ``clip.mp4#12`` is a frame of a video. Raises InputError naming what is
+    wrong and what to do.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -38,6 +40,9 @@ def read_image(source: ImageSource) -> np.ndarray:
 
 
 def _from_path(path: Path) -> np.ndarray:
+    video, _, number = str(path).rpartition("#")
+    if number.isdecimal() and is_video(video):
+        return _from_array(read_frame(video, int(number)))
     try:
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):

@@ -28,7 +28,8 @@ class StoredSample:
     """One row of the manifest.
 
     `outcome` is ``"face"`` or the reason why there is none. `landmarks` are five (x, y) in source pixels.
-    `quality` holds the measured values; `source` is the absolute path of the original image.
+    `quality` holds the measured values; `source` is the absolute path of the original image. `frames` is how
+    many rows there are of the same video once it is done.
     """
 
     sample: Sample
@@ -36,6 +37,7 @@ class StoredSample:
     source: str
     landmarks: list[list[float]] | None = None
     quality: dict[str, float] = field(default_factory=dict)
+    frames: int = 1
 
     @property
     def key(self) -> str:
@@ -83,6 +85,7 @@ class Store:
                 _, data = cv2.imencode(".png", face[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
                 temporary.write_bytes(data.tobytes())
         facts = {"outcome": row.outcome, "source": row.source, "landmarks": row.landmarks, "quality": row.quality}
+        facts |= {"frames": row.frames} if row.frames > 1 else {}
         try:
             with (self.root / "samples.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row.sample.as_row() | facts) + "\n")
@@ -114,7 +117,8 @@ class Store:
 def _parsed(line: str, where: str) -> StoredSample:
     try:
         row = json.loads(line)
-        return StoredSample(Sample.from_row(row), row["outcome"], row["source"], row["landmarks"], row["quality"])
+        facts = (row["outcome"], row["source"], row["landmarks"], row["quality"])
+        return StoredSample(Sample.from_row(row), *facts, frames=int(row.get("frames", 1)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtefactError(f"{where} is damaged ({error!r}). Delete the store and prepare again.") from None
 

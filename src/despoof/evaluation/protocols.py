@@ -94,6 +94,14 @@ class Protocol:
         """Say whether a sample is used at all."""
         return sample.split not in self.without.get(sample.domain, ())
 
+    def require_frames(self, rule: str | None) -> None:
+        """Raise InputError if frames of videos were taken by another rule than this protocol's; None: no videos."""
+        if rule is not None and self.frames not in ("any", rule):
+            raise InputError(
+                f"the store's frames were taken by {rule!r}; protocol {self.name!r} takes {self.frames!r}. "
+                f"Prepare another store with --frames {self.frames}."
+            )
+
 
 def protocol_names() -> list[str]:
     """Return the names of the protocols that come with the package."""
