@@ -1,5 +1,7 @@
 """Fitting never meets the target, files resume and thresholds come from sources: a slip here is peeking."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -192,3 +194,13 @@ def test_people_held_for_the_test_are_the_same_for_every_seed_and_never_trained_
     assert tested == {row.subject for row in read_scores(second).rows}
     for train, validation, _, _ in fit.calls:
         assert not tested & {row.sample.subject for row in train + validation}
+
+
+def test_the_weights_that_scored_are_named_by_their_content(tmp_path):
+    def fit(train, validation, seed, folder):
+        (folder / "detector.safetensors").write_bytes(b"weights")
+        return _score
+
+    path = run_protocol(PROTOCOL, _rows(), Model("m", fit), tmp_path)[0]
+    wanted = hashlib.blake2b(b"weights", digest_size=6).hexdigest()
+    assert read_scores(path).facts["weights_hash"] == {"detector.safetensors": wanted}

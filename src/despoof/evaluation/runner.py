@@ -22,6 +22,7 @@ from despoof.evaluation.protocols import Cell, Protocol
 from despoof.evaluation.results import ScoreFile, ScoreRow, read_scores, software_facts, write_scores
 from despoof.evaluation.split import split_by_subject
 from despoof.metrics import eer
+from despoof.runs.checkpoint import file_hash
 
 Rows = list[StoredSample]
 Score = Callable[[Rows], np.ndarray]  # rows -> liveness (N,), NaN where there is no answer
@@ -32,7 +33,7 @@ Fit = Callable[[Rows, Rows, int, Path], Score]  # train rows, validation rows, s
 class Model:
     """What is measured: a name for its files, how it is fitted, and facts that make it another model.
 
-    `facts` are JSON values such as `config_hash` and `weights_hash`; files made with others are refused.
+    `facts` are JSON values such as `config_hash`; files made with others are refused.
     """
 
     name: str
@@ -91,6 +92,7 @@ def _run_cell(job: _Job, rows: Rows, root: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     score = job.model.fit(_with_face(train), _with_face(validation), job.seed, folder)
     facts |= software_facts()
+    facts["weights_hash"] = {path.name: file_hash(path) for path in sorted(folder.glob("*.safetensors"))}
     unit = job.protocol.unit
     found = _scored(score, validation, unit)
     facts["thresholds"] = {"source_eer": _source_eer(found)}
@@ -146,7 +148,7 @@ def _facts(job: _Job, rows: Rows) -> dict:
         "seed": job.seed,
         "data_hash": _data_hash(rows),
     }
-    clash = sorted({*facts, "split", "thresholds", "versions", "commit"} & set(job.model.facts))
+    clash = sorted({*facts, "split", "thresholds", "versions", "commit", "weights_hash"} & set(job.model.facts))
     if clash:
         raise InputError(f"model fact {clash[0]!r} is the runner's own; expected another name. Rename it.")
     return facts | json.loads(json.dumps(job.model.facts))
