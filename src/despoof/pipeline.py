@@ -6,16 +6,19 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from despoof.cue import cue as make_cue
 from despoof.cue import cue_picture
 from despoof.data.image import ImageSource, read_image
 from despoof.detector.network import Detector, load_detector
+from despoof.engine.engine import Engine, open_engine
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import align, as_image, as_tensor
 from despoof.faces.detect import FindFaces, find_faces
 from despoof.faces.quality import QualityLimits, Reason, gate
+from despoof.generator.diffusion import content_noise
 from despoof.generator.generator import Generator, load_generator
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import atomic_path
@@ -52,6 +55,7 @@ class Verdict:
     cue: torch.Tensor | None = field(default=None, repr=False)
     milliseconds: dict[str, float] = field(default_factory=dict, repr=False)
     weights: dict[str, str] = field(default_factory=dict, repr=False)
+    engine: str = "torch"  # what computed the liveness
 
     @property
     def is_live(self) -> bool:
@@ -67,11 +71,11 @@ class Verdict:
             "thresholds": self.thresholds,
             "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},
             "weights": self.weights,
+            "engine": self.engine,
         }
 
     def save_explanation(self, path: str | Path) -> Path:
         """Write *face | counterpart | cue* with the verdict as a PNG; a verdict without a face is an InputError."""
-        import numpy as np
         from PIL import Image, ImageDraw, ImageFont
 
         if self.face is None:
@@ -104,11 +108,13 @@ class Guard:
         limits: QualityLimits,
         weights: dict[str, str],
         find: FindFaces | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.generator = generator
         self.detector = detector
         self.limits = limits
         self.find = find
+        self.engine = engine
         self.weights = weights
         self.thresholds = detector.thresholds  # an ArtefactError without them: nothing may be decided
 
@@ -164,12 +170,8 @@ class Guard:
     def _judge(self, prepared: list[Verdict]) -> list[Verdict]:
         clock = _Clock()
         faces = torch.stack([verdict.face for verdict in prepared if verdict.face is not None])
-        counterparts = cues = None
-        if self.generator is not None and self.detector.config.uses_cue:
-            counterparts = self.generator.counterpart(faces, lap=clock.lap)
-            cues = make_cue(faces, counterparts, self.detector.config.cue_form)
-        liveness = self.detector.liveness(faces, cues).tolist()
-        clock.lap("detector")
+        liveness, counterparts, cues = self._by_torch(faces, clock) if self.engine is None else self._by_engine(faces)
+        clock.lap("detector" if self.engine is None else self.engine.name)
         shares = {name: value / len(prepared) for name, value in clock.laps.items()}
         return [
             self._decided(
@@ -184,13 +186,37 @@ class Guard:
             for i, verdict in enumerate(prepared)
         ]
 
+    def _by_torch(self, faces: torch.Tensor, clock: "_Clock") -> "_Judged":
+        counterparts = cues = None
+        if self.generator is not None and self.detector.config.uses_cue:
+            counterparts = self.generator.counterpart(faces, lap=clock.lap)
+            cues = make_cue(faces, counterparts, self.detector.config.cue_form)
+        return self.detector.liveness(faces, cues).tolist(), counterparts, cues
+
+    def _by_engine(self, faces: torch.Tensor) -> "_Judged":
+        noise, shape = None, self.engine.description["noise"]
+        if shape is not None:
+            noise = torch.stack([content_noise(face, torch.Size(shape), 0) for face in faces]).numpy()
+        found = self.engine(np.stack([as_image(face) for face in faces]), noise)
+        made = (None if array is None else torch.from_numpy(array) for array in found[1:])
+        return found.liveness.tolist(), *made
+
     def _decided(self, verdict: Verdict, liveness: float) -> Verdict:
         if not 0 <= liveness <= 1:  # NaN included: weights that broke on the way must not open a door
             reason = Reason("broken", liveness, None, f"the detector gave {liveness}; restore its weights file.")
             return Verdict(Decision.NO_DECISION, reasons=(reason,), face=verdict.face, weights=self.weights)
         low, high = self.thresholds
         decision = Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
-        return replace(verdict, decision=decision, liveness=liveness, thresholds=(low, high))
+        return replace(
+            verdict,
+            decision=decision,
+            liveness=liveness,
+            thresholds=(low, high),
+            engine="torch" if self.engine is None else self.engine.name,
+        )
+
+
+_Judged = tuple[list[float], torch.Tensor | None, torch.Tensor | None]  # liveness, counterparts, cues
 
 
 class _Clock:
@@ -206,10 +232,17 @@ class _Clock:
         self._last = now
 
 
-def load(which: str | Path = "small", *, limits: QualityLimits | None = None, find: FindFaces | None = None) -> Guard:
+def load(
+    which: str | Path = "small",
+    *,
+    limits: QualityLimits | None = None,
+    find: FindFaces | None = None,
+    engine: str | Path | Engine | None = None,
+) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
     detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
+    `engine` is a folder made by `despoof export` from these very weights, or an `Engine`; torch judges without it.
     """
     if which in PRESETS:
         generator_file, detector_file = (WEIGHTS / f"{part}-{which}.safetensors" for part in ("generator", "detector"))
@@ -230,4 +263,6 @@ def load(which: str | Path = "small", *, limits: QualityLimits | None = None, fi
                 f"{generator_file} works at {generator.config.face_size} px, {detector_file} at "
                 f"{detector.config.face_size}. Give two files of one preset."
             )
-    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights, find=find)
+    if engine is not None and not isinstance(engine, Engine):
+        engine = open_engine(engine, weights=weights)
+    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights, find=find, engine=engine)

@@ -14,7 +14,12 @@ import despoof
 SOURCE = Path(despoof.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 # Every dict literal from name to function; a test below fails when one is missing here.
-REGISTRIES = {"despoof.cue:CUE_FORMS", "despoof.detector.backbone:BACKBONES", "despoof.evaluation.baselines:NUMBERS"}
+REGISTRIES = {
+    "despoof.cue:CUE_FORMS",
+    "despoof.detector.backbone:BACKBONES",
+    "despoof.engine.engine:RUNTIMES",
+    "despoof.evaluation.baselines:NUMBERS",
+}
 
 
 def in_a_fresh_process(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

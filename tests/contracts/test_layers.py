@@ -16,6 +16,7 @@ RANKS = (
     {"faces"},
     {"generator", "cue"},
     {"detector"},
+    {"engine"},
     {"pipeline"},
     {"evaluation", "service"},
     {"cli"},

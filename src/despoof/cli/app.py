@@ -9,6 +9,7 @@ from despoof.cli.data import check as check_data
 from despoof.cli.data import leaks, list_datasets
 from despoof.cli.demo import demo
 from despoof.cli.evaluate import evaluate
+from despoof.cli.export import export
 from despoof.cli.faithfulness import faithfulness
 from despoof.cli.gate import gate
 from despoof.cli.info import info
@@ -26,7 +27,7 @@ def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
     app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
     studies = (faithfulness, cue, evaluate, report, results, gate)
-    for command in (check, demo, simulate, prepare, reconstruct, *studies, serve, ship, info):
+    for command in (check, demo, simulate, prepare, reconstruct, *studies, export, serve, ship, info):
         app.command(command)
     train = App(name="train", help="Train one part: autoencoder, identity, generator, student, detector.")
     for command in (autoencoder, identity, generator, student, detector):

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
 
 
-def check(*images: Path, weights: str = "small", out: Path | None = None, as_json: bool = False) -> None:
+def check(
+    *images: Path, weights: str = "small", engine: Path | None = None, out: Path | None = None, as_json: bool = False
+) -> None:
     """Judge images; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).
 
     Args:
         images: files to judge.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+        engine: folder made by `despoof export` from these weights; torch judges without it.
         out: folder for one picture *face | counterpart | cue* per image; none is written without it.
         as_json: print one JSON object per image instead of text.
     """
@@ -26,7 +29,7 @@ def check(*images: Path, weights: str = "small", out: Path | None = None, as_jso
 
     if not images:
         raise InputError("no image given; expected at least one path. Example: despoof check selfie.jpg --out why")
-    guard = load(weights)
+    guard = load(weights, engine=engine)
     worst = 0
     for i, image in enumerate(track(images, "check", len(images))):
         verdict = guard.check(image)

@@ -67,7 +67,7 @@ def generator(
     preset: GeneratorPreset = "small", kind: Kind | None = None, condition: Condition | None = None,
     start_from: Path | None = None, steps: int | None = None, batch: int | None = None,
     accumulation: int | None = None, precision: Precision | None = None, identity_pixels: Pixels = "half",
-    seed: int = 0, threads: int = 2,
+    faces: int | None = None, seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
     """Train a generator on the live faces of a store (train split); under `torchrun`, on many processes.
 
@@ -86,7 +86,9 @@ def generator(
         accumulation: parts into which each process cuts its share of a batch.
         precision: no, fp16 or bf16.
         identity_pixels: what an identity encoder in ONNX form takes: [-1, 1], or ImageNet's mean and deviation.
-        seed: of weights, noise and batches.
+        faces: how many are learned from, the first of a shuffle by `seed`, so fewer are a part of more; all if
+            left out.
+        seed: of weights, noise, batches and the choice of faces.
         threads: of the processor, per process.
     """
     from dataclasses import replace
@@ -102,13 +104,15 @@ def generator(
     chosen = {"batch": batch, "accumulation": accumulation, "precision": precision}
     training = replace(training, seed=seed, **{key: value for key, value in chosen.items() if value is not None})
     training = replace(training, loop=replace(training.loop, steps=steps or training.loop.steps))
-    faces = _stored_faces(store, config.face_size, threads)
+    learned = _stored_faces(store, config.face_size, threads)
+    if faces is not None:
+        learned = _first(learned, faces, seed)
     if config.kind in PLAIN:
-        print(train_plain(config, training.loop, faces, run, autoencoder=autoencoder))
+        print(train_plain(config, training.loop, learned, run, autoencoder=autoencoder, seed=seed))
         return
     if autoencoder is None or identity is None:
         raise ConfigError(f"kind {config.kind!r} needs an autoencoder and an identity encoder. Give both files.")
-    print(train_generator(config, training, faces, (autoencoder, identity), run, start_from=start_from))
+    print(train_generator(config, training, learned, (autoencoder, identity), run, start_from=start_from))
 
 
 def student(
@@ -189,3 +193,15 @@ def _stored_faces(store: Path, size: int, threads: int) -> "StoredFaces":
     if not rows:
         raise InputError(f"store {store} holds no live face outside its test split; expected some. Prepare faces.")
     return StoredFaces(opened, rows, size)
+
+
+def _first(stored: "StoredFaces", count: int, seed: int) -> "StoredFaces":
+    """Return `count` of the faces, shuffled by a seed of its own."""
+    from despoof.errors import InputError
+    from despoof.generator.encoded import StoredFaces
+    from despoof.runs.seed import item_generator
+
+    if not 0 < count <= len(stored):
+        raise InputError(f"faces {count}; the store holds {len(stored)} to learn from. Ask for 1 to {len(stored)}.")
+    picks = item_generator(seed, "faces learned from").permutation(len(stored))[:count]
+    return StoredFaces(stored.store, [stored.rows[i] for i in picks], stored.size)

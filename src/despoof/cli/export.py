@@ -1,0 +1,22 @@
+"""`despoof export`: weights -> a folder for ONNX Runtime or OpenVINO, checked against torch."""
+
+from pathlib import Path
+from typing import Literal
+
+
+def export(out: Path, *, to: Literal["onnx", "openvino"] = "onnx", weights: str = "small") -> None:
+    """Write the way after detection as one graph, the face detector and despoof.json; fails where parity fails.
+
+    Args:
+        out: folder to make; it must not exist.
+        to: format of the graph. OpenVINO reads both.
+        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+    """
+    from despoof.engine.export import export as run
+    from despoof.pipeline import load
+
+    guard = load(weights)
+    for runtime, difference in run(guard.generator, guard.detector, out, weights=guard.weights, to=to).items():
+        print(f"{runtime:12} differs from torch by {difference:.1e} of liveness at most")
+    for path in sorted(out.iterdir()):
+        print(f"{path} {path.stat().st_size / 1e6:.1f} MB")

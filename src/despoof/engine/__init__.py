@@ -1,0 +1,3 @@
+"""The way after detection as one graph for other runtimes: faces (N, S, S, 3) uint8 RGB, noise -> liveness (N,),
+counterpart and cue (N, 3, S, S). Torch stays the reference; a graph that differs from it is not written.
+"""

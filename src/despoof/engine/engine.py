@@ -1,0 +1,119 @@
+"""Exported folders at work: ONNX Runtime or OpenVINO in place of torch."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from despoof.errors import ArtefactError, ConfigError
+from despoof.runs.folder import read_json
+
+FORMAT = "despoof-export/1"
+DESCRIPTION = "despoof.json"
+Precision = Literal["float32", "bfloat16"]
+Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+
+
+class Judged(NamedTuple):
+    """`liveness` (N,); `counterpart` and `cue` (N, 3, S, S), None where the detector takes no cue."""
+
+    liveness: np.ndarray
+    counterpart: np.ndarray | None
+    cue: np.ndarray | None
+
+
+class Engine:
+    """One exported model in one runtime. Made by `open_engine`."""
+
+    def __init__(self, name: str, run: Run, description: dict) -> None:
+        self.name, self.description = name, description
+        self._run = run
+
+    def __call__(self, face: np.ndarray, noise: np.ndarray | None = None) -> Judged:
+        """Judge faces (N, S, S, 3) uint8 with noise (N, C, h, w) float32."""
+        given = {"face": face} if noise is None else {"face": face, "noise": noise}
+        found = self._run(given)
+        return Judged(found[0], *found[1:]) if noise is not None else Judged(found[0], None, None)
+
+
+def open_engine(
+    folder: str | Path,
+    runtime: str | None = None,
+    *,
+    threads: int | None = None,
+    precision: Precision = "float32",
+    weights: dict[str, str] | None = None,
+) -> Engine:
+    """Open a folder that `despoof export` wrote.
+
+    `runtime` is a key of `RUNTIMES`; left out, the fastest that is installed and passed parity. `bfloat16` is
+    OpenVINO's and leaves the parity of float32. `weights` are the hashes that the caller has; a folder made from
+    others is refused.
+    """
+    description = read_description(folder)
+    if weights is not None and description["weights"] != weights:
+        raise ArtefactError(f"{folder} was made from {description['weights']}, now in use: {weights}. Export again.")
+    usable = [name for name in RUNTIMES if name in description["parity"] and installed(name)]
+    runtime = runtime or (usable[0] if usable else None)
+    if runtime not in usable:
+        raise ConfigError(
+            f"runtime {runtime!r}; installed and in parity for {folder} are {', '.join(usable) or 'none'}. "
+            "Install one (pip install 'despoof[export]') or export again."
+        )
+    if precision == "bfloat16" and runtime != "openvino":
+        raise ConfigError(f"precision 'bfloat16' with {runtime}; only openvino has it. Use float32.")
+    run = RUNTIMES[runtime](Path(folder) / description["model"], threads, precision)
+    return Engine(runtime if precision == "float32" else f"{runtime}/{precision}", run, description)
+
+
+def read_description(folder: str | Path) -> dict:
+    """Return the checked `despoof.json` of an exported folder."""
+    description = read_json(Path(folder) / DESCRIPTION)
+    missing = {"format", "model", "weights", "parity", "noise", "face_size"} - set(description)
+    if missing or description["format"] != FORMAT:
+        raise ArtefactError(f"{folder}/{DESCRIPTION} is no {FORMAT} (lacks {sorted(missing)}). Export again.")
+    if not (Path(folder) / description["model"]).is_file():
+        raise ArtefactError(f"{folder} lacks {description['model']}. Export again.")
+    return description
+
+
+def installed(runtime: str) -> bool:
+    """Return whether a runtime can be imported."""
+    return importlib.util.find_spec(runtime) is not None
+
+
+def _openvino(model: Path, threads: int | None, precision: Precision) -> Run:
+    import openvino
+
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+    }
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = str(threads)
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(model), "CPU", options)
+
+    def run(given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        found = compiled(given)
+        return [found[i].copy() for i in range(len(compiled.outputs))]
+
+    return run
+
+
+def _onnxruntime(model: Path, threads: int | None, precision: Precision) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda given: session.run(None, given)
+
+
+# From the fastest in float32 at one face; benchmarks/engines.py
+RUNTIMES: dict[str, Callable[[Path, int | None, Precision], Run]] = {
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+}

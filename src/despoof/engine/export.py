@@ -1,0 +1,129 @@
+"""Weights -> a folder that runs without torch: the graph, the face detector, and a JSON of everything else."""
+
+import importlib.metadata
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from despoof.detector.network import Detector
+from despoof.engine.engine import DESCRIPTION, FORMAT, RUNTIMES, installed, open_engine
+from despoof.engine.whole import Whole
+from despoof.errors import ArtefactError, ConfigError
+from despoof.faces.align import TEMPLATE
+from despoof.faces.detect import retinaface_onnx
+from despoof.generator.kind import Kind
+from despoof.runs.folder import write_json
+from despoof.runs.seed import item_generator
+
+OPSET = 18
+TOLERANCE = 1e-3  # largest difference of liveness between torch and a runtime
+To = Literal["onnx", "openvino"]
+
+
+def export(
+    generator: Kind | None, detector: Detector, out: str | Path, *, weights: dict[str, str], to: To = "onnx"
+) -> dict[str, float]:
+    """Write `out` and return the largest difference of liveness by runtime.
+
+    A runtime that differs by more than `TOLERANCE` fails the export, which then leaves nothing behind.
+    """
+    out = Path(out)
+    if out.exists():
+        raise ArtefactError(f"{out} exists. Name a folder that does not, or delete this one.")
+    if missing := [name for name in ("onnx", "onnxscript") if not installed(name)]:
+        raise ConfigError(f"{', '.join(missing)} not installed. Run `pip install 'despoof[export]'`.")
+    whole = Whole(generator, detector).eval()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+        made = Path(name) / "made"
+        made.mkdir()
+        model = _write_model(whole, made, to)
+        description = _description(whole, weights, model) | {"parity": dict.fromkeys(_runtimes(to), TOLERANCE)}
+        write_json(made / DESCRIPTION, description)
+        description["parity"] = found = parity(whole, made)
+        write_json(made / DESCRIPTION, description)
+        (made / "faces.onnx").write_bytes(retinaface_onnx())
+        made.rename(out)
+    return found
+
+
+def parity(whole: Whole, folder: str | Path) -> dict[str, float]:
+    """Return the largest difference of liveness from torch by installed runtime; beyond tolerance it raises."""
+    face, noise = _trial(whole, 8)
+    with torch.inference_mode():
+        wanted = whole(*(torch.from_numpy(array) for array in (face, noise) if array is not None))[0].numpy()
+    found = {}
+    for runtime in _runtimes("onnx" if (Path(folder) / "model.onnx").is_file() else "openvino"):
+        liveness = open_engine(folder, runtime)(face, noise).liveness
+        found[runtime] = difference = float(np.abs(liveness - wanted).max())
+        if not difference <= TOLERANCE:  # NaN fails
+            raise ArtefactError(
+                f"{runtime} differs from torch by {difference:.2g} of liveness; expected at most {TOLERANCE}. "
+                "Try another version of it, or use torch."
+            )
+    return found
+
+
+def _runtimes(to: To) -> list[str]:
+    """Return the installed runtimes that read a format; OpenVINO reads both."""
+    readers = RUNTIMES if to == "onnx" else ("openvino",)
+    return [name for name in readers if installed(name)]
+
+
+def _trial(whole: Whole, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return flat, sloped and seeded random faces, smooth and rough, with noise."""
+    side = whole.detector.config.face_size
+    slope = np.linspace(0, 255, side)
+    faces = [np.full((side, side, 3), 128.0), np.broadcast_to(slope[:, None, None], (side, side, 3))]
+    while len(faces) < count:
+        draw = item_generator("parity", len(faces))
+        coarse = draw.uniform(0, 255, (4, 4, 3)).repeat(side // 4, 0).repeat(side // 4, 1)
+        faces.append(np.clip(coarse + draw.normal(0, 20, coarse.shape), 0, 255))
+    shape = whole.noise_shape
+    noise = None if shape is None else item_generator("parity noise").standard_normal((count, *shape), np.float32)
+    return np.stack(faces).round().astype(np.uint8), noise
+
+
+def _write_model(whole: Whole, folder: Path, to: To) -> str:
+    face, noise = _trial(whole, 2)  # two, since a batch of one would be taken for fixed
+    given = tuple(torch.from_numpy(array) for array in (face, noise) if array is not None)
+    outputs = ["liveness", "counterpart", "cue"] if len(given) == 2 else ["liveness"]
+    count = torch.export.Dim("count", min=1, max=4096)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torchvision, which nothing here uses
+        torch.onnx.export(
+            whole, given, str(folder / "model.onnx"), input_names=["face", "noise"][: len(given)],
+            output_names=outputs, dynamic_shapes=tuple({0: count} for _ in given), opset_version=OPSET,
+            dynamo=True, external_data=False, verbose=False,
+        )  # fmt: skip
+    if to == "onnx":
+        return "model.onnx"
+    if not installed("openvino"):
+        raise ConfigError("openvino is not installed. Run `pip install 'despoof[export]'`, or use --to onnx.")
+    import openvino
+
+    openvino.save_model(openvino.Core().read_model(folder / "model.onnx"), folder / "model.xml", compress_to_fp16=False)
+    (folder / "model.onnx").unlink()
+    return "model.xml"
+
+
+def _description(whole: Whole, weights: dict[str, str], model: str) -> dict:
+    low, high = whole.detector.thresholds
+    return {
+        "format": FORMAT,
+        "model": model,
+        "face_detector": "faces.onnx",
+        "weights": weights,
+        "face_size": whole.detector.config.face_size,
+        "face": "uint8 (N, S, S, 3) RGB, aligned: left eye, right eye, nose, mouth corners at template x side",
+        "template": np.asarray(TEMPLATE).tolist(),
+        "noise": whole.noise_shape,
+        "thresholds": {"attack_below": low, "live_from": high},
+        "licence": "weights of the presets: research use only",
+        "opset": OPSET,
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript")},
+    }

@@ -1,0 +1,170 @@
+"""Exported graphs judge as torch does, at every batch size, and a folder of other weights or a graph that differs is
+refused; a silent difference would move every threshold."""
+
+import json
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import despoof
+from despoof.detector.config import TINY
+from despoof.detector.network import Detector, save_detector
+from despoof.engine import export as exporting
+from despoof.engine.engine import RUNTIMES, installed, open_engine
+from despoof.engine.export import TOLERANCE, export
+from despoof.engine.whole import Whole
+from despoof.errors import ArtefactError, ConfigError
+from despoof.generator.config import TINY as TINY_GENERATOR
+from despoof.generator.generator import Generator, build_generator, save_generator
+
+pytest.importorskip("onnx", reason="needs the extra `export`")
+pytest.importorskip("onnxscript", reason="needs the extra `export`")
+HERE = [name for name in RUNTIMES if installed(name)]
+JUDGE = Path(__file__).parents[2] / "examples/exported/judge.py"
+
+
+def detector(insertion: str = "attention") -> Detector:
+    """Random weights whose attention is not the zero it starts from, and which lean: else the cue had no say."""
+    torch.manual_seed(1)
+    made = Detector(replace(TINY, insertion=insertion), {"thresholds": {"attack_below": 0.4, "live_from": 0.6}})
+    for name, parameter in made.named_parameters():
+        if ".out." in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    made.facts |= {"temperature": 0.05, "offset": 0.1}
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    save_generator(folder / "generator.safetensors", build_generator(replace(TINY_GENERATOR, kind="one_step")))
+    save_detector(folder / "detector.safetensors", detector())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(weights: Path) -> Path:
+    guard, out = despoof.load(weights), weights / "out"
+    found = export(guard.generator, guard.detector, out, weights=guard.weights)
+    assert set(found) == set(HERE)
+    assert all(0 <= value <= TOLERANCE for value in found.values())
+    return out
+
+
+@pytest.mark.parametrize("runtime", HERE)
+def test_a_verdict_is_the_same_as_by_torch(weights: Path, exported: Path, runtime: str) -> None:
+    from skimage.data import astronaut
+
+    images = [astronaut(), np.ascontiguousarray(astronaut()[:, ::-1]), np.zeros((300, 300, 3), np.uint8)]
+    plain = despoof.load(weights)
+    fast = despoof.load(weights, engine=open_engine(exported, runtime, threads=1, weights=plain.weights))
+    wanted, found = plain.check_many(images), fast.check_many(images)
+    for one, other in zip(wanted[:2], found[:2], strict=True):
+        assert other.liveness == pytest.approx(one.liveness, abs=TOLERANCE)
+        assert other.decision == one.decision
+        torch.testing.assert_close(other.counterpart, one.counterpart, atol=1e-3, rtol=0)
+        torch.testing.assert_close(other.cue, one.cue, atol=1e-2, rtol=0)
+        assert (one.engine, other.engine) == ("torch", runtime)
+        assert other.as_row()["engine"] == runtime
+    assert found[2].decision == "NO_DECISION"
+    assert wanted[0].liveness != wanted[1].liveness
+    assert fast.check(images[0]).liveness == pytest.approx(found[0].liveness, abs=1e-5)
+
+
+def test_the_cue_and_the_noise_have_a_say(weights: Path, exported: Path) -> None:
+    engine = open_engine(exported, "onnxruntime", threads=1)
+    draw = np.random.default_rng(0)
+    face = draw.integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    first, second = (engine(face, draw.standard_normal((1, 4, 8, 8), np.float32)) for _ in range(2))
+    assert np.abs(first.counterpart - second.counterpart).max() > 1e-3
+    assert first.liveness != second.liveness
+    values = first.cue.astype(np.float64)
+    assert values.mean() == pytest.approx(0, abs=1e-4)  # standardised, by its definition
+    assert values.std() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_detector_without_cue_needs_no_noise(tmp_path: Path) -> None:
+    plain = detector("none")
+    export(None, plain, tmp_path / "out", weights={"detector": "x"})
+    engine = open_engine(tmp_path / "out", threads=1)
+    face = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    found = engine(face)
+    tensor = torch.from_numpy(face).permute(0, 3, 1, 2).float() / 127.5 - 1
+    np.testing.assert_allclose(found.liveness, plain.liveness(tensor).numpy(), atol=TOLERANCE)
+    assert found.counterpart is None
+
+
+def test_openvino_format(weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="needs the extra `export`")
+    guard = despoof.load(weights)
+    found = export(guard.generator, guard.detector, tmp_path / "out", weights=guard.weights, to="openvino")
+    assert set(found) == {"openvino"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "model.xml", "model.bin", "faces.onnx", "despoof.json",
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="onnxruntime"):
+        open_engine(tmp_path / "out", "onnxruntime")
+
+
+def test_what_is_written_says_what_it_is(weights: Path, exported: Path) -> None:
+    about = json.loads((exported / "despoof.json").read_text())
+    assert about["weights"] == despoof.load(weights).weights
+    assert about["thresholds"] == {"attack_below": 0.4, "live_from": 0.6}
+    assert about["noise"] == [4, 8, 8]
+    assert np.allclose(about["template"][0], [0.3489, 0.2848])  # the release's README
+    assert (exported / "faces.onnx").stat().st_size > 100_000
+
+
+def test_the_example_needs_neither_torch_nor_us(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert len(JUDGE.read_text().splitlines()) <= 40
+    assert "torch" not in [line.split()[1] for line in JUDGE.read_text().splitlines() if line.startswith("import")]
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "face.png")
+    monkeypatch.setattr(sys, "argv", ["judge.py", str(exported), str(tmp_path / "face.png")])
+    runpy.run_path(str(JUDGE), run_name="__main__")
+    liveness, decision = capsys.readouterr().out.split()
+    expected = "LIVE" if float(liveness) >= 0.6 else "UNCERTAIN" if float(liveness) >= 0.4 else "ATTACK"
+    assert 0 <= float(liveness) <= 1
+    assert decision == expected
+
+
+def test_a_folder_of_other_weights_is_refused(weights: Path, exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="Export again"):
+        open_engine(exported, weights={"detector": "other"})
+    with pytest.raises(ArtefactError, match="does not exist"):
+        despoof.load(weights, engine=tmp_path)
+    (tmp_path / "despoof.json").write_text('{"format": "something"}')
+    with pytest.raises(ArtefactError, match="Export again"):
+        despoof.load(weights, engine=tmp_path)
+    with pytest.raises(ConfigError, match="openvino"):
+        open_engine(exported, "onnxruntime", precision="bfloat16")
+
+
+def test_a_graph_that_differs_is_not_written(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = despoof.load(weights)
+    write = exporting._write_model
+
+    def broken(whole: Whole, folder: Path, to: str) -> str:
+        other = detector()
+        other.facts["offset"] = -0.1
+        return write(Whole(guard.generator, other).eval(), folder, to)
+
+    monkeypatch.setattr(exporting, "_write_model", broken)
+    with pytest.raises(ArtefactError, match="differs from torch"):
+        export(guard.generator, guard.detector, tmp_path / "out", weights=guard.weights)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_exported_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="train student"):
+        export(Generator(TINY_GENERATOR), detector(), tmp_path / "out", weights={})
+    with pytest.raises(ArtefactError, match="exists"):
+        export(None, detector("none"), tmp_path, weights={})
