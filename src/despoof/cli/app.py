@@ -20,13 +20,14 @@ from despoof.cli.results import results
 from despoof.cli.serve import serve
 from despoof.cli.ship import ship
 from despoof.cli.simulate import simulate
+from despoof.cli.study import study
 from despoof.cli.train import autoencoder, detector, generator, identity, student
 
 
 def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
     app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
-    studies = (faithfulness, cue, evaluate, report, results, gate)
+    studies = (faithfulness, cue, evaluate, report, results, gate, study)
     for command in (check, demo, simulate, prepare, reconstruct, *studies, export, serve, ship, info):
         app.command(command)
     train = App(name="train", help="Train one part: autoencoder, identity, generator, student, detector.")

@@ -41,8 +41,8 @@ def faithfulness(
         made += [as_image(one) for one in generator.counterpart(face, start_step=start_step)]
         with torch.inference_mode():
             plain += [as_image(one) for one in generator.autoencoder.decode(generator.autoencoder.encode(face))]
-    identity = encode(_arcface_crops(faces))
-    got, passed = encode(_arcface_crops(np.stack(made))), encode(_arcface_crops(np.stack(plain)))
+    identity = encode(arcface_crops(faces))
+    got, passed = encode(arcface_crops(np.stack(made))), encode(arcface_crops(np.stack(plain)))
     return Faithfulness(
         cosine=(identity * got).sum(1),
         stranger=(np.roll(identity, 1, axis=0) * got).sum(1),
@@ -53,7 +53,7 @@ def faithfulness(
     )
 
 
-def _arcface_crops(faces: np.ndarray) -> np.ndarray:
+def arcface_crops(faces: np.ndarray) -> np.ndarray:
     """Return (N, 112, 112, 3): both templates are fixed, so one warp leads from one to the other.
 
     The AG-FAS crop lacks the forehead that the ArcFace crop shows; reflection fills it, alike for all.
