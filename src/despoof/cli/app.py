@@ -20,20 +20,24 @@ from despoof.cli.results import results
 from despoof.cli.serve import serve
 from despoof.cli.ship import ship
 from despoof.cli.simulate import simulate
-from despoof.cli.study import study
+from despoof.cli.study import generators, hard_faces, robustness
 from despoof.cli.train import autoencoder, detector, generator, identity, student
 
 
 def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
     app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
-    studies = (faithfulness, cue, evaluate, report, results, gate, study)
+    studies = (faithfulness, cue, evaluate, report, results, gate)
     for command in (check, demo, simulate, prepare, reconstruct, *studies, export, serve, ship, info):
         app.command(command)
     train = App(name="train", help="Train one part: autoencoder, identity, generator, student, detector.")
     for command in (autoencoder, identity, generator, student, detector):
         train.command(command)
     app.command(train)
+    study = App(name="study", help="What de-spoofing knows: generators, robustness, hard-faces.")
+    for command, name in ((generators, "generators"), (robustness, "robustness"), (hard_faces, "hard-faces")):
+        study.command(command, name=name)
+    app.command(study)
     data = App(name="data", help="Datasets: list, check, leaks.")
     for command, name in ((list_datasets, "list"), (check_data, "check"), (leaks, "leaks")):
         data.command(command, name=name)

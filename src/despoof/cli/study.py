@@ -1,9 +1,9 @@
-"""`despoof study`: generators, or steps of one, side by side."""
+"""`despoof study generators|robustness|hard-faces`: what de-spoofing knows, how steadily, and of whom it is wrong."""
 
 from pathlib import Path
 
 
-def study(
+def generators(
     out: Path, faces: Path, captures: Path, teacher: Path, *, row: list[str], count: int = 300,
     per_group: int = 120, seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
@@ -35,3 +35,80 @@ def study(
     write_text(out.with_suffix(".md"), markdown(rows))
     picture(rows, out.with_suffix(".png"))
     print(markdown(rows), end="")
+
+
+def robustness(
+    out: Path, captures: Path, generator: Path, *, per_group: int = 120, seed: int = 0, threads: int = 2
+) -> None:
+    """Measure the cue of captures that were disturbed before the generator, and of other draws of its noise.
+
+    Args:
+        out: markdown file for the table.
+        captures: store of live and attack captures of several domains.
+        generator: generator.safetensors.
+        per_group: captures of each domain and label.
+        seed: of the choice of captures.
+        threads: of the processor.
+    """
+    import torch
+
+    from despoof.data.store import Store
+    from despoof.evaluation.robustness import robustness as run
+    from despoof.evaluation.study import Material, captures_of
+    from despoof.generator.generator import load_generator
+    from despoof.runs.folder import write_text
+
+    torch.set_num_threads(threads)
+    store, loaded = Store(captures), load_generator(generator)
+    rows = captures_of(Material(store, store, out, per_group=per_group, seed=seed))
+    found = run(loaded, rows, store.faces(rows, loaded.config.face_size))
+    domains = list(found[0].aucs)
+    heads = (f"{len(rows)} captures", "cue correlation, mean", "5th percentile", *(f"AUC {name}" for name in domains))
+    lines = ["| " + " | ".join(heads) + " |"]
+    lines.append("|" + "---|" * (3 + len(domains)))
+    for each in found:
+        aucs = " | ".join(f"{each.aucs[name]:.3f}" for name in domains)
+        lines.append(f"| {each.name} | {each.correlation:.3f} | {each.lowest:.3f} | {aucs} |")
+    text = "\n".join(lines) + "\n"
+    write_text(out, text)
+    print(text, end="")
+
+
+def hard_faces(
+    out: Path, faces: Path, teacher: Path, *, weights: str = "small", count: int = 1000, seed: int = 0,
+    threads: int = 2,
+) -> None:  # fmt: skip
+    """Audit false alarms on held-out real faces, group by group.
+
+    Args:
+        out: markdown file for the table.
+        faces: store of real faces with a test split.
+        teacher: ArcFace ONNX file that judges identity.
+        weights: a preset's name, or a folder of weights.
+        count: held-out faces.
+        seed: of the choice of faces.
+        threads: of the processor.
+    """
+    import torch
+
+    from despoof.data.store import Store
+    from despoof.evaluation.hard_faces import audit
+    from despoof.evaluation.study import Material, faces_of
+    from despoof.pipeline import load
+    from despoof.runs.folder import write_text
+
+    torch.set_num_threads(threads)
+    store = Store(faces)
+    found = audit(load(weights), store, faces_of(Material(store, store, teacher, count=count, seed=seed)), teacher)
+    lines = ["| group | n | residual | identity cosine | not LIVE | of n (95 %) |", "|---|---|---|---|---|---|"]
+    for group in found:
+        (size, half), (cosine, beside) = group.residual, group.cosine
+        low, high = 100 * group.interval.low, 100 * group.interval.high
+        share = f"{100 * group.refused / group.n:.1f} % ({low:.1f}–{high:.1f})"
+        lines.append(
+            f"| {group.name} | {group.n} | {size:.4f} ± {half:.4f} | {cosine:.3f} ± {beside:.3f} | "
+            f"{group.refused} | {share} |"
+        )
+    text = "\n".join(lines) + "\n"
+    write_text(out, text)
+    print(text, end="")

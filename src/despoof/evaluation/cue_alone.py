@@ -70,16 +70,19 @@ def per_face(images: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -
     return np.stack([function(image) for image in images])
 
 
-def leave_one_out(rows: list[StoredSample], values: np.ndarray) -> np.ndarray:
-    """Return liveness (N,) of each domain by logistic regression on all others."""
+def leave_one_out(rows: list[StoredSample], values: np.ndarray, *, judged: np.ndarray | None = None) -> np.ndarray:
+    """Return liveness (N,) of each domain by logistic regression on all others.
+
+    `judged` (N, D) is scored in place of the values themselves, for example those of disturbed captures.
+    """
     domain, live = np.array([row.sample.domain for row in rows]), is_live(rows)
     scores = np.empty(len(rows))
     for target in np.unique(domain):
         train = domain != target
         shift, scale = values[train].mean(0), values[train].std(0) + 1e-6
-        scaled = (values - shift) / scale
-        weights = logistic_regression(scaled[train], live[train], ridge=10.0)
-        scores[~train] = scaled[~train] @ weights[:-1] + weights[-1]
+        weights = logistic_regression((values[train] - shift) / scale, live[train], ridge=10.0)
+        tested = ((values if judged is None else judged)[~train] - shift) / scale
+        scores[~train] = tested @ weights[:-1] + weights[-1]
     return scores
 
 

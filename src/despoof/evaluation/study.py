@@ -84,15 +84,14 @@ def measure(candidate: Candidate, material: Material) -> dict[str, str]:
     generator, step = load_generator(candidate.file), candidate.start_step
     size = generator.config.face_size
     figures: dict[str, str] = {"t": str(generator.start_of(step))}
-    held = [row for row in material.faces.with_face() if row.sample.split == "test"]
-    held = _pick(held, material.count, material.seed)
+    held = faces_of(material)
     faces = material.faces.faces(held, size)
     made = _counterparts(generator, faces, step, f"{candidate.name}: faces")
     encode = teacher_encoder(str(material.teacher))
     cosine = (encode(arcface_crops(faces)) * encode(arcface_crops(made))).sum(1)
     size_of = np.abs(faces.astype(np.float32) - made).reshape(len(faces), -1).mean(1) / 127.5
     figures |= {"faces": str(len(held))} | _mean("cosine", cosine) | _mean("residual", size_of)
-    rows = _captures(material)
+    rows = captures_of(material)
     shown = material.captures.faces(rows, size)
     made = _counterparts(generator, shown, step, f"{candidate.name}: captures")
     signed = (shown.astype(np.float32) - made) / 127.5
@@ -144,7 +143,14 @@ def markdown(rows: Sequence[dict[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _captures(material: Material) -> list[StoredSample]:
+def faces_of(material: Material) -> list[StoredSample]:
+    """Return the held-out faces that a material stands for."""
+    held = [row for row in material.faces.with_face() if row.sample.split == "test"]
+    return _pick(held, material.count, material.seed)
+
+
+def captures_of(material: Material) -> list[StoredSample]:
+    """Return the captures that a material stands for."""
     groups: dict[tuple[str | None, str], list[StoredSample]] = {}
     for row in material.captures.with_face():
         groups.setdefault((row.sample.domain, row.sample.label.value), []).append(row)
