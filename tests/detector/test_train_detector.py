@@ -15,8 +15,10 @@ from despoof.detector.batches import Gathered
 from despoof.detector.config import TINY, TINY_TRAINING, Augmentation
 from despoof.detector.network import Detector, load_detector
 from despoof.detector.scoring import fit_calibration, logits, scores
+from despoof.detector.techniques.registry import TECHNIQUES
 from despoof.detector.train import train
 from despoof.errors import ArtefactError, ConfigError, InputError
+from despoof.runs.config import describe, description_hash
 
 
 def toys(count: int, seed: int) -> Gathered:
@@ -54,8 +56,31 @@ def test_learns_what_can_be_learned(sets, tmp_path, insertion):
     assert ((liveness >= 0) & (liveness <= 1)).all()
 
 
-def test_a_killed_run_goes_on_bit_for_bit(sets, tmp_path, monkeypatch):
-    whole = train(TINY, TINY_TRAINING, *sets, tmp_path / "whole")
+@pytest.mark.parametrize("technique", [name for name in TECHNIQUES if name != "ssdg"])
+def test_every_technique_learns_with_and_without_a_cue(sets, tmp_path, technique):
+    calm = Augmentation(degrade=0.0)
+    training = replace(TINY_TRAINING, steps=40, warmup=5, evaluate_every=20, new_learning_rate=4e-3, augmentation=calm)
+    training = replace(training, live_per_domain=6, attack_per_domain=6, technique=technique, style_mixing=0.3)
+    for insertion in ("attention", "none"):
+        detector = load_detector(train(replace(TINY, insertion=insertion), training, *sets, tmp_path / insertion))
+        assert roc_auc_score(toys(30, 3).live, scores(detector, toys(30, 3))) > 0.85
+        assert detector.facts["training"]["technique"] == technique
+
+
+def test_the_default_technique_leaves_the_name_of_a_training_as_it_was():
+    assert "technique" not in describe(TINY_TRAINING)
+    assert description_hash(replace(TINY_TRAINING, technique="erm")) != description_hash(TINY_TRAINING)
+
+
+def test_an_unknown_technique_is_named(sets, tmp_path):
+    with pytest.raises(ConfigError, match="'magic'; expected one of erm, ssdg"):
+        train(TINY, replace(TINY_TRAINING, technique="magic"), *sets, tmp_path)
+
+
+@pytest.mark.parametrize("technique", ["ssdg", "safas"])
+def test_a_killed_run_goes_on_bit_for_bit(sets, tmp_path, monkeypatch, technique):
+    asked = replace(TINY_TRAINING, technique=technique, style_mixing=0.5)
+    whole = train(TINY, asked, *sets, tmp_path / "whole")
     real = module.make_batch
 
     def killed(*args):
@@ -65,10 +90,10 @@ def test_a_killed_run_goes_on_bit_for_bit(sets, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "make_batch", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(TINY, TINY_TRAINING, *sets, tmp_path / "cut")
+        train(TINY, asked, *sets, tmp_path / "cut")
     monkeypatch.setattr(module, "make_batch", real)
     torch.manual_seed(999)  # nothing may hang on the process's own random numbers
-    assert content(train(TINY, TINY_TRAINING, *sets, tmp_path / "cut")) == content(whole)
+    assert content(train(TINY, asked, *sets, tmp_path / "cut")) == content(whole)
     lines = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("whole", "cut")]
     without_time = [[json.loads(line) | {"seconds": 0} for line in run] for run in lines]
     assert without_time[0] == without_time[1]

@@ -10,7 +10,7 @@ import torch
 
 from despoof.errors import ArtefactError, ConfigError
 from despoof.generator.autoencoder import Autoencoder
-from despoof.generator.config import TINY, BottleneckConfig, GeneratorConfig, IdentityConfig, describe
+from despoof.generator.config import TINY, BottleneckConfig, GeneratorConfig, IdentityConfig
 from despoof.generator.flow import Flow
 from despoof.generator.generator import KINDS, build_generator, load_generator, save_generator
 from despoof.generator.identity import IdentityEncoder
@@ -19,6 +19,7 @@ from despoof.generator.part_files import read_encoder
 from despoof.generator.train_generator import GeneratorTraining, train_generator
 from despoof.generator.train_plain import train_plain
 from despoof.runs.checkpoint import load_artefact, save_artefact
+from despoof.runs.config import describe
 from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)

@@ -15,10 +15,11 @@ import torch
 import despoof
 from despoof.errors import ConfigError
 from despoof.generator.autoencoder import Autoencoder
-from despoof.generator.config import TINY, describe
+from despoof.generator.config import TINY
 from despoof.generator.identity import IdentityEncoder
 from despoof.generator.train_generator import GeneratorTraining, train_generator
 from despoof.runs.checkpoint import load_artefact, save_artefact
+from despoof.runs.config import describe
 from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from despoof.errors import ArtefactError
-from despoof.generator.config import PAPER, SMALL, TINY, GeneratorConfig, describe
+from despoof.generator.config import PAPER, SMALL, TINY, GeneratorConfig
 from despoof.generator.diffusion import add_noise, build_schedule, content_noise, cut_steps, sample
 from despoof.generator.generator import Generator, build_generator, load_generator, save_generator
 from despoof.generator.identity import condition_tokens
@@ -22,7 +22,7 @@ from despoof.generator.parts import build_autoencoder, build_identity
 from despoof.generator.published import load_published
 from despoof.generator.stable_autoencoder import POSTERIOR_SALT
 from despoof.generator.train_generator import TRAININGS, train_generator
-from despoof.runs.config import from_dict, to_dict
+from despoof.runs.config import describe, from_dict, to_dict
 from despoof.runs.loop import LoopConfig
 
 MINIATURE = replace(

@@ -14,12 +14,13 @@ from despoof.data.sample import Label, Sample, Split
 from despoof.data.store import Store, StoredSample
 from despoof.errors import ConfigError
 from despoof.generator.autoencoder import Autoencoder
-from despoof.generator.config import TINY, describe
+from despoof.generator.config import TINY
 from despoof.generator.encoded import StoredFaces, encode_all
 from despoof.generator.generator import build_generator, load_generator
 from despoof.generator.identity import IdentityEncoder
 from despoof.generator.reconstruct import read_counterparts
 from despoof.runs.checkpoint import save_artefact
+from despoof.runs.config import describe
 
 TINY_RUN = {"preset": "tiny", "steps": 2, "batch": 4, "threads": 1}
 

@@ -8,10 +8,9 @@ if TYPE_CHECKING:
     from despoof.evaluation.detectors import DetectorRecipe
     from despoof.evaluation.runner import Model
 
-MODELS = (
-    "attention", "none", "dual", "saturation", "sharpness", "statistics", "minifasnet", "celeba-minifasnet"
-)  # fmt: skip
-
+INSERTIONS = ("attention", "none", "dual")
+MODELS = (*INSERTIONS, "saturation", "sharpness", "statistics", "minifasnet", "celeba-minifasnet")
+MIXED = 0.5  # chance of MixStyle, as published
 
 SELECTION = {"last step": "last", "source-validation": "validation"}  # word of protocols -> of the training config
 
@@ -31,13 +30,16 @@ def evaluate(
         out: folder for score files, fits and curves.
         protocol: name of a protocol of the package (a wrong one lists them all), or a .toml file of one's own.
         cells: of the protocol; all if left out.
-        models: of attention, none, dual, saturation, sharpness, statistics, minifasnet, celeba-minifasnet.
+        models: of attention, none, dual, saturation, sharpness, statistics, minifasnet, celeba-minifasnet. The
+            first three may name a technique, with mixed styles or not: none+dann, attention+erm+mixstyle.
         seeds: of the detectors; baselines have one.
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
         steps: of a detector's training; the preset's if left out.
         peers: folder with the ONNX files of the MiniFASNet models.
         threads: of the processor.
     """
+    from dataclasses import replace
+
     import torch
 
     from despoof.data.store import Store
@@ -50,10 +52,12 @@ def evaluate(
     declared = read_protocol(protocol, [row.sample for row in opened.rows])
     declared.require_frames(opened.about.get("frames"))
     for name in models or list(MODELS):
-        learns = name in ("attention", "none", "dual")
-        recipe = DetectorRecipe("small", name, counterparts or Path(), steps, SELECTION[declared.selection])
+        insertion, _, technique = name.partition("+")
+        technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
+        recipe = DetectorRecipe("small", insertion, counterparts or Path(), steps, SELECTION[declared.selection])
+        recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None)
         model = _model(name, opened, recipe, peers)
-        chosen = (seeds or [0, 1, 2]) if learns else [0]
+        chosen = (seeds or [0, 1, 2]) if insertion in INSERTIONS else [0]
         run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)
     tables(out)
 
@@ -64,7 +68,7 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
     from despoof.evaluation.detectors import detector_model
     from despoof.evaluation.runner import Model, untrained
 
-    if name not in MODELS:
+    if name not in MODELS and recipe.insertion not in INSERTIONS:
         raise InputError(f"model {name!r}; expected one of {', '.join(MODELS)}. Correct the name.")
     if name in baselines.NUMBERS:
         return untrained(name, baselines.number(store, name))

@@ -17,6 +17,7 @@ Condition = Literal["map", "embedding", "none"]
 Precision = Literal["no", "fp16", "bf16"]
 Pixels = Literal["half", "imagenet"]
 Insertion = Literal["attention", "none", "dual"]
+Technique = Literal["erm", "ssdg", "dann", "vrex", "sare", "safas"]
 
 
 def autoencoder(
@@ -143,7 +144,8 @@ def student(
 
 def detector(
     store: Path, counterparts: Path, run: Path, *, insertion: Insertion = "attention", preset: Preset = "small",
-    steps: int | None = None, seed: int = 0, threads: int = 2,
+    technique: Technique | None = None, style_mixing: float | None = None, steps: int | None = None, seed: int = 0,
+    threads: int = 2,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store, selected on subject-disjoint validation.
 
@@ -153,6 +155,8 @@ def detector(
         run: folder for log, state and detector.safetensors with its operating points.
         insertion: where the cue enters.
         preset: shape of the detector.
+        technique: of domain generalisation; the preset's if left out.
+        style_mixing: chance of MixStyle, 0 to 1; the preset's if left out.
         steps: optimisation steps; the preset's if left out.
         seed: of weights, batches and of the validation split.
         threads: of the processor.
@@ -163,7 +167,7 @@ def detector(
     from despoof.evaluation.detectors import DetectorRecipe, train_shipped
 
     torch.set_num_threads(threads)
-    recipe = DetectorRecipe(preset, insertion, counterparts, steps)
+    recipe = DetectorRecipe(preset, insertion, counterparts, steps, technique=technique, style_mixing=style_mixing)
     print(train_shipped(Store(store), recipe, seed, run))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from despoof.errors import ConfigError
+from despoof.runs.config import later
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class DetectorTraining:
     evaluate_every: int = 125
     checkpoint_every: int = 125
     seed: int = 0
+    technique: str = later("ssdg")  # a key of techniques.registry.TECHNIQUES
+    style_mixing: float = later(0.0)  # chance of MixStyle after each of the first two stages; 0: none
+    risk_variance: float = later(1.0)  # weight of the variance of the domains' risks (vrex, sare)
+    contrast: float = later(0.1)  # weight of the contrastive loss (safas)
 
     def __post_init__(self) -> None:
         positive = {
@@ -97,6 +102,8 @@ class DetectorTraining:
         for name, value in positive.items():
             if value < 1:
                 raise ConfigError(f"{name} is {value}; expected at least 1.")
+        if not 0 <= self.style_mixing <= 1:
+            raise ConfigError(f"style_mixing is {self.style_mixing}; expected a chance, 0 to 1.")
         if self.live_per_domain < 1 or self.attack_per_domain < 1:
             raise ConfigError(
                 f"a batch takes {self.live_per_domain} live and {self.attack_per_domain} attack samples of "

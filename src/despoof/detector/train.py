@@ -13,19 +13,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from despoof.detector.backbone import load_imagenet
 from despoof.detector.batches import Batch, Gathered, check_gathered, draw, make_batch
 from despoof.detector.config import DetectorConfig, DetectorTraining
-from despoof.detector.losses import (
-    DomainDiscriminator,
-    asymmetric_groups,
-    cross_entropy,
-    reversal_coefficient,
-    single_side_adversarial,
-    triplet,
-)
 from despoof.detector.network import Detector, load_detector, save_detector
 from despoof.detector.scoring import fit_calibration, logits, scores
+from despoof.detector.techniques.registry import TECHNIQUES
+from despoof.detector.techniques.style import mixed_styles
+from despoof.detector.techniques.technique import Setting, Technique
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.metrics import auc
-from despoof.runs.config import config_hash, to_dict
+from despoof.runs.config import describe, description_hash
 from despoof.runs.loop import LoopConfig, run_loop, warm_cosine
 from despoof.runs.seed import content_seed
 
@@ -49,6 +44,7 @@ def train(
     `device` is a torch device; by default CUDA where there is one, else the CPU.
     """
     # Refuse what cannot end well before any work
+    technique_kind = _technique(training)
     check_gathered(train_set, config, "the training set")
     check_gathered(validation, config, "the validation set")
     _check_classes(train_set, validation)
@@ -63,8 +59,8 @@ def train(
         _start_from_imagenet(detector)
     detector.to(where, memory_format=torch.channels_last)  # a quarter faster on a CPU than the default format
     domains = len(set(train_set.domain.tolist()))
-    discriminator = DomainDiscriminator(config.embedding, domains).to(where)
-    optimiser = _optimiser(detector, discriminator, training)
+    technique = technique_kind(Setting(config.embedding, domains, training)).to(where)
+    optimiser = _optimiser(detector, technique, training)
     schedule = warm_cosine(optimiser, training.warmup, training.steps)
     average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(training.average), use_buffers=True)
     best = _Best()
@@ -74,31 +70,19 @@ def train(
         torch.manual_seed(content_seed(f"{training.seed}|dropout|{number}".encode()))
         _train_mode(detector, training)
         batch = _on(make_batch(train_set, config, training, number), where)
-        with torch.autocast(where.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+        autocast = torch.autocast(where.type, torch.bfloat16, enabled=training.precision == "bfloat16")
+        with autocast, mixed_styles(detector.backbone, training.style_mixing):
             output = detector(batch.face, batch.cue)
-        losses = {
-            "cross_entropy": cross_entropy(output.logit, batch.live),
-            "triplet": triplet(output.embedding, asymmetric_groups(batch.live, batch.domain), training.margin),
-            "adversarial": single_side_adversarial(
-                discriminator,
-                output.embedding,
-                batch.live,
-                batch.domain,
-                reversal_coefficient(number, training.steps),
-            ),
-        }
-        total = (
-            losses["cross_entropy"]
-            + training.triplet * losses["triplet"]
-            + training.adversarial * losses["adversarial"]
-        )
+        terms = technique(output, batch.live, batch.domain, number)
+        total = torch.stack([term.weight * term.loss for term in terms.values()]).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(detector.parameters(), training.gradient_limit)
         optimiser.step()
+        technique.after_step()
         schedule.step()
         average.update_parameters(detector)
-        values = {name: loss.item() for name, loss in losses.items()}
+        values = {name: term.loss.item() for name, term in terms.items()}
         if (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps:
             values["validation_auc"] = value = _auc(average.module, validation)
             last = training.selection == "last"
@@ -113,7 +97,7 @@ def train(
         "identity": identity,  # first, so that a foreign state is refused before any of it is taken
         "detector": detector,
         "average": average,
-        "discriminator": discriminator,
+        "technique": technique,
         "optimiser": optimiser,
         "schedule": schedule,
         "best": best,
@@ -123,7 +107,7 @@ def train(
     # Calibrate what was selected
     chosen = load_detector(path)
     temperature, offset = fit_calibration(logits(chosen, validation), validation.live)
-    facts = {"temperature": temperature, "offset": offset, "training": to_dict(training)}
+    facts = {"temperature": temperature, "offset": offset, "training": describe(training)}
     save_detector(path, chosen, facts=facts)
     return path
 
@@ -159,7 +143,7 @@ class _Identity:
 
 
 def _run_hash(config: DetectorConfig, training: DetectorTraining, train_set: Gathered, validation: Gathered) -> str:
-    digest = hashlib.blake2b(f"{config_hash(config)}|{config_hash(training)}".encode(), digest_size=6)
+    digest = hashlib.blake2b(f"{description_hash(config)}|{description_hash(training)}".encode(), digest_size=6)
     for gathered in (train_set, validation):
         digest.update("\n".join(gathered.keys).encode())
         for array in (gathered.faces, gathered.counterparts, gathered.live, gathered.domain):
@@ -207,12 +191,16 @@ def _train_mode(detector: Detector, training: DetectorTraining) -> None:
     _frozen(detector, training).eval()  # or their batch norms would still drift
 
 
-def _optimiser(
-    detector: Detector, discriminator: DomainDiscriminator, training: DetectorTraining
-) -> torch.optim.Optimizer:
+def _technique(training: DetectorTraining) -> type[Technique]:
+    if training.technique not in TECHNIQUES:
+        raise ConfigError(f"technique {training.technique!r}; expected one of {', '.join(TECHNIQUES)}. Name one.")
+    return TECHNIQUES[training.technique]
+
+
+def _optimiser(detector: Detector, technique: Technique, training: DetectorTraining) -> torch.optim.Optimizer:
     """Give pretrained and new parameters their own rate, and no decay to biases and norms."""
     _frozen(detector, training).requires_grad_(False)
-    named = [*detector.named_parameters(), *discriminator.named_parameters()]
+    named = [*detector.named_parameters(), *technique.named_parameters()]
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in named:
         pretrained = training.start == "imagenet" and name.startswith("backbone.")

@@ -16,18 +16,20 @@ from despoof.evaluation.runner import Model, Rows, Score
 from despoof.evaluation.split import split_by_subject
 from despoof.generator.reconstruct import read_counterparts
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
-from despoof.runs.config import config_hash
+from despoof.runs.config import description_hash
 
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """What is trained: preset, where the cue enters, folder of counterparts; steps, selection if not the preset's."""
+    """What is trained: preset, where the cue enters, folder of counterparts; the rest if not the preset's."""
 
     preset: str
     insertion: str
     counterparts: Path
     steps: int | None = None
     selection: str | None = None
+    technique: str | None = None
+    style_mixing: float | None = None
 
     @property
     def config(self) -> DetectorConfig:
@@ -36,9 +38,14 @@ class DetectorRecipe:
 
     def training(self, seed: int) -> DetectorTraining:
         """The optimisation, of one seed."""
-        training = PRESETS[self.preset][1]
-        chosen = self.selection or training.selection
-        return replace(training, seed=seed, steps=self.steps or training.steps, selection=chosen)
+        given = {
+            "steps": self.steps,
+            "selection": self.selection,
+            "technique": self.technique,
+            "style_mixing": self.style_mixing,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(PRESETS[self.preset][1], seed=seed, **chosen)
 
 
 class Pixels:
@@ -92,8 +99,8 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {
-        "config_hash": config_hash(recipe.config),
-        "training_hash": config_hash(recipe.training(0)),
+        "config_hash": description_hash(recipe.config),
+        "training_hash": description_hash(recipe.training(0)),
         "counterparts": recipe.counterparts.name if recipe.config.uses_cue else None,
     }
     return Model(name, fit, facts)

@@ -1,23 +1,11 @@
-"""Configs and presets of the generator.
+"""Configs and presets of the generator."""
 
-A field marked `later` came after the first artefacts were written. At its default it is left out of what names
-and describes a generator, so their files and names stay what they were; hence such a default never changes.
-"""
-
-import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from despoof.runs.config import to_dict
+from despoof.runs.config import later
 
 Posterior = Literal["sample", "mode"]
-
-
-def later(default: Any) -> Any:
-    """Return a field that was added after the first artefacts."""
-    return field(default=default, metadata={"later": True})
 
 
 @dataclass(frozen=True)
@@ -102,24 +90,6 @@ class GeneratorConfig:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     kind: Literal["diffusion", "one_step", "flow", "autoencoder", "bottleneck"] = later("diffusion")
     bottleneck: BottleneckConfig | None = later(None)  # of the kind `bottleneck` only
-
-
-def describe(config: Any) -> dict:
-    """Return a config as plain values without the `later` fields that are at their default."""
-    values = to_dict(config)
-    for each in dataclasses.fields(config):
-        held = getattr(config, each.name)
-        if each.metadata.get("later") and held == each.default:
-            del values[each.name]
-        elif dataclasses.is_dataclass(held):
-            values[each.name] = describe(held)
-    return values
-
-
-def description_hash(config: Any) -> str:
-    """Return twelve hex digits that name a config."""
-    text = json.dumps(describe(config), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 SMALL = GeneratorConfig()

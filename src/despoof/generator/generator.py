@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from despoof.generator.bottleneck import Bottleneck
-from despoof.generator.config import GeneratorConfig, describe
+from despoof.generator.config import GeneratorConfig
 from despoof.generator.diffusion import content_noise
 from despoof.generator.flow import Flow
 from despoof.generator.kind import Kind
@@ -11,7 +11,7 @@ from despoof.generator.latent_diffusion import Generator
 from despoof.generator.one_step import OneStep
 from despoof.generator.plain_autoencoder import PlainAutoencoder
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
-from despoof.runs.config import from_dict
+from despoof.runs.config import describe, from_dict
 
 __all__ = ["KINDS", "Generator", "build_generator", "content_noise", "load_generator", "save_generator"]
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from despoof.errors import InputError
-from despoof.generator.config import GeneratorConfig, description_hash
+from despoof.generator.config import GeneratorConfig
+from despoof.runs.config import description_hash
 
 Lap = Callable[[str], None]
 

@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from despoof.generator.autoencoder import Autoencoder
-from despoof.generator.config import GeneratorConfig, describe
+from despoof.generator.config import GeneratorConfig
 from despoof.runs.checkpoint import save_artefact
+from despoof.runs.config import describe
 from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
 
 

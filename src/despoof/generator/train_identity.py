@@ -10,11 +10,12 @@ from despoof.data.image import read_image
 from despoof.data.store import StoredSample
 from despoof.errors import ArtefactError
 from despoof.faces.align import ARCFACE_TEMPLATE, align
-from despoof.generator.config import GeneratorConfig, describe
+from despoof.generator.config import GeneratorConfig
 from despoof.generator.identity import IdentityEncoder
 from despoof.generator.onnx_identity import IMAGENET_MEAN, IMAGENET_STD, open_onnx
 from despoof.generator.train_autoencoder import as_batch, mirrored
 from despoof.runs.checkpoint import save_artefact
+from despoof.runs.config import describe
 from despoof.runs.folder import atomic_path
 from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
 from despoof.runs.progress import track

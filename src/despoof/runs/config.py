@@ -1,15 +1,25 @@
-"""Configs are frozen dataclasses beside what they configure; here is how they become and come from JSON."""
+"""Configs are frozen dataclasses beside what they configure; here is how they become and come from JSON.
+
+A field marked `later` came after the first artefacts were written. At its default it is left out of what names and
+describes a config, so their files and names stay what they were; hence such a default never changes.
+"""
 
 import dataclasses
 import hashlib
 import json
 import types
 import typing
+from dataclasses import field
 from typing import Any, TypeVar
 
 from despoof.errors import ConfigError
 
 T = TypeVar("T")
+
+
+def later(default: Any) -> Any:
+    """Return a field that was added after the first artefacts."""
+    return field(default=default, metadata={"later": True})
 
 
 def to_dict(config: Any) -> dict:
@@ -20,6 +30,24 @@ def to_dict(config: Any) -> dict:
 def config_hash(config: Any) -> str:
     """Return twelve hex digits that name a config."""
     text = json.dumps(to_dict(config), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def describe(config: Any) -> dict:
+    """Return a config as plain values without the `later` fields that are at their default."""
+    values = to_dict(config)
+    for each in dataclasses.fields(config):
+        held = getattr(config, each.name)
+        if each.metadata.get("later") and held == each.default:
+            del values[each.name]
+        elif dataclasses.is_dataclass(held):
+            values[each.name] = describe(held)
+    return values
+
+
+def description_hash(config: Any) -> str:
+    """Return twelve hex digits that name a config."""
+    text = json.dumps(describe(config), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 

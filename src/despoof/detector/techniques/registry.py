@@ -1,0 +1,17 @@
+"""Techniques by name; another one is a file and a line here."""
+
+from despoof.detector.techniques.alignment import Alignment
+from despoof.detector.techniques.dann import Dann
+from despoof.detector.techniques.erm import Erm
+from despoof.detector.techniques.risk import RiskExtrapolation, SpoofRiskExtrapolation
+from despoof.detector.techniques.ssdg import Ssdg
+from despoof.detector.techniques.technique import Technique
+
+TECHNIQUES: dict[str, type[Technique]] = {
+    "erm": Erm,
+    "ssdg": Ssdg,
+    "dann": Dann,
+    "vrex": RiskExtrapolation,
+    "sare": SpoofRiskExtrapolation,
+    "safas": Alignment,
+}
