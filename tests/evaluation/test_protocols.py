@@ -135,3 +135,14 @@ def test_what_looks_at_the_target_is_no_rule_of_a_protocol():
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(InputError, match="loo-mcio"):
         read_protocol("loo", [])
+
+
+def test_learned_subjects_must_be_a_share(tmp_path):
+    text = 'format = "despoof-protocols/1"\n[few]\neach = "domain"\ndomains = ["*"]\nlearned_subjects = {}\n'
+    samples = [Sample(f"{d}.jpg", Label.LIVE, domain=d) for d in "ab"]
+    (tmp_path / "few.toml").write_text(text.format(0.5))
+    assert read_protocol(str(tmp_path / "few.toml"), samples).learned_subjects == 0.5
+    for wrong in (0, 1.5):
+        (tmp_path / "few.toml").write_text(text.format(wrong))
+        with pytest.raises(ConfigError, match="learned_subjects"):
+            read_protocol(str(tmp_path / "few.toml"), samples)

@@ -15,7 +15,7 @@ UNITS = ("image", "video mean")
 SELECTIONS = ("last step", "source-validation")
 THRESHOLDS = ("source-validation",)
 EACH = ("domain", "pair", "target", "attack_type", "split")
-RULES = ("title", "frames", "unit", "selection", "threshold", "validation")
+RULES = ("title", "frames", "unit", "selection", "threshold", "validation", "learned_subjects")
 KEYS = {*RULES, "each", "domains", "train", "cells", "without", "held_subjects"}
 
 
@@ -81,8 +81,13 @@ class Protocol:
     threshold: str = "source-validation"
     validation: float = 0.15  # share of each source held out, by subject
     without: dict[str, tuple[Split, ...]] = field(default_factory=dict)
+    learned_subjects: float = 1.0  # share of what is left of each source, by subject, that is learned from
 
     def __post_init__(self) -> None:
+        if not 0 < self.learned_subjects <= 1:
+            raise ConfigError(
+                f"protocol {self.name!r}: learned_subjects is {self.learned_subjects}; expected above 0 and at most 1."
+            )
         for name, allowed in (("unit", UNITS), ("selection", SELECTIONS), ("threshold", THRESHOLDS)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(

@@ -122,6 +122,8 @@ def _parts(job: _Job, rows: Rows) -> tuple[Rows, Rows, Rows]:
         refuse_shared_subjects([row.sample for row in train], [row.sample for row in validation])
     else:
         train, validation = _apart(sources, protocol.validation, job.seed)
+    if protocol.learned_subjects < 1:
+        _, train = _apart(train, protocol.learned_subjects, job.seed)
     refuse_shared_subjects([row.sample for row in train + validation], [row.sample for row in test])
     return train, validation, test
 
@@ -148,6 +150,8 @@ def _facts(job: _Job, rows: Rows) -> dict:
         "seed": job.seed,
         "data_hash": _data_hash(rows),
     }
+    if protocol.learned_subjects < 1:  # only then, so that files from before this rule keep their facts
+        facts["learned_subjects"] = protocol.learned_subjects
     clash = sorted({*facts, "split", "thresholds", "versions", "commit", "weights_hash"} & set(job.model.facts))
     if clash:
         raise InputError(f"model fact {clash[0]!r} is the runner's own; expected another name. Rename it.")

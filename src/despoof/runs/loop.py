@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
+from despoof.runs.board import open_board, show
 from despoof.runs.checkpoint import load_state, save_state
 from despoof.runs.folder import atomic_path
 from despoof.runs.progress import track
@@ -52,13 +53,15 @@ def run_loop(
 ) -> None:
     """Call `step` for every number not yet done, keeping `parts` in ``folder/state.pt``.
 
-    Each logged line of ``folder/log.jsonl`` is the mean of the values since the last line.
+    Each logged line of ``folder/log.jsonl`` is the mean of the values since the last line; TensorBoard, where it is
+    installed, shows the same.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     begin = _resume(folder, parts)
     log = folder / "log.jsonl"
     _cut_log(log, begin)
+    board = open_board(folder, begin) if begin < config.steps else None
     sums: dict[str, float] = {}
     started, counted = time.monotonic(), 0
     for number in track(range(begin, config.steps), title, config.steps - begin):
@@ -71,6 +74,7 @@ def run_loop(
             line = {"step": number + 1, **means, "seconds": round(time.monotonic() - started, 1)}
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            show(board, line)
             sums, counted = {}, 0
         if (number + 1) % config.save_every == 0 or last:
             states = {name: part.state_dict() for name, part in parts.items()}
