@@ -83,10 +83,10 @@ def test_a_killed_run_goes_on_bit_for_bit(sets, tmp_path, monkeypatch, technique
     whole = train(TINY, asked, *sets, tmp_path / "whole")
     real = module.make_batch
 
-    def killed(*args):
+    def killed(*args, **shared):
         if args[-1] == 4:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **shared)
 
     monkeypatch.setattr(module, "make_batch", killed)
     with pytest.raises(KeyboardInterrupt):

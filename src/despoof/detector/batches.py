@@ -72,13 +72,25 @@ def draw(gathered: Gathered, training: DetectorTraining, step: int) -> np.ndarra
     return np.concatenate(parts)
 
 
-def make_batch(gathered: Gathered, config: DetectorConfig, training: DetectorTraining, step: int) -> Batch:
-    """Return the augmented batch of a step; the change of an item is keyed by (seed, step, place)."""
+def make_batch(
+    gathered: Gathered,
+    config: DetectorConfig,
+    training: DetectorTraining,
+    step: int,
+    *,
+    share: torch.Tensor | None = None,
+) -> Batch:
+    """Return the augmented batch of a step, or of its places (K,) in `share`.
+
+    The change of an item is keyed by (seed, step, place).
+    """
     indices = draw(gathered, training, step)
+    places = range(len(indices)) if share is None else share.tolist()
+    indices = indices[places]
     side = config.face_size
     changes = [
         draw_change(item_generator(training.seed, "augment", step, place), training.augmentation, side)
-        for place in range(len(indices))
+        for place in places
     ]
     face, counterpart = (
         None

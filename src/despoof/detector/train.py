@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from despoof.detector.backbone import load_imagenet
 from despoof.detector.batches import Batch, Gathered, check_gathered, draw, make_batch
 from despoof.detector.config import DetectorConfig, DetectorTraining
-from despoof.detector.network import Detector, load_detector, save_detector
+from despoof.detector.network import Detector, DetectorOutput, load_detector, save_detector
 from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.techniques.registry import TECHNIQUES
 from despoof.detector.techniques.style import mixed_styles
@@ -21,7 +21,8 @@ from despoof.detector.techniques.technique import Setting, Technique
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.metrics import auc
 from despoof.runs.config import describe, description_hash
-from despoof.runs.loop import LoopConfig, run_loop, warm_cosine
+from despoof.runs.loop import LoopConfig, warm_cosine
+from despoof.runs.processes import global_batch, open_processes, own_share, run_together
 from despoof.runs.seed import content_seed
 
 __all__ = ["scores", "train"]
@@ -41,16 +42,19 @@ def train(
     """Train a detector in `folder` and return its file there; go on where an earlier call stopped.
 
     `validation` is of the source domains too: its AUC selects the step and its logits set the calibration.
-    `device` is a torch device; by default CUDA where there is one, else the CPU.
+    `device` "cpu" keeps off an accelerator that is there. Under `torchrun` each process takes its share of a batch
+    and the loss is that of the whole, so the result is the same but for batch norms: they see their process's
+    share on a CPU, the whole batch on CUDA.
     """
     # Refuse what cannot end well before any work
     technique_kind = _technique(training)
     check_gathered(train_set, config, "the training set")
     check_gathered(validation, config, "the validation set")
     _check_classes(train_set, validation)
-    draw(train_set, training, 0)  # refuses a source domain without live or without attack
     path = Path(folder) / FILE
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    processes = open_processes(cpu=device == "cpu")
+    where = processes.device
+    share = own_share(processes, len(draw(train_set, training, 0)))  # refuses a source without live or attack
 
     # Build
     torch.manual_seed(training.seed)
@@ -58,22 +62,29 @@ def train(
     if training.start == "imagenet":
         _start_from_imagenet(detector)
     detector.to(where, memory_format=torch.channels_last)  # a quarter faster on a CPU than the default format
+    if where.type == "cuda" and processes.num_processes > 1:
+        detector = torch.nn.SyncBatchNorm.convert_sync_batchnorm(detector)
     domains = len(set(train_set.domain.tolist()))
     technique = technique_kind(Setting(config.embedding, domains, training)).to(where)
     optimiser = _optimiser(detector, technique, training)
     schedule = warm_cosine(optimiser, training.warmup, training.steps)
     average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(training.average), use_buffers=True)
     best = _Best()
+    wrapped = processes.prepare_model(detector)
 
     # One step: batch, losses, update, now and then a look at the validation set
     def step(number: int) -> dict[str, float]:
-        torch.manual_seed(content_seed(f"{training.seed}|dropout|{number}".encode()))
+        seed = content_seed(f"{training.seed}|dropout|{number}".encode())
+        torch.manual_seed(seed)
         _train_mode(detector, training)
-        batch = _on(make_batch(train_set, config, training, number), where)
+        batch = _on(make_batch(train_set, config, training, number, share=share), where)
         autocast = torch.autocast(where.type, torch.bfloat16, enabled=training.precision == "bfloat16")
         with autocast, mixed_styles(detector.backbone, training.style_mixing):
-            output = detector(batch.face, batch.cue)
-        terms = technique(output, batch.live, batch.domain, number)
+            output = wrapped(batch.face, batch.cue)
+        whole = DetectorOutput(*(global_batch(processes, part) for part in output))
+        live, domain = (global_batch(processes, part) for part in (batch.live, batch.domain))
+        torch.manual_seed(seed + 1)  # a share draws less than the whole; what follows is the same in all processes
+        terms = technique(whole, live, domain, number)
         total = torch.stack([term.weight * term.loss for term in terms.values()]).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -84,6 +95,8 @@ def train(
         average.update_parameters(detector)
         values = {name: term.loss.item() for name, term in terms.items()}
         if (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps:
+            if not processes.is_main_process:
+                return values
             values["validation_auc"] = value = _auc(average.module, validation)
             last = training.selection == "last"
             if last or value >= best.auc:  # of equal steps the later one, which has seen more
@@ -102,14 +115,18 @@ def train(
         "schedule": schedule,
         "best": best,
     }
-    run_loop(folder, parts, step, LoopConfig(training.steps, training.checkpoint_every, 1), title="train detector")
+    loop = LoopConfig(training.steps, training.checkpoint_every, 1)
+    if run_together(processes, folder, parts, step, loop, title="train detector"):
+        _calibrate(path, training, validation)
+    processes.wait_for_everyone()
+    return path
 
-    # Calibrate what was selected
+
+def _calibrate(path: Path, training: DetectorTraining, validation: Gathered) -> None:
     chosen = load_detector(path)
     temperature, offset = fit_calibration(logits(chosen, validation), validation.live)
     facts = {"temperature": temperature, "offset": offset, "training": describe(training)}
     save_detector(path, chosen, facts=facts)
-    return path
 
 
 class _Best:

@@ -6,22 +6,18 @@ One step is one *global* batch. Its items are dealt to processes in turn and eac
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from despoof.errors import ConfigError
-from despoof.runs.checkpoint import load_state
-from despoof.runs.loop import LoopConfig, run_loop, warm_cosine
+from despoof.runs.loop import LoopConfig, warm_cosine
+from despoof.runs.processes import Precision, open_processes, own_share, run_together
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
     from diffusers.training_utils import EMAModel
 
-Precision = Literal["no", "fp16", "bf16"]
 PartLoss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # network, items of the batch (K,) -> mean loss
 
 
@@ -34,7 +30,7 @@ class Fit:
     ) -> None:  # fmt: skip
         from diffusers.training_utils import EMAModel
 
-        self.accelerator = _accelerator(precision)
+        self.accelerator = open_processes(precision)
         self.loop, self.accumulation = loop, accumulation
         self.network = network.to(self.accelerator.device)
         plain = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
@@ -45,14 +41,7 @@ class Fit:
 
     def share(self, batch: int) -> list[torch.Tensor]:
         """Return this process's items of a global batch, in parts for accumulation."""
-        world = self.accelerator.num_processes
-        if batch % (world * self.accumulation):
-            raise ConfigError(
-                f"batch {batch} does not divide into {world} processes x {self.accumulation} parts. "
-                "Choose a multiple of these."
-            )
-        own = torch.arange(batch)[self.accelerator.process_index :: world]
-        return list(own.chunk(self.accumulation))
+        return list(own_share(self.accelerator, batch, self.accumulation).chunk(self.accumulation))
 
     def step(self, batch: int, loss: PartLoss) -> dict[str, float]:
         """Make one optimisation step; return the mean loss of the global batch and the gradient's norm."""
@@ -81,26 +70,10 @@ class Fit:
         return held if self.accelerator.scaler is None else held | {"scaler": self.accelerator.scaler}
 
     def run(self, folder: str | Path, step: Callable[[int], dict[str, float]], *, title: str) -> bool:
-        """Run or resume the loop, leave the running mean in the network; True in the process that may write.
-
-        The first process logs and saves, the others follow: they read its state before any joins a step,
-        and every step waits for all gradients.
-        """
-        writes = self.accelerator.is_main_process
-        if writes:
-            run_loop(folder, self.states, step, self.loop, title=title)
-        else:
-            self._follow(Path(folder), step)
-        self.accelerator.wait_for_everyone()
+        """Run or resume the loop, leave the running mean in the network; True in the process that may write."""
+        writes = run_together(self.accelerator, folder, self.states, step, self.loop, title=title)
         self.average.copy_to(self.network.parameters())
         return writes
-
-    def _follow(self, folder: Path, step: Callable[[int], dict[str, float]]) -> None:
-        state = load_state(folder / "state.pt") or {"step": 0, "parts": {}}
-        for name in state["parts"]:
-            self.states[name].load_state_dict(state["parts"][name])
-        for number in range(state["step"], self.loop.steps):
-            step(number)
 
 
 class _OnDevice:
@@ -115,14 +88,3 @@ class _OnDevice:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.average.load_state_dict(state)
         self.average.to(self.device)
-
-
-def _accelerator(precision: Precision) -> "Accelerator":
-    from accelerate import Accelerator, InitProcessGroupKwargs
-    from accelerate.state import AcceleratorState
-
-    # accelerate keeps the first precision of a process for good; two trainings in one process may differ
-    AcceleratorState._reset_state()
-    # the others wait while the first process encodes all faces, which may take longer than the usual ten minutes
-    patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[patience])

@@ -1,0 +1,98 @@
+"""Two processes learn what one does from the same global batch: a share gathered in another order, or a gradient
+averaged twice, still trains, only another model than the config says."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_train_detector import toys
+from torch import nn
+
+import despoof
+from despoof.detector import backbone
+from despoof.detector.backbone import Backbone, Stage
+from despoof.detector.config import TINY, TINY_TRAINING
+from despoof.detector.network import load_detector
+from despoof.detector.train import train
+from despoof.errors import ConfigError
+from despoof.runs.processes import global_batch, own_share
+
+CONFIG = replace(TINY, backbone="plain", insertion="none", dropout=0.0)
+WORKER = """
+import sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+from test_detector_processes import main
+main(sys.argv[2])
+"""
+
+
+def plain() -> Backbone:
+    """A backbone without batch norm, whose statistics are those of a process's own share."""
+    layers = [nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU()]
+    return Backbone(layers, (Stage(2, 2, 8), Stage(4, 4, 8)), 8)
+
+
+def learn(folder: Path, technique: str) -> Path:
+    backbone.BACKBONES["plain"] = plain
+    training = replace(TINY_TRAINING, technique=technique, new_learning_rate=1e-2)
+    return train(CONFIG, training, toys(40, 1), toys(24, 2), folder, device="cpu")
+
+
+def main(folder: str) -> None:
+    for technique in ("ssdg", "safas"):
+        learn(Path(folder) / f"two-{technique}", technique)
+
+
+@pytest.fixture
+def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(backbone.BACKBONES, "plain", plain)
+    (tmp_path / "worker.py").write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    source = str(Path(despoof.__file__).parents[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": source}
+    arguments = [str(tmp_path / "worker.py"), str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return tmp_path
+
+
+def test_two_processes_learn_what_one_does(launched: Path) -> None:
+    for technique in ("ssdg", "safas"):
+        one = load_detector(learn(launched / f"one-{technique}", technique))
+        two = load_detector(launched / f"two-{technique}" / "detector.safetensors")
+        for name, tensor in one.state_dict().items():
+            torch.testing.assert_close(two.state_dict()[name], tensor, atol=2e-5, rtol=1e-3)
+        curves = [
+            [json.loads(line) for line in (launched / f"{run}-{technique}" / "log.jsonl").read_text().splitlines()]
+            for run in ("one", "two")
+        ]
+        losses = [np.array([line["cross_entropy"] for line in curve]) for curve in curves]
+        np.testing.assert_allclose(losses[1], losses[0], atol=2e-5)
+        assert np.ptp(losses[0]) > 1e-3  # it does learn something
+
+
+class Alone:
+    """What the functions ask of an accelerator."""
+
+    num_processes, process_index = 3, 1
+
+
+def test_a_share_is_every_third_item_and_must_divide() -> None:
+    assert own_share(Alone(), 12).tolist() == [1, 4, 7, 10]
+    with pytest.raises(ConfigError, match="batch 10 does not divide into 3 processes"):
+        own_share(Alone(), 10)
+
+
+def test_alone_a_share_is_the_whole() -> None:
+    alone = Alone()
+    alone.num_processes = 1
+    values = torch.arange(4.0)
+    assert global_batch(alone, values) is values
