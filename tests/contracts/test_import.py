@@ -15,6 +15,7 @@ SOURCE = Path(despoof.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 # Every dict literal from name to function; a test below fails when one is missing here.
 REGISTRIES = {
+    "despoof.detector.cue_encoder:CUE_ENCODERS",
     "despoof.cue:CUE_FORMS",
     "despoof.detector.backbone:BACKBONES",
     "despoof.engine.engine:RUNTIMES",

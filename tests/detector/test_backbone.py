@@ -41,7 +41,8 @@ def test_size_is_the_published_one():
     assert count + 1280 * 1000 + 1000 == 3_504_872  # torchvision's count, with the classifier we leave out
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+# the large transformers are the tiny one with other numbers; their sizes are counted in test_vit.py
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "tiny_cnn", "vit_tiny"])
 def test_stages_have_the_stride_and_channels_they_claim_and_add_up(name):
     network = BACKBONES[name]().eval()
     face = torch.rand((2, 3, 64, 64), generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -49,7 +50,10 @@ def test_stages_have_the_stride_and_channels_they_claim_and_add_up(name):
     with torch.no_grad():
         for index, stage in enumerate(network.stages):
             features = network.stage(index, features)
-            assert features.shape == (2, stage.channels, 64 // stage.stride, 64 // stage.stride)
+            side = (network.side or 64) // stage.stride
+            tokens = (2, 1 + side * side, stage.channels)
+            assert features.shape == (tokens if features.ndim == 3 else (2, stage.channels, side, side))
+        assert network.pool(network.head(features)).shape == (2, network.out_channels)
         torch.testing.assert_close(network.head(features), network(face))
 
 
@@ -57,6 +61,23 @@ def test_normalisation_is_imagenets():
     white = BACKBONES["tiny_cnn"]().normalise(torch.ones(1, 3, 1, 1)).flatten()
     expected = [(1 - mean) / std for mean, std in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
     torch.testing.assert_close(white, torch.tensor(expected))
+
+
+def test_resnet18_has_the_published_size():
+    count = sum(parameter.numel() for parameter in BACKBONES["resnet18"]().parameters())
+    assert count + 512 * 1000 + 1000 == 11_689_512  # torchvision's count, with the classifier we leave out
+
+
+@needs_weights
+def test_further_channels_of_the_first_convolution_start_silent():
+    plain, wide = mobilenet_v2().eval(), mobilenet_v2().eval()
+    wide.widen(6)
+    for network in (plain, wide):
+        load_imagenet(network)
+    face = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        seen = wide.features(torch.cat([wide.normalise(face), torch.randn(1, 3, 64, 64)], 1))
+        torch.testing.assert_close(seen, plain(face))
 
 
 def test_absent_wheel_names_the_next_step(monkeypatch):

@@ -6,12 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from despoof.detector.config import PRESETS, SMALL, TINY, DetectorConfig
+from despoof.detector.config import PAPER, PRESETS, SMALL, TINY, DetectorConfig
 from despoof.detector.cue_encoder import CueEncoder
 from despoof.detector.network import CueAttention, Detector, load_detector, save_detector
 from despoof.errors import ArtefactError, ConfigError, InputError
+from despoof.runs.config import description_hash
 
-INSERTIONS = ("attention", "none", "dual")
+INSERTIONS = ("attention", "last", "concat", "dual", "cue", "none")
 
 
 def made(insertion: str, seed: int = 0, **changes) -> Detector:
@@ -25,7 +26,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand((3, 3, 64, 64), generator=generator) * 2 - 1, torch.randn((3, 3, 64, 64), generator=generator)
 
 
-@pytest.mark.parametrize("insertion", ["attention", "dual"])
+@pytest.mark.parametrize("insertion", ["attention", "last", "concat", "dual"])
 def test_starts_exactly_as_the_plain_backbone(pair, insertion):
     plain, guided = made("none")(pair[0]), made(insertion)(*pair)
     assert torch.equal(plain.logit, guided.logit)
@@ -55,7 +56,7 @@ def test_the_cue_encoder_learns_after_one_step(pair, insertion):
 
 def test_attention_equals_the_written_formula():
     torch.manual_seed(0)
-    block = CueAttention(channels=6, width=8, heads=2)
+    block = CueAttention(channels=6, tokens=8, heads=2, width=8)
     torch.nn.init.normal_(block.out.weight)
     features, tokens = torch.randn(2, 6, 3, 5), torch.randn(2, 7, 8)
     expected = features.clone()
@@ -107,8 +108,9 @@ def test_cue_encoder_is_cheap():
 def test_small_is_built_as_described(insertion):
     detector = Detector(replace(SMALL, insertion=insertion))
     blocks = {name: block.norm.normalized_shape[0] for name, block in getattr(detector, "attention", {}).items()}
-    expected = {"stride_8": 32, "stride_16": 96, "stride_32": 320} if insertion == "attention" else {}
-    assert blocks == expected
+    every = {"stride_8": 32, "stride_16": 96, "stride_32": 320}
+    expected = {"attention": every, "last": {"stride_32": 320}}
+    assert blocks == expected.get(insertion, {})
     assert PRESETS["small"][0] is SMALL
 
 
@@ -195,3 +197,80 @@ def test_weights_of_another_config_are_refused(tmp_path):
     with pytest.raises(ArtefactError):
         load_detector(tmp_path / "d.safetensors")
     assert DetectorConfig() == SMALL
+
+
+def test_cue_alone_sees_no_face_and_needs_the_cue(pair):
+    detector = made("cue")
+    torch.testing.assert_close(detector(*pair).logit, detector(torch.zeros_like(pair[0]), pair[1]).logit)
+    with pytest.raises(InputError, match="got none"):
+        detector(pair[0])
+
+
+def test_concat_hears_the_cue_once_its_weights_are_not_zero(pair):
+    detector = made("concat")
+    assert torch.equal(detector(*pair).logit, detector(pair[0]).logit)
+    with torch.no_grad():
+        detector.backbone.first.weight[:, 3:].normal_()
+    assert not torch.allclose(detector(*pair).logit, detector(pair[0]).logit)
+
+
+@pytest.mark.parametrize("backbone", ["tiny_cnn", "vit_tiny"])
+def test_attention_map_is_the_mean_softmax_of_the_last_block(pair, backbone):
+    strides = (16,) if backbone == "tiny_cnn" else (8,)
+    detector = made("attention", backbone=backbone, attention_strides=strides)
+    found = detector.attention_map(*pair)
+    assert found.shape == (3, 4, 4)
+    torch.testing.assert_close(found.sum((1, 2)), torch.ones(3))
+    # by hand: what the last block is given, its queries and keys, head by head
+    block = list(detector.attention.values())[-1]
+    given = {}
+    block.register_forward_hook(lambda module, inputs, output: given.update(zip(("h", "c"), inputs, strict=True)))
+    with torch.no_grad():
+        detector(*pair)
+        features = given["h"].flatten(2).transpose(1, 2) if given["h"].ndim == 4 else given["h"]
+        q, k = block.query(F.layer_norm(features, features.shape[-1:])), block.key(given["c"])
+        heads = [(q[..., s] @ k[..., s].mT / 8**0.5).softmax(-1) for s in (slice(0, 8), slice(8, 16))]
+    torch.testing.assert_close(found.flatten(1), torch.stack(heads).mean((0, 2)))
+    assert made("none").attention_map(*pair) is None
+
+
+def test_paper_has_the_published_size_and_starts_as_the_plain_transformer():
+    with torch.device("meta"):
+        detector = Detector(PAPER)
+        tokens = detector.cue_encoder(torch.empty(1, 3, 256, 256))
+    assert tokens.shape == (1, 64, 512)
+    count = {name: sum(p.numel() for p in part.parameters()) for name, part in detector.named_children()}
+    assert count["attention"] == 12 * (2 * 768 + 2 * (768 * 768 + 768) + 2 * (512 * 768 + 768)) == 23_648_256
+    assert len(detector.attention) == 12
+    assert count["cue_encoder"] == 11_176_512  # ResNet-18 without its classifier
+    pooler = 768 * 768 + 768  # in the release, unused; we leave it out
+    assert round((sum(count.values()) + pooler) / 1e6, 1) == 121.6
+    small = replace(PAPER, backbone="vit_tiny", face_size=64, cue_encoder="ours", cue_widths=(4, 8, 8, 16), heads=2)
+    small = replace(small, attention_strides=(8,), attention_width=16, embedding=16)
+    torch.manual_seed(0)
+    guided = Detector(small).eval()
+    torch.manual_seed(0)
+    plain = Detector(replace(small, insertion="none")).eval()
+    face, cue = torch.rand(2, 3, 64, 64) * 2 - 1, torch.randn(2, 3, 64, 64)
+    assert torch.equal(guided(face, cue).logit, plain(face).logit)
+    torch.testing.assert_close(guided(face, cue).embedding.norm(dim=1), torch.ones(2))
+
+
+def test_a_face_larger_than_the_transformers_picture_is_made_smaller_and_the_cue_is_not():
+    config = replace(TINY, backbone="vit_tiny", face_size=96, attention_strides=(8,))
+    torch.manual_seed(0)
+    detector = Detector(config).eval()
+    sizes = []
+    detector.backbone.features[0].register_forward_pre_hook(lambda module, inputs: sizes.append(inputs[0].shape[-1]))
+    detector.cue_encoder.register_forward_pre_hook(lambda module, inputs: sizes.append(inputs[0].shape[-1]))
+    detector(torch.zeros(1, 3, 96, 96), torch.zeros(1, 3, 96, 96))
+    assert sorted(sizes) == [64, 96]
+
+
+def test_an_unknown_cue_encoder_is_named():
+    with pytest.raises(ConfigError, match="expected one of ours, resnet18"):
+        Detector(replace(TINY, cue_encoder="magic"))
+
+
+def test_the_shipped_detector_keeps_its_name():
+    assert description_hash(SMALL) == "dfa9821acd29"

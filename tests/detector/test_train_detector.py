@@ -133,7 +133,7 @@ def test_logged_validation_auc_is_sklearns(sets, tmp_path):
 
 
 def test_frozen_stages_do_not_move(sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_start_from_imagenet", lambda detector: None)
+    monkeypatch.setattr(module, "load_pretrained", lambda *_: None)
     training = replace(TINY_TRAINING, start="imagenet", frozen_stages=2, selection="last")
     torch.manual_seed(training.seed)
     start = Detector(TINY).state_dict()
@@ -178,7 +178,7 @@ def test_impossible_runs_are_refused_before_any_work(sets, tmp_path):
         train(TINY, TINY_TRAINING, sets[0], one_class, tmp_path)
     with pytest.raises(InputError, match="in training and validation"):
         train(TINY, TINY_TRAINING, sets[0], sets[0], tmp_path)
-    with pytest.raises(ConfigError, match="only mobilenet_v2"):
+    with pytest.raises(ConfigError, match="'tiny_cnn' and no path to start from"):
         train(TINY, replace(TINY_TRAINING, start="imagenet"), *sets, tmp_path)
     with pytest.raises(ConfigError, match="frozen_stages"):
         replace(TINY_TRAINING, frozen_stages=1)

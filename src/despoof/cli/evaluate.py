@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from despoof.evaluation.detectors import DetectorRecipe
     from despoof.evaluation.runner import Model
 
-INSERTIONS = ("attention", "none", "dual")
-MODELS = (*INSERTIONS, "saturation", "sharpness", "statistics", "minifasnet", "celeba-minifasnet")
+INSERTIONS = ("attention", "none", "dual", "last", "concat", "cue")
+MODELS = ("attention", "none", "dual", "saturation", "sharpness", "statistics", "minifasnet", "celeba-minifasnet")
 MIXED = 0.5  # chance of MixStyle, as published
 
 SELECTION = {"last step": "last", "source-validation": "validation"}  # word of protocols -> of the training config
@@ -31,7 +31,8 @@ def evaluate(
         protocol: name of a protocol of the package (a wrong one lists them all), or a .toml file of one's own.
         cells: of the protocol; all if left out.
         models: of attention, none, dual, saturation, sharpness, statistics, minifasnet, celeba-minifasnet. The
-            first three may name a technique, with mixed styles or not: none+dann, attention+erm+mixstyle.
+            first three, and last, concat, cue, may name a technique, with mixed styles or not: none+dann,
+            attention+erm+mixstyle.
         seeds: of the detectors; baselines have one.
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
         steps: of a detector's training; the preset's if left out.

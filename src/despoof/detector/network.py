@@ -9,10 +9,10 @@ from torch import nn
 
 from despoof.detector.backbone import BACKBONES
 from despoof.detector.config import DetectorConfig
-from despoof.detector.cue_encoder import CueEncoder
+from despoof.detector.cue_encoder import CUE_ENCODERS
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
-from despoof.runs.config import from_dict, to_dict
+from despoof.runs.config import describe, from_dict
 
 KIND = "detector"
 
@@ -25,30 +25,40 @@ class DetectorOutput(NamedTuple):
 
 
 class CueAttention(nn.Module):
-    """Cross-attention from a feature map to cue tokens, added to the map; starts as the identity.
+    """Cross-attention from a feature map or tokens to cue tokens, added to them; starts as the identity.
 
-    With h the map's positions, c the cue tokens, LN before the queries only (AG-FAS release):
+    With h the positions, c the cue tokens, LN before the queries only (AG-FAS release):
     h' = h + W_o softmax(W_q LN(h) (W_k c)^T / sqrt(d)) W_v c + b_o, and W_o = 0, b_o = 0 at the start.
     """
 
-    def __init__(self, channels: int, width: int, heads: int) -> None:
+    def __init__(self, channels: int, tokens: int, heads: int, width: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(channels)
         self.query = nn.Linear(channels, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
+        self.key = nn.Linear(tokens, width)
+        self.value = nn.Linear(tokens, width)
         self.out = nn.Linear(width, channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Return (N, C, H, W) from features (N, C, H, W) and tokens (N, T, D)."""
-        positions = features.flatten(2).transpose(1, 2)  # (N, H W, C)
-        q, k, v = self.query(self.norm(positions)), self.key(tokens), self.value(tokens)
+        """Return features (N, C, H, W) or (N, P, C) of the same shape, from such and tokens (N, T, D)."""
+        q, k, v = self._queries(features), self.key(tokens), self.value(tokens)
         seen = F.scaled_dot_product_attention(*(self._split(part) for part in (q, k, v)))
-        change = self.out(seen.transpose(1, 2).flatten(2))  # (N, H W, C)
-        return features + change.transpose(1, 2).reshape(features.shape)
+        change = self.out(seen.transpose(1, 2).flatten(2))  # (N, P, C)
+        if features.ndim == 4:
+            change = change.transpose(1, 2).reshape(features.shape)
+        return features + change
+
+    def weights(self, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return how much each token is looked at (N, T), mean over heads and positions; sums to 1."""
+        q, k = self._split(self._queries(features)), self._split(self.key(tokens))
+        return (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1).mean((1, 2))
+
+    def _queries(self, features: torch.Tensor) -> torch.Tensor:
+        positions = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
+        return self.query(self.norm(positions))
 
     def _split(self, tokens: torch.Tensor) -> torch.Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, heads, T, width / heads)
@@ -67,13 +77,19 @@ class Detector(nn.Module):
         self.config = config
         self.facts = dict(facts or {})
         self.backbone = BACKBONES[config.backbone]()
+        if config.insertion == "concat":
+            self.backbone.widen(6)
         self.embed = nn.Linear(self.backbone.out_channels, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(config.embedding, 1)
         width = config.cue_widths[-1]
-        if config.uses_cue:
-            self.cue_encoder = CueEncoder(config.cue_widths)
-        if config.insertion == "attention":
+        if config.encodes_cue:
+            if config.cue_encoder not in CUE_ENCODERS:
+                raise ConfigError(
+                    f"cue_encoder {config.cue_encoder!r} is unknown; expected one of {', '.join(CUE_ENCODERS)}."
+                )
+            self.cue_encoder = CUE_ENCODERS[config.cue_encoder](config.cue_widths)
+        if config.attends:
             self.attention = nn.ModuleDict(self._attention_blocks(width))
         if config.insertion == "dual":
             # A linear layer on [embedding ; cue] is the sum of one on each; this one starts at zero.
@@ -104,8 +120,8 @@ class Detector(nn.Module):
     def forward(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> DetectorOutput:
         """Return logit and embedding; without a cue, the way in is skipped and the plain detector answers."""
         self._check(face, cue)
-        tokens = None if cue is None else self.cue_encoder(cue)
-        pooled = self._pooled(face, tokens).mean((2, 3))  # (N, out_channels)
+        tokens = self.cue_encoder(cue) if cue is not None and self.config.encodes_cue else None
+        pooled = self.backbone.pool(self._features(self._entering(face, cue), tokens))  # (N, out_channels)
         projected = self.embed(self.dropout(pooled))
         logit = self.classify(self.dropout(projected))
         if tokens is not None and self.config.insertion == "dual":
@@ -123,25 +139,54 @@ class Detector(nn.Module):
         probability = torch.sigmoid((self(faces, cues).logit.float() - self.offset) / self.temperature)
         return probability if batched else probability[0]
 
-    def _pooled(self, face: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:
-        features = self.backbone.normalise(face)
+    @torch.no_grad()
+    def attention_map(self, face: torch.Tensor, cue: torch.Tensor) -> torch.Tensor | None:
+        """Return where on the cue the last attention looks, (N, h, w), each map with sum 1; None without attention.
+
+        Faces and cues are (N, 3, S, S). It shows what is looked at, not what decides.
+        """
+        if not self.config.attends:
+            return None
+        last = list(self.attention.values())[-1]
+        caught: list[torch.Tensor] = []
+        hook = last.register_forward_hook(lambda module, inputs, output: caught.append(module.weights(*inputs)))
+        try:
+            self(face, cue)
+        finally:
+            hook.remove()
+        side = round(caught[0].shape[1] ** 0.5)
+        return caught[0].unflatten(1, (side, side))
+
+    def _entering(self, face: torch.Tensor, cue: torch.Tensor | None) -> torch.Tensor:
+        """Return what the backbone sees: the face, the face and the cue (zeros where there is none), or the cue."""
+        if self.config.insertion == "cue":
+            if cue is None:
+                raise InputError('insertion "cue" judges by the cue alone and got none. Give the cue.')
+            return self.backbone.resize(cue)
+        entering = self.backbone.normalise(face)
+        if self.config.insertion != "concat":
+            return entering
+        return torch.cat([entering, self.backbone.resize(torch.zeros_like(face) if cue is None else cue)], 1)
+
+    def _features(self, features: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:
         for index, stage in enumerate(self.backbone.stages):
             features = self.backbone.stage(index, features)
-            if tokens is not None and self.config.insertion == "attention":
-                name = f"stride_{stage.stride}"
-                features = self.attention[name](features, tokens) if name in self.attention else features
+            if tokens is not None and self.config.attends and stage.label in self.attention:
+                features = self.attention[stage.label](features, tokens)
         return self.backbone.head(features)
 
     def _attention_blocks(self, width: int) -> dict[str, CueAttention]:
-        channels = {stage.stride: stage.channels for stage in self.backbone.stages}
-        missing = sorted(set(self.config.attention_strides) - set(channels))
+        strides = {stage.stride for stage in self.backbone.stages}
+        missing = sorted(set(self.config.attention_strides) - strides)
         if missing or not self.config.attention_strides:
             raise ConfigError(
                 f"attention_strides is {self.config.attention_strides}; {self.config.backbone} has strides "
-                f'{", ".join(map(str, channels))}. Name at least one of them, or use insertion="none".'
+                f'{", ".join(map(str, sorted(strides)))}. Name at least one of them, or use insertion="none".'
             )
-        strides = sorted(self.config.attention_strides)
-        return {f"stride_{s}": CueAttention(channels[s], width, self.config.heads) for s in strides}
+        looking = [stage for stage in self.backbone.stages if stage.stride in self.config.attention_strides]
+        looking = looking[-1:] if self.config.insertion == "last" else looking
+        sizes = (width, self.config.heads, self.config.attended)
+        return {stage.label: CueAttention(stage.channels, *sizes) for stage in looking}
 
     def _check(self, face: torch.Tensor, cue: torch.Tensor | None) -> None:
         side = self.config.face_size
@@ -162,7 +207,7 @@ class Detector(nn.Module):
 def save_detector(path: str | Path, detector: Detector, *, facts: dict | None = None) -> None:
     """Write a detector; `facts` (such as temperature and thresholds) are laid over those it has."""
     merged = detector.facts | (facts or {})
-    save_artefact(path, KIND, to_dict(detector.config), detector.state_dict(), facts=merged)
+    save_artefact(path, KIND, describe(detector.config), detector.state_dict(), facts=merged)
 
 
 def load_detector(path: str | Path) -> Detector:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from despoof.detector.backbone import load_imagenet
 from despoof.detector.batches import Batch, Gathered, check_gathered, draw, make_batch
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.detector.network import Detector, DetectorOutput, load_detector, save_detector
+from despoof.detector.pretrained import load_pretrained
 from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.techniques.registry import TECHNIQUES
 from despoof.detector.techniques.style import mixed_styles
@@ -38,13 +38,16 @@ def train(
     folder: str | Path,
     *,
     device: str | None = None,
+    start_from: Path | None = None,
 ) -> Path:
     """Train a detector in `folder` and return its file there; go on where an earlier call stopped.
 
     `validation` is of the source domains too: its AUC selects the step and its logits set the calibration.
-    `device` "cpu" keeps off an accelerator that is there. Under `torchrun` each process takes its share of a batch
-    and the loss is that of the whole, so the result is the same but for batch norms: they see their process's
-    share on a CPU, the whole batch on CUDA.
+    A pretrained start of a backbone other than MobileNetV2 comes from `start_from`: a folder in Hugging Face's layout
+    for a transformer, torchvision's file for a ResNet-18. `device` "cpu" keeps off an accelerator that is there.
+
+    Under `torchrun` each process takes its share of a batch and the loss is that of the whole, so the result is the
+    same but for batch norms: they see their process's share on a CPU, the whole batch on CUDA.
     """
     # Refuse what cannot end well before any work
     technique_kind = _technique(training)
@@ -60,7 +63,7 @@ def train(
     torch.manual_seed(training.seed)
     detector = Detector(config)
     if training.start == "imagenet":
-        _start_from_imagenet(detector)
+        load_pretrained(detector.backbone, config.backbone, start_from)
     detector.to(where, memory_format=torch.channels_last)  # a quarter faster on a CPU than the default format
     if where.type == "cuda" and processes.num_processes > 1:
         detector = torch.nn.SyncBatchNorm.convert_sync_batchnorm(detector)
@@ -184,15 +187,6 @@ def _check_both(live: Any, name: str) -> None:
             f"{name} has {int(live.sum())} live and {int((~live).sum())} attack samples; "
             "expected some of both. Gather more samples."
         )
-
-
-def _start_from_imagenet(detector: Detector) -> None:
-    if detector.config.backbone != "mobilenet_v2":
-        raise ConfigError(
-            f'start is "imagenet" for backbone {detector.config.backbone!r}; only mobilenet_v2 has such. '
-            'Use start="random".'
-        )
-    load_imagenet(detector.backbone)
 
 
 def _frozen(detector: Detector, training: DetectorTraining) -> torch.nn.Sequential:

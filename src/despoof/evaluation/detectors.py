@@ -5,9 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from despoof.data.simulated_set import DOMAIN as SIMULATED
 from despoof.data.store import Store, StoredSample
+from despoof.detector.backbone import BACKBONES
 from despoof.detector.batches import Gathered
 from despoof.detector.config import PRESETS, DetectorConfig, DetectorTraining
 from despoof.detector.network import load_detector, save_detector
@@ -30,15 +32,26 @@ class DetectorRecipe:
     selection: str | None = None
     technique: str | None = None
     style_mixing: float | None = None
+    backbone: str | None = None
+    start: str | None = None  # "random" in place of the preset's
+    start_from: Path | None = None  # pretrained weights of a backbone other than MobileNetV2
 
     @property
     def config(self) -> DetectorConfig:
         """The network."""
-        return replace(PRESETS[self.preset][0], insertion=self.insertion)
+        preset = PRESETS[self.preset][0]
+        backbone = self.backbone or preset.backbone
+        strides = preset.attention_strides
+        if backbone != preset.backbone and self.insertion in ("attention", "last"):
+            with torch.device("meta"):  # for its stages alone
+                strides = tuple(sorted({stage.stride for stage in BACKBONES[backbone]().stages if stage.stride >= 8}))
+        return replace(preset, insertion=self.insertion, backbone=backbone, attention_strides=strides)
 
     def training(self, seed: int) -> DetectorTraining:
         """The optimisation, of one seed."""
         given = {
+            "start": self.start,
+            "frozen_stages": 0 if self.start == "random" else None,
             "steps": self.steps,
             "selection": self.selection,
             "technique": self.technique,
@@ -95,7 +108,8 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
         sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-        detector = load_detector(train(recipe.config, recipe.training(seed), *sets, folder))
+        path = train(recipe.config, recipe.training(seed), *sets, folder, start_from=recipe.start_from)
+        detector = load_detector(path)
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {
@@ -118,7 +132,8 @@ def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path)
     train_rows = [row for row in pixels.rows if row.sample.path not in paths]
     validation_rows = [row for row in pixels.rows if row.sample.path in paths and row.sample.domain != SIMULATED]
     sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-    detector = load_detector(train(recipe.config, recipe.training(seed), *sets, folder / "training"))
+    where = folder / "training"
+    detector = load_detector(train(recipe.config, recipe.training(seed), *sets, where, start_from=recipe.start_from))
     facts = operating_points(scores(detector, sets[1]), validation_rows)
     path = folder / "detector.safetensors"
     save_detector(path, detector, facts=facts)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from despoof.errors import ConfigError
+
 CONCENTRATION = 0.1  # of the Beta distribution: most draws keep one of the two styles nearly whole
 STAGES = 2  # of the backbone, from the first
 
@@ -43,6 +45,8 @@ def mix_styles(features: torch.Tensor, share: torch.Tensor, partner: torch.Tenso
 
 def _hook(chance: float) -> Any:
     def hook(module: nn.Module, inputs: Any, features: torch.Tensor) -> torch.Tensor | None:
+        if features.ndim != 4:
+            raise ConfigError("style_mixing mixes feature maps, and this backbone has tokens. Set it to 0.")
         if torch.rand(()) >= chance:
             return None
         count = len(features)

@@ -1,0 +1,158 @@
+"""Weights of others by path: a folder in Hugging Face's layout for transformers, torchvision's file for ResNet-18.
+
+FOLDER/config.json                                     model_type vit, dinov2, clip or clip_vision_model
+FOLDER/model.safetensors, or FOLDER/pytorch_model.bin
+"""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from despoof.detector.backbone import TRANSFORMERS, Backbone, load_imagenet, widened
+from despoof.detector.resnet import torchvision_names
+from despoof.detector.vit import Embed, ViTShape, resized_positions
+from despoof.errors import ArtefactError, ConfigError
+from despoof.runs.checkpoint import load_state, load_strict
+
+KNOWN = ("vit", "dinov2", "clip", "clip_vision_model")
+EMBED = {
+    "cls_token": "first",
+    "class_embedding": "first",
+    "position_embeddings": "positions",
+    "position_embedding.weight": "positions",
+    "patch_embeddings.projection.weight": "patches.weight",
+    "patch_embeddings.projection.bias": "patches.bias",
+    "patch_embedding.weight": "patches.weight",
+}
+INSIDE = {  # name inside a layer -> 0 for self-attention, 1 for the MLP, and the name there
+    r"(layernorm_before|norm1|layer_norm1)\.": (0, "norm."),
+    r"(layernorm_after|norm2|layer_norm2)\.": (1, "norm."),
+    r"(attention\.attention|self_attn)\.(query|key|value|q_proj|k_proj|v_proj)\.": (0, ""),
+    r"(attention\.output\.dense|self_attn\.out_proj)\.": (0, "out."),
+    r"(intermediate\.dense|mlp\.fc1)\.": (1, "widen."),
+    r"(output\.dense|mlp\.fc2)\.": (1, "narrow."),
+    r"layer_scale1\.lambda1$": (0, "scale"),
+    r"layer_scale2\.lambda1$": (1, "scale"),
+}
+PROJECTIONS = {"q": "query.", "k": "key.", "v": "value."}
+
+
+def load_pretrained(backbone: Backbone, name: str, path: str | Path | None) -> None:
+    """Put pretrained weights into the backbone of this name; MobileNetV2 has its own if no path is given."""
+    if name == "mobilenet_v2" and path is None:
+        load_imagenet(backbone)
+    elif name in TRANSFORMERS and path is not None:
+        load_transformer(backbone, TRANSFORMERS[name][0], path)
+    elif name == "resnet18" and path is not None:
+        load_resnet(backbone.features, path)
+    else:
+        given = "no path" if path is None else f"{path}"
+        raise ConfigError(
+            f'start is "imagenet" for backbone {name!r} and {given} to start from; expected a folder in Hugging '
+            "Face's layout for a transformer, torchvision's file for resnet18, and nothing for mobilenet_v2. Give "
+            'start_from, or use start="random".'
+        )
+
+
+def load_transformer(backbone: Backbone, shape: ViTShape, folder: str | Path) -> None:
+    """Put a vision transformer's weights into a backbone of this shape, strictly; poolers and heads are left out."""
+    folder = Path(folder)
+    config = _config(folder)
+    found = {
+        "hidden_size": shape.width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "patch_size": shape.patch,
+    }
+    for name, wanted in found.items():
+        if config.get(name) != wanted:
+            raise ArtefactError(
+                f"{folder / 'config.json'} says {name} {config.get(name)!r}; this backbone has {wanted}. "
+                "Give the folder of such a model, or choose another backbone."
+            )
+    tensors = _renamed(_tensors(folder), shape.layers)
+    embed: Embed = backbone.features[0]  # type: ignore[assignment]
+    if "0.positions" in tensors:
+        positions = tensors["0.positions"].reshape(1, -1, shape.width)
+        side = round((embed.positions.shape[1] - 1) ** 0.5)
+        tensors["0.positions"] = resized_positions(positions.float(), (side, side))
+    if "0.first" in tensors:
+        tensors["0.first"] = tensors["0.first"].reshape(1, 1, -1)
+    _load(backbone.features, tensors, "0.patches.weight", folder)
+
+
+def load_resnet(features: nn.Module, file: str | Path) -> None:
+    """Put torchvision's ResNet-18 into the layers of `resnet_layers`, strictly; its classifier is left out."""
+    tensors = load_state(file)
+    if tensors is None:
+        raise ArtefactError(f"{file} is missing; expected torchvision's resnet18 weights (.pth). Give its path.")
+    _load(features, torchvision_names(tensors), "0.0.weight", file)
+
+
+def _load(features: nn.Module, tensors: dict[str, torch.Tensor], first: str, path: str | Path) -> None:
+    """Load strictly; input channels that the weights do not know, those of the cue, get zeros."""
+    wanted = features.state_dict()[first].shape[1]
+    if first in tensors and tensors[first].shape[1] < wanted:
+        tensors = tensors | {first: widened(tensors[first], wanted)}
+    load_strict(features, tensors, path)
+
+
+def _config(folder: Path) -> dict:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = config.get("vision_config", config) | {"model_type": config["model_type"]}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ArtefactError(
+            f"{folder / 'config.json'} is not usable ({error!r}); expected a model in Hugging Face's layout. "
+            "Give its folder."
+        ) from None
+    if config["model_type"] not in KNOWN:
+        raise ArtefactError(
+            f"{folder / 'config.json'} says model_type {config['model_type']!r}; expected one of {', '.join(KNOWN)}."
+        )
+    return config
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    file = folder / "model.safetensors"
+    if file.is_file():
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(str(file))
+        except (SafetensorError, OSError) as error:
+            raise ArtefactError(f"{file} cannot be read ({error}). Fetch it again.") from None
+    tensors = load_state(folder / "pytorch_model.bin")
+    if tensors is None:
+        raise ArtefactError(f"{folder} holds neither model.safetensors nor pytorch_model.bin. Fetch the model again.")
+    return tensors
+
+
+def _renamed(tensors: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
+    """Return what of the tensors a row of `vit_layers` has, under its names."""
+    renamed = {}
+    for full, tensor in tensors.items():
+        name = re.sub(r"^(vision_model|vit|dinov2)\.", "", full)
+        if (found := re.match(r"encoder\.layers?\.(\d+)\.(.+)", name)) is not None:
+            index, inner = int(found[1]), found[2]
+            half, rest = _inside(inner)
+            renamed[f"{1 + 2 * index + half}.{rest}"] = tensor
+        elif name.startswith("embeddings.") and (known := EMBED.get(name.removeprefix("embeddings."))):
+            renamed[f"0.{known}"] = tensor
+        elif (end := re.match(r"(layernorm|post_layernorm)\.(weight|bias)$", name)) is not None:
+            renamed[f"{1 + 2 * layers}.{end[2]}"] = tensor
+        elif (entry := re.match(r"pre_?layr?norm\.(weight|bias)$", name)) is not None:
+            renamed[f"0.norm.{entry[1]}"] = tensor
+    return renamed
+
+
+def _inside(inner: str) -> tuple[int, str]:
+    for pattern, (half, name) in INSIDE.items():
+        if (found := re.match(pattern, inner)) is not None:
+            projection = PROJECTIONS[found[2][0]] if pattern.startswith("(attention\\.attention") else name
+            return half, projection + inner[found.end() :]
+    return 0, inner  # unknown: the strict loading names it
