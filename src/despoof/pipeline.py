@@ -16,11 +16,14 @@ from despoof.detector.network import Detector, load_detector
 from despoof.engine.engine import Engine, open_engine
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import align, as_image, as_tensor
-from despoof.faces.detect import FindFaces, find_faces
+from despoof.faces.detect import FindFaces, FoundFace, find_faces, retinaface
+from despoof.faces.prepare import ABOUT
 from despoof.faces.quality import QualityLimits, Reason, gate
 from despoof.generator.diffusion import content_noise
 from despoof.generator.generator import Generator, load_generator
+from despoof.profile import Profile, read_profile
 from despoof.runs.checkpoint import file_hash
+from despoof.runs.config import to_dict
 from despoof.runs.folder import atomic_path
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -56,6 +59,7 @@ class Verdict:
     milliseconds: dict[str, float] = field(default_factory=dict, repr=False)
     weights: dict[str, str] = field(default_factory=dict, repr=False)
     engine: str = "torch"  # what computed the liveness
+    profile: str | None = None  # the threshold profile that decided; None: the weights' own operating point
 
     @property
     def is_live(self) -> bool:
@@ -72,6 +76,7 @@ class Verdict:
             "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},
             "weights": self.weights,
             "engine": self.engine,
+            "profile": self.profile,
         }
 
     def save_explanation(self, path: str | Path) -> Path:
@@ -109,6 +114,7 @@ class Guard:
         weights: dict[str, str],
         find: FindFaces | None = None,
         engine: Engine | None = None,
+        profile: Profile | None = None,
     ) -> None:
         self.generator = generator
         self.detector = detector
@@ -117,6 +123,24 @@ class Guard:
         self.engine = engine
         self.weights = weights
         self.thresholds = detector.thresholds  # an ArtefactError without them: nothing may be decided
+        self.profile = profile
+        if profile is not None:
+            profile.must_fit(weights, self.preprocessing)
+            self.thresholds = profile.thresholds
+
+    @property
+    def preprocessing(self) -> dict:
+        """What happens to an image before it is judged; a threshold profile holds for this and no other."""
+        find = self.find or retinaface
+        finder = ABOUT["detector"] if find is retinaface else getattr(find, "__qualname__", type(find).__qualname__)
+        return ABOUT | {"detector": finder, "judged_at": self.detector.config.face_size, "gate": to_dict(self.limits)}
+
+    def decide(self, liveness: float) -> Decision:
+        """Return what follows from a liveness; what is no number in 0..1 is NO_DECISION."""
+        low, high = self.thresholds
+        if not 0 <= liveness <= 1:  # NaN included: weights that broke on the way must not open a door
+            return Decision.NO_DECISION
+        return Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
 
     def check(self, source: ImageSource) -> Verdict:
         """Judge one image: a path, bytes, array (uint8, or float in 0..1, RGB) or PIL image.
@@ -140,8 +164,18 @@ class Guard:
                 chunk = []
         return verdicts + self._check_chunk(chunk)
 
+    def check_faces(self, image: np.ndarray, found_faces: list[FoundFace]) -> list[Verdict]:
+        """Judge faces that were found in one image (H, W, 3) uint8 RGB, each as if it were alone there.
+
+        What several faces mean is for the caller to say; `check` refuses such an image.
+        """
+        clock = _Clock()
+        return self._judged([self._prepare_face(image, [found], clock) for found in found_faces])
+
     def _check_chunk(self, sources: list[ImageSource]) -> list[Verdict]:
-        prepared = [self._prepare(source) for source in sources]
+        return self._judged([self._prepare(source) for source in sources])
+
+    def _judged(self, prepared: list[Verdict]) -> list[Verdict]:
         waiting = [i for i, verdict in enumerate(prepared) if verdict.decision is Decision.UNCERTAIN]
         if waiting:
             for i, verdict in zip(waiting, self._judge([prepared[i] for i in waiting]), strict=True):
@@ -156,15 +190,29 @@ class Guard:
             clock.lap("decode image")
             found = find_faces(image, self.find)
             clock.lap("detect")
+        except InputError as error:
+            return self._unreadable(error)
+        return self._prepare_face(image, found, clock)
+
+    def _prepare_face(self, image: np.ndarray, found: list[FoundFace], clock: "_Clock") -> Verdict:
+        try:
             aligned = align(image, found[0].landmarks) if found else None
         except InputError as error:
-            reason = Reason("unreadable", value=None, limit=None, sentence=str(error))
-            return Verdict(Decision.NO_DECISION, reasons=(reason,), weights=self.weights)
+            return self._unreadable(error)
         reasons = tuple(gate(image, found, aligned, self.limits))
         clock.lap("align and gate")
         face = None if aligned is None else as_tensor(aligned, self.detector.config.face_size)
         decision = Decision.NO_DECISION if reasons or face is None else Decision.UNCERTAIN
-        return Verdict(decision, reasons=reasons, face=face, milliseconds=clock.laps, weights=self.weights)
+        return Verdict(decision, None, reasons, None, face, milliseconds=dict(clock.laps), **self._names)
+
+    def _unreadable(self, error: InputError) -> Verdict:
+        reason = Reason("unreadable", value=None, limit=None, sentence=str(error))
+        return Verdict(Decision.NO_DECISION, reasons=(reason,), **self._names)
+
+    @property
+    def _names(self) -> dict:
+        """What every verdict says of who judged."""
+        return {"weights": self.weights, "profile": None if self.profile is None else self.profile.label}
 
     @torch.inference_mode()
     def _judge(self, prepared: list[Verdict]) -> list[Verdict]:
@@ -202,16 +250,15 @@ class Guard:
         return found.liveness.tolist(), *made
 
     def _decided(self, verdict: Verdict, liveness: float) -> Verdict:
-        if not 0 <= liveness <= 1:  # NaN included: weights that broke on the way must not open a door
+        decision = self.decide(liveness)
+        if decision is Decision.NO_DECISION:
             reason = Reason("broken", liveness, None, f"the detector gave {liveness}; restore its weights file.")
-            return Verdict(Decision.NO_DECISION, reasons=(reason,), face=verdict.face, weights=self.weights)
-        low, high = self.thresholds
-        decision = Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
+            return Verdict(decision, reasons=(reason,), face=verdict.face, **self._names)
         return replace(
             verdict,
             decision=decision,
             liveness=liveness,
-            thresholds=(low, high),
+            thresholds=self.thresholds,
             engine="torch" if self.engine is None else self.engine.name,
         )
 
@@ -238,11 +285,13 @@ def load(
     limits: QualityLimits | None = None,
     find: FindFaces | None = None,
     engine: str | Path | Engine | None = None,
+    profile: str | Path | Profile | None = None,
 ) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
     detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
     `engine` is a folder made by `despoof export` from these very weights, or an `Engine`; torch judges without it.
+    `profile` is a file made by `despoof calibrate` with these very weights, whose thresholds then decide.
     """
     if which in PRESETS:
         generator_file, detector_file = (WEIGHTS / f"{part}-{which}.safetensors" for part in ("generator", "detector"))
@@ -265,4 +314,7 @@ def load(
             )
     if engine is not None and not isinstance(engine, Engine):
         engine = open_engine(engine, weights=weights)
-    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights, find=find, engine=engine)
+    if profile is not None and not isinstance(profile, Profile):
+        profile = read_profile(profile)
+    limits = limits or QualityLimits()
+    return Guard(generator, detector, limits=limits, weights=weights, find=find, engine=engine, profile=profile)

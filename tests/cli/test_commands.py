@@ -14,8 +14,8 @@ from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
 
 COMMANDS = [
-    "check", "demo", "simulate", "prepare", "reconstruct", "faithfulness", "cue", "evaluate", "report", "results",
-    "gate", "serve", "ship", "info", "data list", "data check", "data leaks",
+    "check", "calibrate", "demo", "simulate", "prepare", "reconstruct", "faithfulness", "cue", "evaluate", "report",
+    "results", "gate", "serve", "ship", "info", "data list", "data check", "data leaks",
     "train autoencoder", "train identity", "train generator", "train student", "train detector",
 ]  # fmt: skip
 

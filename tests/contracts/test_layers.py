@@ -16,8 +16,9 @@ RANKS = (
     {"faces"},
     {"generator", "cue"},
     {"detector"},
-    {"engine"},
+    {"engine", "profile"},
     {"pipeline"},
+    {"calibration"},
     {"evaluation", "service"},
     {"cli"},
 )

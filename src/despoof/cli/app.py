@@ -3,6 +3,7 @@
 from cyclopts import App
 
 import despoof
+from despoof.cli.calibrate import calibrate
 from despoof.cli.check import check
 from despoof.cli.cue import cue
 from despoof.cli.data import check as check_data
@@ -28,7 +29,7 @@ def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
     app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
     studies = (faithfulness, cue, evaluate, report, results, gate)
-    for command in (check, demo, simulate, prepare, reconstruct, *studies, export, serve, ship, info):
+    for command in (check, calibrate, demo, simulate, prepare, reconstruct, *studies, export, serve, ship, info):
         app.command(command)
     train = App(name="train", help="Train one part: autoencoder, identity, generator, student, detector.")
     for command in (autoencoder, identity, generator, student, detector):

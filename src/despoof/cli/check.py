@@ -12,14 +12,16 @@ EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
 
 
 def check(
-    *images: Path, weights: str = "small", engine: Path | None = None, out: Path | None = None, as_json: bool = False
-) -> None:
+    *images: Path, weights: str = "small", engine: Path | None = None, profile: Path | None = None,
+    out: Path | None = None, as_json: bool = False,
+) -> None:  # fmt: skip
     """Judge images; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).
 
     Args:
         images: files to judge.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
         engine: folder made by `despoof export` from these weights; torch judges without it.
+        profile: made by `despoof calibrate` with these weights; its thresholds decide.
         out: folder for one picture *face | counterpart | cue* per image; none is written without it.
         as_json: print one JSON object per image instead of text.
     """
@@ -29,7 +31,7 @@ def check(
 
     if not images:
         raise InputError("no image given; expected at least one path. Example: despoof check selfie.jpg --out why")
-    guard = load(weights, engine=engine)
+    guard = load(weights, engine=engine, profile=profile)
     worst = 0
     for i, image in enumerate(track(images, "check", len(images))):
         verdict = guard.check(image)
@@ -49,6 +51,8 @@ def describe(name: str, verdict: "Verdict") -> str:
     if verdict.liveness is not None and verdict.thresholds is not None:
         low, high = verdict.thresholds
         lines.append(f"  liveness   {verdict.liveness:.3f}   (attack below {low:.3f}, live from {high:.3f})")
+    if verdict.profile is not None:
+        lines.append(f"  profile    {verdict.profile}")
     lines += [f"  reason     {reason.sentence}" for reason in verdict.reasons]
     if verdict.milliseconds:
         times = ", ".join(f"{stage} {value:.0f}" for stage, value in verdict.milliseconds.items())

@@ -48,7 +48,7 @@ def profile_of(guard: Guard) -> Profile:
     facts = guard.detector.facts
     calibration = [guard.detector.temperature, guard.detector.offset]
     parts = {"thresholds": [low, high], "calibration": calibration, "quality": to_dict(guard.limits)}
-    name = facts.get("profile", "default")
+    name = facts.get("profile", "default") if guard.profile is None else guard.profile.name
     return Profile(
         name=name if isinstance(name, str) else "default",
         version=hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=6).hexdigest(),
