@@ -45,6 +45,8 @@ def bodies(count: int, seed: int = 0) -> Iterator[Body]:
             yield Body(name, "/v1/check", "image/jpeg", data)
         elif rng.random() < 0.1:
             yield Body("batch", "/v1/batch", "application/json", odd_batch(rng))
+        elif rng.random() < 0.05:
+            yield Body("video", "/v1/check-video", "video/mp4", mutated(moving(rng), rng))
         elif rng.random() < 0.1:
             yield Body("cut face", "/v1/check", "image/jpeg", cut_face(rng))
         else:
@@ -133,6 +135,21 @@ def hand_made() -> list[tuple[str, bytes]]:
         "moving png": saved(grey, "PNG", save_all=True, append_images=[Image.new("L", (64, 64))], duration=9),
     }  # fmt: skip
     return list(found.items())
+
+
+PLAYLIST = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
+
+
+def moving(rng: np.random.Generator) -> bytes:
+    """The start of a video of some kind, or what only claims to be one."""
+    noise = rng.integers(0, 256, 400, np.uint8).tobytes()
+    starts = (
+        b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + struct.pack(">I", len(noise) + 8) + b"mdat",
+        b"\x1a\x45\xdf\xa3\x9fB\x86\x81\1B\xf7\x81\1B\xf2\x81\4B\xf3\x81\x08B\x82\x84webm",
+        b"RIFF\xff\0\0\0AVI LIST\xf0\0\0\0hdrlavih",
+        PLAYLIST, b"\0\0\0\x18ftypisom" + PLAYLIST,
+    )  # fmt: skip
+    return starts[rng.integers(len(starts))] + noise
 
 
 MODES = (

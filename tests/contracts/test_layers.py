@@ -18,7 +18,7 @@ RANKS = (
     {"detector"},
     {"engine", "profile"},
     {"pipeline"},
-    {"calibration"},
+    {"clip", "calibration"},
     {"evaluation", "service"},
     {"cli"},
 )

@@ -100,10 +100,10 @@ def test_one_frame_by_its_name(clip):
 def test_frames_come_one_by_one(clip, monkeypatch):
     """Only what is asked for is turned into pixels: a long video must not be held as a whole."""
     turned = []
-    upright = "despoof.data.video._upright"
+    upright = "despoof.data.video.upright"
     import despoof.data.video as video
 
-    true_upright = video._upright
+    true_upright = video.upright
     monkeypatch.setattr(upright, lambda frame: (turned.append(1), true_upright(frame))[1])
     frames = read_frames(clip / "clip.mp4", parse_rule("every:2"))
     next(frames)

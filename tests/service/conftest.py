@@ -27,6 +27,8 @@ class StubGuard:
     thresholds: tuple[float, float] = (0.3, 0.6)
     limits: QualityLimits = field(default_factory=QualityLimits)
     generator: None = None
+    engine: None = None
+    profile: None = None
     batches: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,15 @@ def document(make: Any) -> dict:
 
 
 def test_the_ways_are_those_of_the_documentation(document: dict) -> None:
-    assert set(document["paths"]) == {"/v1/check", "/v1/batch", "/v1/model", "/healthz", "/readyz", "/metrics"}
+    assert set(document["paths"]) == {
+        "/v1/check",
+        "/v1/batch",
+        "/v1/check-video",
+        "/v1/model",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
     body = document["paths"]["/v1/check"]["post"]["requestBody"]["content"]
     assert set(body) == {"image/jpeg", "image/png", "image/webp"}
 
@@ -31,7 +39,7 @@ def test_the_contract_is_in_the_document(document: dict) -> None:
     assert "higher is more live" in answer["properties"]["liveness"]["description"]
 
 
-@pytest.mark.parametrize("path", ["/v1/check", "/v1/batch"])
+@pytest.mark.parametrize("path", ["/v1/check", "/v1/batch", "/v1/check-video"])
 def test_every_refusal_is_in_the_document(document: dict, path: str) -> None:
     responses = document["paths"][path]["post"]["responses"]
     assert set(responses) == {"200", *map(str, (400, 401, 403, 408, 413, 415, 422, 429, 503))}
@@ -42,7 +50,8 @@ def test_every_refusal_is_in_the_document(document: dict, path: str) -> None:
 
 WAYS = {
     "GET /healthz": {200}, "GET /readyz": {200}, "GET /metrics": {200}, "GET /v1/model": {200},
-    "POST /v1/check": {200, 422}, "POST /v1/batch": {200, 413, 422},
+    "POST /v1/check": {200, 422}, "POST /v1/check-video": {415},
+    "POST /v1/batch": {200, 413, 422},
 }  # fmt: skip
 
 
@@ -58,6 +67,8 @@ def test_random_requests_are_answered_as_documented(opened: Any, way: str) -> No
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
 
+    for kind in opened.get("/openapi.json").json()["paths"]["/v1/check-video"]["post"]["requestBody"]["content"]:
+        schemathesis.serializer.alias(kind, "application/octet-stream")
     schema = schemathesis.openapi.from_dict(opened.get("/openapi.json").json())
     operations = {found.ok().label: found.ok() for found in schema.get_all_operations()}
     assert set(operations) == set(WAYS)

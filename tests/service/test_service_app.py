@@ -377,3 +377,38 @@ def test_two_applications_in_one_process_do_not_mix(make: Any) -> None:
 
 def test_building_an_application_loads_nothing() -> None:
     build_app(lambda: pytest.fail("loaded before the server started"))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: Any, portrait: np.ndarray) -> bytes:
+    pytest.importorskip("av", reason="PyAV, the extra `video`, is not installed")
+    from miniatures import write_video
+
+    path = tmp_path_factory.mktemp("clip") / "me.mp4"
+    side = portrait.shape[0] // 2 * 2
+    write_video(path, [np.roll(portrait[:side, :side], 2 * i, 1) for i in range(50)])
+    return path.read_bytes()
+
+
+def test_a_clip_follows_the_contract(client: Any, clip: bytes) -> None:
+    answer = client.post("/v1/check-video", content=clip).json()
+    assert (answer["decision"], len(answer["faces"])) == ("LIVE", 1)
+    assert 5 <= answer["faces"][0]["judged"] <= answer["faces"][0]["seen"] <= answer["frames"]
+    assert answer["request_id"]
+    assert answer["model"]["weights"] == {"detector": "0123456789ab"}
+
+
+def test_what_is_no_clip_is_refused_by_its_content(client: Any, jpeg: bytes) -> None:
+    refused(client.post("/v1/check-video", content=jpeg, headers={"content-type": "video/mp4"}), 415, "not_a_video")
+    refused(client.post("/v1/check-video", content=b""), 400, "empty_body")
+    answer = client.post("/v1/check-video", content=b"\0\0\0\x18ftypisom" + bytes(64)).json()
+    assert (answer["decision"], answer["reasons"][0]["name"]) == ("NO_DECISION", "unreadable")
+
+
+def test_limits_of_clips_hold(make: Any, clip: bytes) -> None:
+    with make.client(make.open_guard, config=ServiceConfig(max_video_bytes=1000)) as small:
+        refused(small.post("/v1/check-video", content=clip), 413, "too_large")
+    for limit in ({"max_video_seconds": 0.5}, {"max_video_pixels": 1000}):
+        with make.client(make.open_guard, config=ServiceConfig(**limit)) as small:
+            answer = small.post("/v1/check-video", content=clip).json()
+            assert (answer["decision"], answer["faces"]) == ("NO_DECISION", [])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def _picked(path: str | Path, numbers: list[int]) -> Iterator[tuple[int, np.ndar
     for number, frame in enumerate(_decoded(path)):
         if number != following:
             continue
-        yield number, _upright(frame)
+        yield number, upright(frame)
         if (following := next(wanted, None)) is None:
             return
     raise InputError(f"{path} has no frame {following}; {number + 1} can be decoded. Copy it again or leave it out.")
@@ -127,41 +127,48 @@ def require_pyav(path: str | Path) -> None:
         raise InputError(f"{path} is a video, and PyAV is not installed. Run: pip install 'despoof[video]'") from None
 
 
-def _open(path: str | Path) -> "av.container.InputContainer":
-    require_pyav(path)
+def open_video(source: str | Path | BinaryIO, *, kind: str | None = None) -> "av.container.InputContainer":
+    """Open a path, or bytes in a container of a `kind` that FFmpeg knows; what is no video is an InputError."""
+    named = isinstance(source, str | Path)
+    name = str(source) if named else "the video"
+    require_pyav(name)
     import av
 
     try:
-        container = av.open(str(path))
+        container = av.open(str(source) if named else source, format=kind)
     except (av.FFmpegError, OSError) as error:  # a pipe, a truncated header, no container at all
         raise InputError(
-            f"{path} is no video that can be opened ({error.strerror}). Copy it again or convert it."
+            f"{name} is no video that can be opened ({error.strerror}). Copy it again or convert it."
         ) from None
     if not container.streams.video:
         container.close()
-        raise InputError(f"{path} has no video stream; expected one. Leave it out.")
+        raise InputError(f"{name} has no video stream; expected one. Leave it out.")
     return container
 
 
 def _declared(path: str | Path) -> int:
-    with _open(path) as container:
+    with open_video(path) as container:
         return container.streams.video[0].frames  # 0 where the container does not say
 
 
 def _decoded(path: str | Path) -> Iterator["av.VideoFrame"]:
-    """Yield every frame that decodes, in order; a damaged packet costs its frames and no more."""
-    with _open(path) as container:
-        import av  # is there, or it could not have been opened
+    with open_video(path) as container:
+        yield from decoded_frames(container)
 
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"  # videos are read in parallel by processes
-        packets = container.demux(stream)
-        while (packet := _next_packet(packets)) is not None:
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                continue
-            yield from frames
+
+def decoded_frames(container: "av.container.InputContainer") -> Iterator["av.VideoFrame"]:
+    """Yield every frame that decodes, in order; a damaged packet costs its frames and no more."""
+    import av  # is there, or it could not have been opened
+
+    stream = container.streams.video[0]
+    stream.thread_type = "NONE"  # videos are read in parallel by processes
+    packets = container.demux(stream)
+    while (packet := _next_packet(packets)) is not None:
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        yield from frames
 
 
 def _next_packet(packets: Iterator["av.Packet"]) -> "av.Packet | None":
@@ -173,7 +180,7 @@ def _next_packet(packets: Iterator["av.Packet"]) -> "av.Packet | None":
         return None
 
 
-def _upright(frame: "av.VideoFrame") -> np.ndarray:
+def upright(frame: "av.VideoFrame") -> np.ndarray:
     """Return (H, W, 3) uint8 RGB, turned as the container's display matrix says, by quarter turns."""
     image = frame.to_ndarray(format="rgb24")
     turns = round(frame.rotation / 90) % 4  # counterclockwise degrees

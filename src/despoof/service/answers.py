@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from despoof.clip.judge import ClipVerdict
 from despoof.cue import cue_picture
 from despoof.faces.align import as_image
 from despoof.faces.quality import Reason
@@ -75,6 +76,34 @@ class BatchAnswer(BaseModel):
     results: list[Result]
 
 
+class FaceResult(BaseModel):
+    """The outcome for one face of a clip."""
+
+    decision: Decision
+    liveness: float | None = Field(ge=0, le=1, description="fused over the judged frames; null without a decision")
+    judged: int = Field(description="frames in which it was judged")
+    seen: int = Field(description="frames in which it was found")
+    reasons: list[ReasonAnswer]
+
+
+class ClipResult(BaseModel):
+    """The outcome for one clip."""
+
+    decision: Decision = Field(description="LIVE only if there is exactly one face and that one is LIVE")
+    faces: list[FaceResult]
+    reasons: list[ReasonAnswer] = Field(description="why there is no decision")
+    frames: int = Field(description="how many were looked at")
+    seconds: float = Field(description="from the first of them to the last")
+
+
+class ClipAnswer(ClipResult):
+    """The answer for one clip."""
+
+    request_id: str
+    model: ModelVersion
+    profile: Profile
+
+
 class Refusal(BaseModel):
     """Why a request was not answered. Treat it as NO_DECISION."""
 
@@ -114,7 +143,7 @@ def plain(value: Any) -> Any:
 def _reason_of(reason: Reason) -> ReasonAnswer:
     # A decoder's own words may hold addresses or versions; they are for the log of whoever calls the library.
     sentence = (
-        "The image cannot be decoded: it is truncated or damaged, or smaller than 32 px. Take or download it again."
+        "It cannot be decoded: it is truncated, damaged, or smaller or larger than allowed. Take or download it again."
         if reason.name == "unreadable"
         else reason.sentence
     )
@@ -137,3 +166,24 @@ def _png(pixels: Any) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def clip_result_of(verdict: ClipVerdict, *, decimals: int | None) -> ClipResult:
+    """Return what may leave the service of a clip's verdict."""
+    faces = [
+        FaceResult(
+            decision=face.decision,
+            liveness=None if face.liveness is None or decimals is None else round(face.liveness, decimals),
+            judged=face.judged,
+            seen=len(face.sights),
+            reasons=[_reason_of(reason) for reason in face.reasons],
+        )
+        for face in verdict.faces
+    ]
+    return ClipResult(
+        decision=verdict.decision,
+        faces=faces,
+        reasons=[_reason_of(reason) for reason in verdict.reasons],
+        frames=verdict.frames,
+        seconds=round(verdict.seconds, 2),
+    )

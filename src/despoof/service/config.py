@@ -15,6 +15,9 @@ class ServiceConfig:
         max_batch_bytes: of one body of /v1/batch, base64 included.
         max_pixels: from the header, before anything is decoded. Each Mpx costs up to 60 ms and 45 MB.
         max_images: in one body of /v1/batch.
+        max_video_bytes: of one clip.
+        max_video_seconds: of one clip.
+        max_video_pixels: of one frame of it; 1080p has 2.1 million.
         waiting: images admitted and not yet answered, all callers together. Beyond: 503.
         per_caller: the same for one API key or, without keys, this machine. Beyond: 429.
         at_once: images that the worker takes from the queue together.
@@ -28,6 +31,9 @@ class ServiceConfig:
     max_batch_bytes: int = 32 * 2**20
     max_pixels: int = 25_000_000
     max_images: int = 8
+    max_video_bytes: int = 32 * 2**20
+    max_video_seconds: float = 30.0
+    max_video_pixels: int = 2_100_000
     waiting: int = 32
     per_caller: int = 16
     at_once: int = 8

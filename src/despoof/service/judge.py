@@ -9,8 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from despoof.clip.frame import read_clip
+from despoof.clip.judge import judge_clip
+from despoof.clip.rule import ClipRule
 from despoof.pipeline import Guard, Verdict
-from despoof.service.answers import Result, result_of
+from despoof.service.answers import ClipResult, Result, clip_result_of, result_of
 from despoof.service.config import ServiceConfig
 from despoof.service.refused import RefusedError
 
@@ -20,11 +23,12 @@ STUCK = 4  # times `answer_seconds` in one batch, after which the service calls 
 
 @dataclass(frozen=True)
 class Job:
-    """One image's bytes and where its `Result` goes."""
+    """The bytes of an image, or of a clip, and where its result goes."""
 
     data: bytes = field(repr=False)
     explain: bool
-    future: "Future[Result]" = field(default_factory=Future)
+    clip: bool = False
+    future: "Future[Result | ClipResult]" = field(default_factory=Future)
 
 
 class Judge:
@@ -81,10 +85,10 @@ class Judge:
                 503, "not_ready", f"the service is {self.state}; see its log and /readyz.", retry_after=wait
             )
 
-    def submit(self, data: bytes, explain: bool) -> "Future[Result]":
-        """Queue one image; a full queue is refused with 503."""
+    def submit(self, data: bytes, explain: bool, *, clip: bool = False) -> "Future[Result | ClipResult]":
+        """Queue one image or clip; a full queue is refused with 503."""
         self.must_be_ready()
-        job = Job(data, explain)
+        job = Job(data, explain, clip)
         try:
             self._queue.put_nowait(job)
         except queue.Full:
@@ -127,19 +131,35 @@ class Judge:
         if not jobs:
             return
         self._on_batch(len(jobs))
+        for job in jobs:
+            if job.clip:
+                self._settle(job, lambda job=job: self._clip(guard, job))
+        jobs = [job for job in jobs if not job.clip]
         try:
             verdicts = guard.check_many([job.data for job in jobs])
         except Exception:  # one image must not take the others down
             LOG.exception("a batch of %d failed; its images are judged one by one", len(jobs))
             for job in jobs:
-                self._settle(job, lambda job=job: guard.check_many([job.data])[0])
+                self._settle(job, lambda job=job: self._image(job, guard.check_many([job.data])[0]))
             return
         for job, verdict in zip(jobs, verdicts, strict=True):
-            self._settle(job, lambda verdict=verdict: verdict)
+            self._settle(job, lambda job=job, verdict=verdict: self._image(job, verdict))
 
-    def _settle(self, job: Job, judge: Callable[[], Verdict]) -> None:
+    def _image(self, job: Job, verdict: Verdict) -> Result:
+        return result_of(verdict, explain=job.explain, decimals=self._config.decimals)
+
+    def _clip(self, guard: Guard, job: Job) -> ClipResult:
+        config = self._config
+        rule = ClipRule(
+            max_seconds=config.max_video_seconds,
+            max_pixels=config.max_video_pixels,
+            work_seconds=config.answer_seconds / 2,
+        )
+        return clip_result_of(judge_clip(guard, read_clip(job.data, rule), rule), decimals=config.decimals)
+
+    def _settle(self, job: Job, answer: Callable[[], Result | ClipResult]) -> None:
         try:
-            job.future.set_result(result_of(judge(), explain=job.explain, decimals=self._config.decimals))
+            job.future.set_result(answer())
         except Exception as error:
             LOG.exception("an image could not be judged")
             job.future.set_exception(error)

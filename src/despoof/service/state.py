@@ -1,6 +1,7 @@
 """What the endpoints of one server share, and how one image goes through it."""
 
 import asyncio
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from despoof.service.about import model_version, profile_of
 from despoof.service.access import Access
 from despoof.service.admission import Admission
-from despoof.service.answers import Result, unjudged
+from despoof.service.answers import ClipResult, Result, unjudged
 from despoof.service.config import ServiceConfig
 from despoof.service.counters import Counters
 from despoof.service.intake import inspect
@@ -40,7 +41,14 @@ class Service:
         reason = inspect(data, self.config.max_pixels)
         if reason is not None:
             return unjudged(reason)
-        future = asyncio.wrap_future(self.judge.submit(data, explain))
+        return await self._answered(self.judge.submit(data, explain))  # type: ignore[return-value]
+
+    async def judged_clip(self, data: bytes) -> ClipResult:
+        """Return the result of one clip's bytes, whose container was seen to be an allowed one."""
+        return await self._answered(self.judge.submit(data, False, clip=True))  # type: ignore[return-value]
+
+    async def _answered(self, job: "Future[Result | ClipResult]") -> Result | ClipResult:
+        future = asyncio.wrap_future(job)
         try:
             async with asyncio.timeout(self.config.answer_seconds):
                 return await future  # when the time is over, this cancels the job, if it still waits

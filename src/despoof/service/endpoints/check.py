@@ -1,4 +1,4 @@
-"""`/v1/check` and `/v1/batch`: images -> answers."""
+"""`/v1/check`, `/v1/batch` and `/v1/check-video`: images and clips -> answers."""
 
 import asyncio
 import base64
@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from despoof.clip.frame import container_of
 from despoof.faces.quality import Reason
-from despoof.service.answers import BatchAnswer, CheckAnswer, Refusal, Result, unjudged
+from despoof.service.answers import BatchAnswer, CheckAnswer, ClipAnswer, Refusal, Result, unjudged
 from despoof.service.intake import NOT_AN_IMAGE, TOO_MANY_PIXELS, read_body
 from despoof.service.refused import RefusedError
 from despoof.service.state import Service, service_of
@@ -21,7 +22,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": Refusal, "description": "another origin, not this machine, or no explanations here"},
     408: {"model": Refusal, "description": "the body did not arrive in time"},
     413: {"model": Refusal, "description": "too many bytes, pixels or images"},
-    415: {"model": Refusal, "description": "no JPEG, PNG or WebP by its content"},
+    415: {"model": Refusal, "description": "none of the formats named, by its content"},
     422: {"model": Refusal, "description": "a parameter or the body is not as described"},
     429: {"model": Refusal, "description": "too many images of this caller are under way"},
     503: {"model": Refusal, "description": "loading, without weights, overloaded or out of time"},
@@ -41,6 +42,11 @@ def _body(types: tuple[str, ...], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 IMAGE_BODY = _body(("image/jpeg", "image/png", "image/webp"), {"type": "string", "format": "binary"})
+VIDEO_BODY = _body(
+    ("video/mp4", "video/quicktime", "video/webm", "video/x-matroska", "video/x-msvideo"),
+    {"type": "string", "format": "binary"},
+)
+CLIP_WEIGHT = 4  # images that a clip counts as, while it is under way
 BATCH_BODY = _body(("application/json",), BatchRequest.model_json_schema())
 router = APIRouter(prefix="/v1", tags=["check"], responses=REFUSALS)
 
@@ -73,6 +79,22 @@ async def batch(request: Request, explain: Explain = False) -> BatchAnswer:
             raise RefusedError(413, "too_many_images", f"{len(images)} images; expected at most {most}. Send several.")
         results = await asyncio.gather(*(_one(service, image, explain) for image in images))
     return BatchAnswer(**service.heading(request), results=service.counted(request, results))
+
+
+@router.post("/check-video", openapi_extra=VIDEO_BODY)
+async def check_video(request: Request) -> ClipAnswer:
+    """Judge one clip. The body is the file itself: MP4, MOV, WebM, Matroska or AVI, by its content."""
+    service = service_of(request)
+    service.must_answer(False)
+    with service.admission.hold(request.state.caller, CLIP_WEIGHT):
+        data = await read_body(request, service.config.max_video_bytes, service.config.body_seconds)
+        if container_of(data) is None:
+            sentence = "the bytes are no MP4, MOV, WebM, Matroska or AVI video. Send one of these, as it is."
+            raise RefusedError(415, "not_a_video", sentence)
+        result = await service.judged_clip(data)
+    noted = Result(decision=result.decision, liveness=None, reasons=result.reasons, milliseconds={})
+    service.counted(request, [noted])
+    return ClipAnswer(**service.heading(request), **result.model_dump())
 
 
 def _images(body: bytes) -> list[str]:

@@ -1,0 +1,166 @@
+"""Frames -> `ClipVerdict`: find and follow faces, judge each frame, fuse what a face's frames say."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from despoof.clip.frame import Frame
+from despoof.clip.rule import ClipRule
+from despoof.clip.track import Track, assign, largest
+from despoof.errors import InputError
+from despoof.faces.detect import find_faces
+from despoof.faces.quality import Reason
+from despoof.pipeline import Decision, Guard, Verdict
+
+CLIP = 1e-6  # of a liveness, before its logit
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One face in one frame: seconds from the first, its verdict there."""
+
+    seconds: float
+    verdict: Verdict = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FaceVerdict:
+    """The outcome for one face of a clip. `liveness` is fused over `judged` frames of the `sights`."""
+
+    decision: Decision
+    liveness: float | None
+    reasons: tuple[Reason, ...]
+    sights: tuple[Sight, ...] = field(repr=False)
+
+    @property
+    def judged(self) -> int:
+        """In how many frames this face was judged."""
+        return sum(sight.verdict.liveness is not None for sight in self.sights)
+
+    @property
+    def example(self) -> Verdict | None:
+        """The judged frame whose liveness is nearest to the fused one; None where none was judged."""
+        judged = [sight.verdict for sight in self.sights if sight.verdict.liveness is not None]
+        if not judged or self.liveness is None:
+            return judged[0] if judged else None
+        return min(judged, key=lambda verdict: abs(verdict.liveness - self.liveness))  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class ClipVerdict:
+    """The outcome for a clip. `decision` is LIVE only if there is exactly one face and that one is LIVE."""
+
+    decision: Decision
+    faces: tuple[FaceVerdict, ...]
+    reasons: tuple[Reason, ...]
+    frames: int  # looked at
+    seconds: float  # from the first of them to the last
+    thresholds: tuple[float, float]
+    weights: dict[str, str] = field(repr=False)
+    engine: str = "torch"
+    profile: str | None = None
+
+    def as_row(self) -> dict:
+        """Return what a log or a service may keep: no pixels."""
+        return {
+            "decision": self.decision.value,
+            "reasons": [reason.sentence for reason in self.reasons],
+            "faces": [
+                {
+                    "decision": face.decision.value,
+                    "liveness": None if face.liveness is None else round(face.liveness, 4),
+                    "judged": face.judged,
+                    "seen": len(face.sights),
+                    "reasons": [reason.sentence for reason in face.reasons],
+                }
+                for face in self.faces
+            ],
+            "frames": self.frames,
+            "seconds": round(self.seconds, 2),
+            "thresholds": self.thresholds,
+            "weights": self.weights,
+            "engine": self.engine,
+            "profile": self.profile,
+        }
+
+
+def judge_clip(guard: Guard, frames: Iterable[Frame], rule: ClipRule | None = None) -> ClipVerdict:
+    """Judge a clip, frame by frame as they come. A clip that cannot be read is NO_DECISION with the reason."""
+    rule = rule or ClipRule()
+    tracks: list[Track] = []
+    count, last = 0, 0.0
+    try:
+        for frame in frames:
+            count, last = count + 1, frame.seconds
+            _look(guard, frame, tracks, rule)
+            if _settled(guard, tracks, rule, count):
+                break
+    except InputError as error:
+        return _verdict(guard, [], (Reason("unreadable", None, None, str(error)),), count, last)
+    least = max(2.0, rule.least_share * count)  # a box in a frame or two is no face
+    faces = [_fused(guard, track, rule) for track in tracks if len(track.seen) >= min(least, count)]
+    if not faces:
+        sentence = f"No face was seen in {least:.0f} of {count} frames. Show one face."
+        return _verdict(guard, [], (Reason("no_face", 0, least, sentence),), count, last)
+    several = Reason("several_faces", len(faces), 1, f"{len(faces)} faces were seen. Show one alone.")
+    return _verdict(guard, faces, (several,) if len(faces) > 1 else faces[0].reasons, count, last)
+
+
+def fuse(liveness: list[float], rule: ClipRule) -> float:
+    """Return one liveness for many: their median, or the sigmoid of the mean of their logits."""
+    values = np.array(liveness)
+    if rule.fusion == "median":
+        return float(np.median(values))
+    clipped = values.clip(CLIP, 1 - CLIP)
+    return float(1 / (1 + np.exp(-np.log(clipped / (1 - clipped)).mean())))
+
+
+def _look(guard: Guard, frame: Frame, tracks: list[Track], rule: ClipRule) -> None:
+    found = largest(find_faces(frame.image, guard.find), rule.most_faces)
+    verdicts = guard.check_faces(frame.image, found)
+    for track, verdict in zip(assign(tracks, found), verdicts, strict=True):
+        track.seen.append((frame.seconds, verdict))
+
+
+def _settled(guard: Guard, tracks: list[Track], rule: ClipRule, count: int) -> bool:
+    """Say whether the median of the only face can no longer change, whatever follows."""
+    if not rule.early_exit or rule.fusion != "median" or len(tracks) != 1:
+        return False
+    said = [verdict.decision for _, verdict in tracks[0].seen if verdict.liveness is not None]
+    if len(said) < rule.least_judged:
+        return False
+    possible = len(said) + rule.most_frames - count
+    return max(said.count(decision) for decision in set(said)) > possible / 2
+
+
+def _fused(guard: Guard, track: Track, rule: ClipRule) -> FaceVerdict:
+    sights = tuple(Sight(seconds, verdict) for seconds, verdict in track.seen)
+    liveness = [verdict.liveness for _, verdict in track.seen if verdict.liveness is not None]
+    if len(liveness) < rule.least_judged:
+        causes = sorted({reason.name for _, verdict in track.seen for reason in verdict.reasons})
+        sentence = (
+            f"The face was judged in {len(liveness)} frames; expected at least {rule.least_judged}"
+            f"{' (' + ', '.join(causes) + ')' if causes else ''}. Record longer, in good light, facing the camera."
+        )
+        reason = Reason("too_few_frames", len(liveness), rule.least_judged, sentence)
+        return FaceVerdict(Decision.NO_DECISION, None, (reason,), sights)
+    together = fuse(liveness, rule)
+    return FaceVerdict(guard.decide(together), together, (), sights)
+
+
+def _verdict(
+    guard: Guard, faces: list[FaceVerdict], reasons: tuple[Reason, ...], count: int, seconds: float
+) -> ClipVerdict:
+    alone = len(faces) == 1
+    return ClipVerdict(
+        faces[0].decision if alone else Decision.NO_DECISION,
+        tuple(faces),
+        reasons,
+        count,
+        seconds,
+        guard.thresholds,
+        guard.weights,
+        "torch" if guard.engine is None else guard.engine.name,
+        None if guard.profile is None else guard.profile.label,
+    )

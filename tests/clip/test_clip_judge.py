@@ -1,0 +1,191 @@
+"""From frames to one verdict: fusion by hand-counted cases, faces followed, and only one whole live face is LIVE; a clip
+judged too early, or by a passer-by, opens the door."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from despoof.clip.frame import Frame
+from despoof.clip.judge import fuse, judge_clip
+from despoof.clip.rule import ClipRule
+from despoof.clip.timeline import save_timeline
+from despoof.clip.track import Track, assign, largest, overlap
+from despoof.errors import ConfigError, InputError
+from despoof.faces.detect import FoundFace
+from despoof.faces.quality import Reason
+from despoof.pipeline import Decision, Guard, Verdict
+
+LEFT, RIGHT = (0.0, 0.0, 40.0, 50.0), (60.0, 0.0, 30.0, 40.0)
+DARK = Reason("too_dark", 1.0, 2.0, "Too dark.")
+
+
+def face(box=LEFT) -> FoundFace:
+    return FoundFace(box, np.zeros((5, 2)), 0.9)
+
+
+@dataclass
+class Scripted:
+    """A guard that finds the faces and says the liveness (None: refused) that stand in a frame's script."""
+
+    script: list[list[tuple[tuple, float | None]]]
+    thresholds: tuple[float, float] = (0.3, 0.6)
+    weights: dict = field(default_factory=dict)
+    engine: None = None
+    profile: None = None
+    looked: int = 0
+    decide = Guard.decide
+
+    def find(self, image: np.ndarray) -> list[FoundFace]:
+        self.now = self.script[int(image[0, 0, 0])]
+        self.looked += 1
+        return [face(box) for box, _ in self.now]
+
+    def check_faces(self, image, found) -> list[Verdict]:
+        said = dict(self.now)
+        return [self.verdict(said[each.box]) for each in found]
+
+    def verdict(self, liveness: float | None) -> Verdict:
+        if liveness is None:
+            return Verdict(Decision.NO_DECISION, reasons=(DARK,))
+        return Verdict(self.decide(liveness), liveness)
+
+    def frames(self):
+        for i in range(len(self.script)):
+            yield Frame(i / 4, np.full((64, 64, 3), i, np.uint8))
+
+
+def judged(script, **rule):
+    guard = Scripted(script)
+    return judge_clip(guard, guard.frames(), ClipRule(**rule)), guard
+
+
+def one(*liveness: float | None) -> list:
+    return [[(LEFT, value)] for value in liveness]
+
+
+def test_the_median_decides_and_a_few_wild_frames_do_not():
+    verdict, _ = judged(one(0.9, 0.1, 0.8, 0.85, 0.1, 0.95, 0.9))
+    assert (verdict.decision, verdict.faces[0].liveness) == (Decision.LIVE, 0.85)
+    verdict, _ = judged(one(0.9, 0.1, 0.2, 0.2, 0.1, 0.95, 0.25))
+    assert (verdict.decision, verdict.faces[0].liveness) == (Decision.ATTACK, 0.2)
+    assert judged(one(0.4, 0.5, 0.45, 0.9, 0.1))[0].decision is Decision.UNCERTAIN
+
+
+def test_the_mean_of_logits_is_the_geometric_mean_of_odds():
+    values = [0.9, 0.5, 0.2]
+    odds = (9 * 1 * 0.25) ** (1 / 3)
+    assert fuse(values, ClipRule(fusion="mean_logit")) == pytest.approx(odds / (1 + odds))
+    assert fuse([1.0, 0.0], ClipRule(fusion="mean_logit")) == pytest.approx(0.5)
+
+
+def test_too_few_judged_frames_are_no_decision_with_the_cause():
+    verdict, _ = judged(one(0.9, 0.9, 0.9, 0.9, None, None, None))
+    assert verdict.decision is Decision.NO_DECISION
+    assert verdict.reasons[0].name == "too_few_frames"
+    assert "judged in 4 frames; expected at least 5 (too_dark)" in verdict.reasons[0].sentence
+    assert judged(one(0.9, 0.9, 0.9, 0.9, 0.9, None))[0].decision is Decision.LIVE
+
+
+def test_two_faces_are_never_live_and_each_has_its_own_verdict():
+    script = [[(LEFT, 0.9), (RIGHT, 0.1)]] * 6
+    verdict, _ = judged(script)
+    assert verdict.decision is Decision.NO_DECISION
+    assert [each.decision for each in verdict.faces] == [Decision.LIVE, Decision.ATTACK]
+    assert verdict.reasons[0].name == "several_faces"
+
+
+def test_a_box_in_a_single_frame_is_no_second_face():
+    script = [[(LEFT, 0.9)]] * 8
+    script[3] = [(LEFT, 0.9), (RIGHT, 0.9)]
+    verdict, _ = judged(script)
+    assert verdict.decision is Decision.LIVE
+    assert len(verdict.faces) == 1
+
+
+def test_no_face_and_an_empty_clip_are_no_decision():
+    for script in ([], [[]] * 8):
+        verdict, _ = judged(script)
+        assert verdict.decision is Decision.NO_DECISION
+        assert verdict.reasons[0].name == "no_face"
+        assert verdict.as_row()["faces"] == []
+
+
+def test_a_clip_that_breaks_off_is_no_decision_however_live_it_began():
+    guard = Scripted(one(*[0.9] * 8))
+
+    def breaking():
+        yield from guard.frames()
+        raise InputError("clip.mp4 breaks off. Copy it again.")
+
+    verdict = judge_clip(guard, breaking(), ClipRule(early_exit=False))
+    assert verdict.decision is Decision.NO_DECISION
+    assert verdict.reasons[0].sentence == "clip.mp4 breaks off. Copy it again."
+
+
+def test_it_stops_as_soon_as_the_median_cannot_change():
+    # Of 8 frames, five that agree are more than half of all that can come; not one frame earlier.
+    verdict, guard = judged(one(*[0.9] * 8), most_frames=8, least_judged=3)
+    assert (verdict.decision, guard.looked, verdict.frames) == (Decision.LIVE, 5, 5)
+    assert judged(one(*[0.9] * 8), most_frames=8, least_judged=3, early_exit=False)[1].looked == 8
+    mixed = one(0.1, 0.9, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1)
+    assert judged(mixed, most_frames=8, least_judged=3)[1].looked == 6
+
+
+@given(st.lists(st.sampled_from([None, 0.1, 0.45, 0.9]), min_size=1, max_size=12))
+def test_stopping_early_never_changes_the_decision(liveness):
+    rule = {"most_frames": len(liveness), "least_judged": min(3, len(liveness))}
+    early, whole = (judged(one(*liveness), early_exit=stop, **rule)[0] for stop in (True, False))
+    assert early.decision is whole.decision
+
+
+def test_overlap_by_hand():
+    assert overlap((0, 0, 2, 2), (1, 1, 2, 2)) == pytest.approx(1 / 7)
+    assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
+    assert overlap((0, 0, 2, 2), (5, 5, 2, 2)) == 0
+    assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+
+
+def test_faces_keep_their_track_when_they_move_or_swap_order():
+    tracks: list[Track] = []
+    first, second = assign(tracks, [face(LEFT), face(RIGHT)])
+    moved = [face((62.0, 2.0, 30.0, 40.0)), face((3.0, 1.0, 40.0, 50.0))]
+    assert assign(tracks, moved) == [second, first]
+    third = assign(tracks, [face((200.0, 200.0, 30.0, 30.0))])[0]
+    assert third not in (first, second)
+    assert len(tracks) == 3
+
+
+def test_only_the_largest_faces_are_followed():
+    boxes = [(0.0, 0.0, side, side) for side in (5.0, 50.0, 20.0)]
+    assert [each.box[2] for each in largest([face(box) for box in boxes], 2)] == [50.0, 20.0]
+
+
+def test_the_example_is_the_frame_nearest_to_the_fused_liveness():
+    verdict, _ = judged(one(0.9, 0.7, 0.8, None, 0.95, 0.65), early_exit=False)
+    assert verdict.faces[0].example.liveness == pytest.approx(0.8)
+
+
+def test_the_timeline_shows_each_face_and_each_frame(tmp_path):
+    verdict, _ = judged([[(LEFT, 0.9), (RIGHT, None)]] * 6)
+    image = np.array(Image.open(save_timeline(verdict, tmp_path / "t.png")))
+    assert image.shape == (34 + 2 * 190, 860, 3)
+    green, grey = (np.all(np.abs(image.astype(int) - colour) < 12, -1) for colour in ((96, 200, 120), (130, 136, 146)))
+    assert green[:224].sum() > 6 * 40  # six dots
+    assert grey[224:].sum() > 6 * 15  # six ticks
+
+
+@pytest.mark.parametrize(
+    "change", [{"per_second": 0}, {"most_frames": 0}, {"least_judged": 40}, {"max_seconds": float("inf")}]
+)
+def test_impossible_rules_are_refused(change):
+    with pytest.raises(ConfigError, match="clip"):
+        ClipRule(**change)
+
+
+def test_a_guard_that_answers_nonsense_opens_nothing():
+    assert Guard.decide(SimpleNamespace(thresholds=(0.3, 0.6)), float("nan")) is Decision.NO_DECISION
