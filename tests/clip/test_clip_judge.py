@@ -1,5 +1,5 @@
-"""From frames to one verdict: fusion by hand-counted cases, faces followed, and only one whole live face is LIVE; a clip
-judged too early, or by a passer-by, opens the door."""
+"""From frames to one verdict: fusion by hand-counted cases, faces followed, and only one whole live face is LIVE; a
+clip judged too early, or by a passer-by, opens the door."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace

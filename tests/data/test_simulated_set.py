@@ -1,11 +1,12 @@
 """Simulated sets are balanced, named as simulated, and go on after a cut: a mislabelled one would poison training."""
 
 from collections import Counter
+from dataclasses import replace
 
 from PIL import Image
 
 from despoof.data.sample import Label, Sample
-from despoof.data.simulated_set import write_captures
+from despoof.data.simulated_set import EVERY, is_simulated, write_captures, write_recaptures
 from despoof.data.source import from_csv
 
 
@@ -37,3 +38,21 @@ def test_a_run_cut_short_goes_on_to_the_same_bytes(tmp_path, people):
     write_captures(portraits, tmp_path, part, workers=1)
     for path in sorted(whole.rglob("*.*")):
         assert path.read_bytes() == (part / path.relative_to(whole)).read_bytes()
+
+
+def test_each_live_capture_is_shown_on_every_medium_in_a_domain_of_its_own(tmp_path, people):
+    live = [replace(each, domain="office") for each in _portraits(tmp_path, people)[:2]]
+    Image.new("RGB", (9, 9)).save(tmp_path / "small.png")
+    live.append(Sample("small.png", Label.LIVE, subject="tiny", domain="selfie"))  # cannot be shown
+    rows = from_csv(write_recaptures(live, tmp_path, tmp_path / "out", workers=1))
+    assert [(row.subject, row.label, row.attack_type) for row in rows] == [
+        (subject, label, species)
+        for subject in ("s0", "s1")
+        for label, species in zip(
+            (Label.LIVE, Label.ATTACK, Label.ATTACK), ("none", "simulated_print", "simulated_replay"), strict=True
+        )
+    ]
+    assert len(EVERY) == 3
+    assert {row.domain for row in rows} == {"office-simulated"}
+    assert len({(tmp_path / "out" / row.path).read_bytes() for row in rows}) == 6
+    assert [is_simulated(name) for name in ("office-simulated", "simulated", "office")] == [True, True, False]

@@ -1,6 +1,7 @@
 """Fitting never meets the target, files resume and thresholds come from sources: a slip here is peeking."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,3 +205,25 @@ def test_the_weights_that_scored_are_named_by_their_content(tmp_path):
     path = run_protocol(PROTOCOL, _rows(), Model("m", fit), tmp_path)[0]
     wanted = hashlib.blake2b(b"weights", digest_size=6).hexdigest()
     assert read_scores(path).facts["weights_hash"] == {"detector.safetensors": wanted}
+
+
+def test_what_is_only_learned_from_is_never_validated_on(tmp_path):
+    fit = Watched()
+    protocol = replace(PROTOCOL, learned_only=("b",), cells=PROTOCOL.cells[:1])
+    paths = run_protocol(protocol, _rows(), Model("m", fit), tmp_path, seeds=(0,))
+    train, validation = fit.calls[0][:2]
+    assert {row.sample.domain for row in train} == {"b", "c"}
+    assert {row.sample.domain for row in validation} == {"c"}
+    assert read_scores(paths[0]).facts["learned_only"] == ["b"]
+
+
+def test_fewer_subjects_are_learned_from_and_validation_stays(tmp_path):
+    calls = {}
+    for share in (1.0, 0.5):
+        fit = Watched()
+        protocol = replace(PROTOCOL, learned_subjects=share, cells=PROTOCOL.cells[:1])
+        run_protocol(protocol, _rows(), Model("m", fit), tmp_path / str(share), seeds=(0,))
+        calls[share] = fit.calls[0]
+    assert calls[0.5][1] == calls[1.0][1]
+    assert {row.sample.path for row in calls[0.5][0]} < {row.sample.path for row in calls[1.0][0]}
+    assert 0.3 < len(calls[0.5][0]) / len(calls[1.0][0]) < 0.7

@@ -1,6 +1,7 @@
 """No subject on both sides, every domain gives its share, the seed decides: a leak would flatter tables."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -77,3 +78,16 @@ def test_a_domain_of_one_class_is_split_too():
 def test_a_share_outside_0_to_1_is_refused(fraction):
     with pytest.raises(InputError, match=r"0\.15"):
         split_by_subject(MANY, fraction, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_recaptures_go_with_their_subjects_own_captures_and_change_no_split(seed):
+    shown = [replace(s, path=f"shown/{s.path}", domain="office-simulated") for s in MANY if s.label is Label.LIVE]
+    train, validation = split_by_subject(MANY + FEW, 0.2, seed)
+    both = split_by_subject(MANY + FEW + shown, 0.2, seed)
+    for part, alone in zip(both, (train, validation), strict=True):
+        assert [s for s in part if s.domain != "office-simulated"] == alone
+        people = {s.subject for s in alone if s.domain == "office"}
+        assert {s.subject for s in part if s.domain == "office-simulated"} <= people
+    assert sum(map(len, both)) == len(MANY + FEW + shown)
+    assert any(s.domain == "office-simulated" for s in both[1])

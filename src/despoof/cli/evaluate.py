@@ -18,7 +18,7 @@ SELECTION = {"last step": "last", "source-validation": "validation"}  # word of 
 def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
-    steps: int | None = None, peers: Path | None = None, threads: int = 1,
+    steps: int | None = None, members: int = 1, peers: Path | None = None, threads: int = 1,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
 
@@ -36,6 +36,7 @@ def evaluate(
         seeds: of the detectors; baselines have one.
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
         steps: of a detector's training; the preset's if left out.
+        members: runs that start alike and whose weights are averaged into each detector; the rows say so.
         peers: folder with the ONNX files of the MiniFASNet models.
         threads: of the processor.
     """
@@ -56,7 +57,7 @@ def evaluate(
         insertion, _, technique = name.partition("+")
         technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
         recipe = DetectorRecipe("small", insertion, counterparts or Path(), steps, SELECTION[declared.selection])
-        recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None)
+        recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None, members=members)
         model = _model(name, opened, recipe, peers)
         chosen = (seeds or [0, 1, 2]) if insertion in INSERTIONS else [0]
         run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)
@@ -84,7 +85,7 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
         return untrained(name, baselines.celeba_spoof_minifasnet(peers / "fas_johnraiven_minifas_98.20.onnx"))
     if recipe.config.uses_cue and not recipe.counterparts.name:
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
-    return detector_model(name, store, recipe)
+    return detector_model(name if recipe.members == 1 else f"{name}-x{recipe.members}", store, recipe)
 
 
 def tables(out: Path) -> None:

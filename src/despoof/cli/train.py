@@ -148,7 +148,7 @@ def detector(
     store: Path, counterparts: Path, run: Path, *, insertion: Insertion = "attention",
     preset: DetectorPreset = "small", backbone: str | None = None, start: Start | None = None,
     start_from: Path | None = None, technique: Technique | None = None, style_mixing: float | None = None,
-    steps: int | None = None, seed: int = 0, threads: int = 2,
+    members: int = 1, steps: int | None = None, seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store, selected on subject-disjoint validation.
 
@@ -164,6 +164,7 @@ def detector(
             layout, or torchvision's resnet18 file.
         technique: of domain generalisation; the preset's if left out.
         style_mixing: chance of MixStyle, 0 to 1; the preset's if left out.
+        members: runs that start alike and whose weights are averaged.
         steps: optimisation steps; the preset's if left out.
         seed: of weights, batches and of the validation split.
         threads: of the processor.
@@ -176,7 +177,7 @@ def detector(
     torch.set_num_threads(threads)
     recipe = DetectorRecipe(
         preset, insertion, counterparts, steps, technique=technique, style_mixing=style_mixing, backbone=backbone,
-        start=start, start_from=start_from,
+        start=start, start_from=start_from, members=members,
     )  # fmt: skip
     print(train_shipped(Store(store), recipe, seed, run))
 

@@ -109,6 +109,7 @@ class DetectorTraining:
     evaluate_every: int = 125
     checkpoint_every: int = 125
     seed: int = 0
+    start_seed: int | None = later(None)  # of the first weights, where runs shall differ in their batches alone
     technique: str = later("ssdg")  # a key of techniques.registry.TECHNIQUES
     style_mixing: float = later(0.0)  # chance of MixStyle after each of the first two stages; 0: none
     risk_variance: float = later(1.0)  # weight of the variance of the domains' risks (vrex, sare)

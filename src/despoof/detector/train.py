@@ -60,7 +60,7 @@ def train(
     share = own_share(processes, len(draw(train_set, training, 0)))  # refuses a source without live or attack
 
     # Build
-    torch.manual_seed(training.seed)
+    torch.manual_seed(training.seed if training.start_seed is None else training.start_seed)
     detector = Detector(config)
     if training.start == "imagenet":
         load_pretrained(detector.backbone, config.backbone, start_from)

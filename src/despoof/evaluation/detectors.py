@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from despoof.data.simulated_set import DOMAIN as SIMULATED
+from despoof.data.simulated_set import is_simulated
 from despoof.data.store import Store, StoredSample
 from despoof.detector.backbone import BACKBONES
 from despoof.detector.batches import Gathered
 from despoof.detector.config import PRESETS, DetectorConfig, DetectorTraining
+from despoof.detector.members import merge
 from despoof.detector.network import load_detector, save_detector
 from despoof.detector.train import scores, train
 from despoof.evaluation.runner import Model, Rows, Score
@@ -19,6 +20,8 @@ from despoof.evaluation.split import split_by_subject
 from despoof.generator.reconstruct import read_counterparts
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
 from despoof.runs.config import description_hash
+
+MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class DetectorRecipe:
     backbone: str | None = None
     start: str | None = None  # "random" in place of the preset's
     start_from: Path | None = None  # pretrained weights of a backbone other than MobileNetV2
+    members: int = 1  # runs that start alike and whose weights are averaged
 
     @property
     def config(self) -> DetectorConfig:
@@ -59,6 +63,17 @@ class DetectorRecipe:
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         return replace(PRESETS[self.preset][1], seed=seed, **chosen)
+
+    def fit(self, sets: tuple[Gathered, Gathered], seed: int, folder: Path) -> Path:
+        """Train on (training, validation), or train the members and merge them; return the artefact."""
+        training = self.training(seed)
+        if self.members == 1:
+            return train(self.config, training, *sets, folder, start_from=self.start_from)
+        files = []
+        for number in range(self.members):
+            member = replace(training, seed=seed + MEMBER_SEEDS * number, start_seed=seed)
+            files.append(train(self.config, member, *sets, folder / f"member-{number}", start_from=self.start_from))
+        return merge(files, sets[1], folder / "detector.safetensors")
 
 
 class Pixels:
@@ -108,8 +123,7 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
         sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-        path = train(recipe.config, recipe.training(seed), *sets, folder, start_from=recipe.start_from)
-        detector = load_detector(path)
+        detector = load_detector(recipe.fit(sets, seed, folder))
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {
@@ -117,6 +131,8 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
         "training_hash": description_hash(recipe.training(0)),
         "counterparts": recipe.counterparts.name if recipe.config.uses_cue else None,
     }
+    if recipe.members > 1:
+        facts["members"] = recipe.members
     return Model(name, fit, facts)
 
 
@@ -130,10 +146,9 @@ def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path)
     _, held = split_by_subject([row.sample for row in pixels.rows], 0.15, seed)
     paths = {sample.path for sample in held}
     train_rows = [row for row in pixels.rows if row.sample.path not in paths]
-    validation_rows = [row for row in pixels.rows if row.sample.path in paths and row.sample.domain != SIMULATED]
+    validation_rows = [row for row in pixels.rows if row.sample.path in paths and not is_simulated(row.sample.domain)]
     sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-    where = folder / "training"
-    detector = load_detector(train(recipe.config, recipe.training(seed), *sets, where, start_from=recipe.start_from))
+    detector = load_detector(recipe.fit(sets, seed, folder / "training"))
     facts = operating_points(scores(detector, sets[1]), validation_rows)
     path = folder / "detector.safetensors"
     save_detector(path, detector, facts=facts)

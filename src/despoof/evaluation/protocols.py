@@ -15,7 +15,7 @@ UNITS = ("image", "video mean")
 SELECTIONS = ("last step", "source-validation")
 THRESHOLDS = ("source-validation",)
 EACH = ("domain", "pair", "target", "attack_type", "split")
-RULES = ("title", "frames", "unit", "selection", "threshold", "validation", "learned_subjects")
+RULES = ("title", "frames", "unit", "selection", "threshold", "validation", "learned_subjects", "learned_only")
 KEYS = {*RULES, "each", "domains", "train", "cells", "without", "held_subjects"}
 
 
@@ -81,6 +81,7 @@ class Protocol:
     threshold: str = "source-validation"
     validation: float = 0.15  # share of each source held out, by subject
     without: dict[str, tuple[Split, ...]] = field(default_factory=dict)
+    learned_only: tuple[str, ...] = ()  # domains that are never validated on, such as simulated ones
     learned_subjects: float = 1.0  # share of what is left of each source, by subject, that is learned from
 
     def __post_init__(self) -> None:
@@ -146,7 +147,7 @@ def _protocol(name: str, table: dict, samples: list[Sample]) -> Protocol:
         without = {domain: tuple(map(Split, splits)) for domain, splits in table.get("without", {}).items()}
     except ValueError as error:
         raise ConfigError(f"protocol {name!r}: without: {error}; expected {', '.join(Split)}.") from None
-    rules = {key: table[key] for key in RULES if key in table}
+    rules = {key: tuple(table[key]) if key == "learned_only" else table[key] for key in RULES if key in table}
     return Protocol(name, _cells(name, table, samples), without=without, **rules)
 
 

@@ -124,6 +124,7 @@ def _parts(job: _Job, rows: Rows) -> tuple[Rows, Rows, Rows]:
         train, validation = _apart(sources, protocol.validation, job.seed)
     if protocol.learned_subjects < 1:
         _, train = _apart(train, protocol.learned_subjects, job.seed)
+    validation = [row for row in validation if row.sample.domain not in protocol.learned_only]
     refuse_shared_subjects([row.sample for row in train + validation], [row.sample for row in test])
     return train, validation, test
 
@@ -152,6 +153,8 @@ def _facts(job: _Job, rows: Rows) -> dict:
     }
     if protocol.learned_subjects < 1:  # only then, so that files from before this rule keep their facts
         facts["learned_subjects"] = protocol.learned_subjects
+    if protocol.learned_only:
+        facts["learned_only"] = list(protocol.learned_only)
     clash = sorted({*facts, "split", "thresholds", "versions", "commit", "weights_hash"} & set(job.model.facts))
     if clash:
         raise InputError(f"model fact {clash[0]!r} is the runner's own; expected another name. Rename it.")

@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 
 from despoof.data.sample import Label, Sample
+from despoof.data.simulated_set import RECAPTURED
 from despoof.data.source import refuse_shared_subjects
 from despoof.errors import InputError
 from despoof.runs.seed import item_generator
@@ -16,7 +17,8 @@ def split_by_subject(samples: list[Sample], fraction: float, seed: int) -> tuple
 
     Every domain gives about `fraction` of its live and of its attacks. Subjects are drawn in an order that
     depends on the seed and the domain alone, and one is held out if that brings both counts nearer to their
-    share; a subject too large for the share therefore stays in training. A domain of fewer than five
+    share; a subject too large for the share therefore stays in training. Recaptures of a domain that is there too go
+    with their subject's own captures. A domain of fewer than five
     subjects gives one whole subject that has both classes, however large: in the `webcam` domain of four
     collections that is a sixth to two fifths of it.
     """
@@ -25,11 +27,15 @@ def split_by_subject(samples: list[Sample], fraction: float, seed: int) -> tuple
     domains: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         domains[sample.domain].append(sample)
+    followers = [name for name in domains if name.removesuffix(RECAPTURED) in set(domains) - {name}]
+    for name in followers:
+        del domains[name]
     held = {
         (domain, subject)
         for domain in sorted(domains)
         for subject in _held_out(domain, domains[domain], fraction, seed)
     }
+    held |= {(name, subject) for name in followers for domain, subject in held if domain + RECAPTURED == name}
     train = [sample for sample in samples if (sample.domain, sample.subject) not in held]
     validation = [sample for sample in samples if (sample.domain, sample.subject) in held]
     refuse_shared_subjects(train, validation)
