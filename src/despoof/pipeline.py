@@ -13,7 +13,7 @@ from despoof.cue import cue as make_cue
 from despoof.cue import cue_picture
 from despoof.data.image import ImageSource, read_image
 from despoof.detector.network import Detector, load_detector
-from despoof.engine.engine import Engine, open_engine
+from despoof.engine.engine import Engine, open_engine, usual_folder
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import align, as_image, as_tensor
 from despoof.faces.detect import FindFaces, find_faces
@@ -118,6 +118,11 @@ class Guard:
         self.weights = weights
         self.thresholds = detector.thresholds  # an ArtefactError without them: nothing may be decided
 
+    @property
+    def engine_name(self) -> str:
+        """What computes the liveness."""
+        return "torch" if self.engine is None else self.engine.name
+
     def check(self, source: ImageSource) -> Verdict:
         """Judge one image: a path, bytes, array (uint8, or float in 0..1, RGB) or PIL image.
 
@@ -171,7 +176,7 @@ class Guard:
         clock = _Clock()
         faces = torch.stack([verdict.face for verdict in prepared if verdict.face is not None])
         liveness, counterparts, cues = self._by_torch(faces, clock) if self.engine is None else self._by_engine(faces)
-        clock.lap("detector" if self.engine is None else self.engine.name)
+        clock.lap("detector" if self.engine is None else self.engine_name)
         shares = {name: value / len(prepared) for name, value in clock.laps.items()}
         return [
             self._decided(
@@ -212,7 +217,7 @@ class Guard:
             decision=decision,
             liveness=liveness,
             thresholds=(low, high),
-            engine="torch" if self.engine is None else self.engine.name,
+            engine=self.engine_name,
         )
 
 
@@ -237,12 +242,13 @@ def load(
     *,
     limits: QualityLimits | None = None,
     find: FindFaces | None = None,
-    engine: str | Path | Engine | None = None,
+    engine: str | Path | Engine = "auto",
 ) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
     detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
-    `engine` is a folder made by `despoof export` from these very weights, or an `Engine`; torch judges without it.
+    `engine` is "torch", a folder made by `despoof export` from these very weights, or an `Engine`; "auto" is the
+    folder that `despoof export` keeps for these weights and the installed runtimes, and torch where there is none.
     """
     if which in PRESETS:
         generator_file, detector_file = (WEIGHTS / f"{part}-{which}.safetensors" for part in ("generator", "detector"))
@@ -263,6 +269,13 @@ def load(
                 f"{generator_file} works at {generator.config.face_size} px, {detector_file} at "
                 f"{detector.config.face_size}. Give two files of one preset."
             )
-    if engine is not None and not isinstance(engine, Engine):
-        engine = open_engine(engine, weights=weights)
-    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights, find=find, engine=engine)
+    chosen = engine if isinstance(engine, Engine) else _open(engine, weights)
+    return Guard(generator, detector, limits=limits or QualityLimits(), weights=weights, find=find, engine=chosen)
+
+
+def _open(engine: str | Path, weights: dict[str, str]) -> Engine | None:
+    """Return the engine of a folder, or None for torch; a folder that is there and broken is an ArtefactError."""
+    folder = usual_folder(weights) if engine == "auto" else None if engine == "torch" else engine
+    if folder is None or (engine == "auto" and not Path(folder).exists()):
+        return None
+    return open_engine(folder, threads=torch.get_num_threads(), weights=weights)

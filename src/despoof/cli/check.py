@@ -12,14 +12,15 @@ EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
 
 
 def check(
-    *images: Path, weights: str = "small", engine: Path | None = None, out: Path | None = None, as_json: bool = False
+    *images: Path, weights: str = "small", engine: str = "auto", out: Path | None = None, as_json: bool = False
 ) -> None:
     """Judge images; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).
 
     Args:
         images: files to judge.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
-        engine: folder made by `despoof export` from these weights; torch judges without it.
+        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
+            `despoof export` keeps for them, and torch where there is none.
         out: folder for one picture *face | counterpart | cue* per image; none is written without it.
         as_json: print one JSON object per image instead of text.
     """
@@ -49,6 +50,7 @@ def describe(name: str, verdict: "Verdict") -> str:
     if verdict.liveness is not None and verdict.thresholds is not None:
         low, high = verdict.thresholds
         lines.append(f"  liveness   {verdict.liveness:.3f}   (attack below {low:.3f}, live from {high:.3f})")
+        lines.append(f"  engine     {verdict.engine}")
     lines += [f"  reason     {reason.sentence}" for reason in verdict.reasons]
     if verdict.milliseconds:
         times = ", ".join(f"{stage} {value:.0f}" for stage, value in verdict.milliseconds.items())

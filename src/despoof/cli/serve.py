@@ -17,6 +17,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     weights: str = "small",
+    engine: str = "auto",
     key_file: Path | None = None,
     threads: int = 1,
     limits: ServiceConfig | None = None,
@@ -30,6 +31,8 @@ def serve(
         host: address to listen on.
         port: port to listen on.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
+            `despoof export` keeps for them, and torch where there is none.
         key_file: text file with one API key a line.
         threads: of the processor, for the one worker that judges.
         limits: of sizes, queue and time.
@@ -42,7 +45,7 @@ def serve(
     try:
         import uvicorn
 
-        app = application(weights, host=host, key_file=key_file, threads=threads, limits=limits)
+        app = application(weights, engine=engine, host=host, key_file=key_file, threads=threads, limits=limits)
     except ModuleNotFoundError as error:
         raise ConfigError(f"the service needs {error.name}. Install it with: pip install 'despoof[serve]'") from None
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -62,7 +65,9 @@ def serve(
     )
 
 
-def application(weights: str, *, host: str, key_file: Path | None, threads: int, limits: ServiceConfig) -> "FastAPI":
+def application(
+    weights: str, *, engine: str = "auto", host: str, key_file: Path | None, threads: int, limits: ServiceConfig
+) -> "FastAPI":
     """Return the application as `serve` runs it; without a key on an open address it is a ConfigError."""
     from despoof.errors import ConfigError
     from despoof.service.about import read_cards
@@ -81,6 +86,6 @@ def application(weights: str, *, host: str, key_file: Path | None, threads: int,
         from despoof.pipeline import load
 
         torch.set_num_threads(threads)
-        return load(weights)
+        return load(weights, engine=engine)
 
     return build_app(load_in_worker, name=Path(weights).name, cards=read_cards(weights), keys=keys, config=limits)
