@@ -1,11 +1,12 @@
 """What smaller numbers cost: AUC, liveness, size and time of bfloat16 and int8 against float32, on prepared faces.
 
-    despoof export out && python benchmarks/engine_precision.py out STORE [--domain office] [--faces 600]
+    python benchmarks/engine_precision.py GENERATOR DETECTOR STORE [--domain office] [--faces 600]
 
-OpenVINO's bfloat16; ONNX Runtime's int8, dynamic (weights before, activations as they come) and static (activations
-calibrated on 64 faces of the store that are not among those measured). Faces are drawn by a hash of their path, so
-the same each time, half of them live. AUC is of live above attack. A detector that learned from these faces orders
-them all, and no variant can lose: export one that did not, and name its domain. `despoof export` writes none of these.
+Both are .safetensors files, exported here. OpenVINO's bfloat16; ONNX Runtime's int8, dynamic (weights before,
+activations as they come) and static (activations calibrated on 64 faces that are not among those measured). Faces are
+drawn by a hash of their path, so the same each time, half of them live. AUC is of live above attack. A detector that
+learned from these faces orders them all, and no variant can lose: take one that did not, and name the domain it has
+not seen. `despoof export` writes none of these.
 """
 
 import argparse
@@ -25,7 +26,8 @@ Given = list[dict[str, np.ndarray]]  # one face each, with its noise
 def main() -> None:
     """Print one row a variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("exported", type=Path)
+    parser.add_argument("generator", type=Path)
+    parser.add_argument("detector", type=Path)
     parser.add_argument("store", type=Path)
     parser.add_argument("--domain", help="of the store; all without it")
     parser.add_argument("--faces", type=int, default=600)
@@ -35,24 +37,35 @@ def main() -> None:
     from despoof.engine.engine import open_engine
     from despoof.metrics import auc
 
-    engine = open_engine(options.exported, "onnxruntime", threads=options.threads)
-    given, live = drawn(options, engine.description)
-    measured, live = given[CALIBRATION:], live[CALIBRATION:]
-    model, wanted = options.exported / engine.description["model"], None
-    print(f"{len(measured)} faces, {int(live.sum())} live, {options.threads} threads")
-    print("| variant | AUC | difference | largest change of liveness | mean | model, MB | one face, ms (median) |")
-    print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, size, judge in variants(model, given[:CALIBRATION], Path(folder), options):
+    with tempfile.TemporaryDirectory() as name:
+        folder, wanted = Path(name), None
+        exported(options, folder / "out")
+        given, live = drawn(options, open_engine(folder / "out", "onnxruntime").description)
+        measured, live = given[CALIBRATION:], live[CALIBRATION:]
+        print(f"{len(measured)} faces, {int(live.sum())} live, {options.threads} threads")
+        print("| variant | AUC | difference | largest change of liveness | mean | model, MB | one face, ms (median) |")
+        print("|---|---|---|---|---|---|---|")
+        for variant, size, judge in variants(folder, given[:CALIBRATION], options.threads):
             liveness, took = judged(judge, measured)
             wanted = liveness if wanted is None else wanted
-            reached, exact = (auc(found[live], found[~live]) for found in (liveness, wanted))
+            reached, exact = (auc(x[live], x[~live]) for x in (liveness, wanted))
             change = np.abs(liveness - wanted)
             print(
-                f"| {name} | {reached:.4f} | {reached - exact:+.4f} | {change.max():.4f} | "
+                f"| {variant} | {reached:.4f} | {reached - exact:+.4f} | {change.max():.4f} | "
                 f"{change.mean():.4f} | {size / 1e6:.1f} | {took:.1f} |",
                 flush=True,
             )
+
+
+def exported(options: argparse.Namespace, out: Path) -> None:
+    """Export both files; a detector of an evaluation has no thresholds, and none matter here."""
+    from despoof.detector.network import load_detector
+    from despoof.engine.export import export
+    from despoof.generator.generator import load_generator
+
+    detector = load_detector(options.detector)
+    detector.facts.setdefault("thresholds", {"attack_below": 0.5, "live_from": 0.5})
+    export(load_generator(options.generator), detector, out, weights={})
 
 
 def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.ndarray]:
@@ -78,21 +91,21 @@ def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.nda
     return given, np.array([row.sample.label is Label.LIVE for row in chosen])
 
 
-def variants(
-    model: Path, calibration: Given, folder: Path, options: argparse.Namespace
-) -> Iterator[tuple[str, int, Callable[[dict], np.ndarray]]]:
+def variants(folder: Path, calibration: Given, threads: int) -> Iterator[tuple[str, int, Callable[[dict], np.ndarray]]]:
     """Yield name, bytes of the model and the way to liveness; float32 first."""
     from onnxruntime import quantization
 
     from despoof.engine.engine import RUNTIMES, open_engine
 
+    model = folder / "out/model.onnx"
+
     def onnxruntime(path: Path) -> Callable[[dict], np.ndarray]:
-        run = RUNTIMES["onnxruntime"](path, options.threads, "float32")
+        run = RUNTIMES["onnxruntime"](path, threads, "float32")
         return lambda one: run(one)[0]
 
     yield "float32, ONNX Runtime", model.stat().st_size, onnxruntime(model)
     for precision in ("float32", "bfloat16"):
-        engine = open_engine(options.exported, "openvino", threads=options.threads, precision=precision)
+        engine = open_engine(folder / "out", "openvino", threads=threads, precision=precision)
         yield f"{precision}, OpenVINO", model.stat().st_size, lambda one, e=engine: e(**one).liveness
     ready, dynamic, static = (folder / f"{name}.onnx" for name in ("ready", "dynamic", "static"))
     quantization.quant_pre_process(model, ready, skip_symbolic_shape=True)
