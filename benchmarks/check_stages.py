@@ -25,7 +25,7 @@ def main() -> None:
     import despoof
 
     torch.set_num_threads(options.threads)
-    guard, image = despoof.load("small"), astronaut()
+    guard, image = despoof.load("small", engine="torch"), astronaut()
     peer = _peer(options.peers, image) if options.peers else None
     for _ in range(3):
         guard.check(image)

@@ -13,7 +13,7 @@ from despoof.cue import cue as make_cue
 from despoof.cue import cue_picture
 from despoof.data.image import ImageSource, read_image
 from despoof.detector.network import Detector, load_detector
-from despoof.engine.engine import Engine, open_engine
+from despoof.engine.engine import Engine, open_engine, usual_folder
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import align, as_image, as_tensor
 from despoof.faces.detect import FindFaces, FoundFace, find_faces, retinaface
@@ -142,6 +142,11 @@ class Guard:
             return Decision.NO_DECISION
         return Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
 
+    @property
+    def engine_name(self) -> str:
+        """What computes the liveness."""
+        return "torch" if self.engine is None else self.engine.name
+
     def check(self, source: ImageSource) -> Verdict:
         """Judge one image: a path, bytes, array (uint8, or float in 0..1, RGB) or PIL image.
 
@@ -219,7 +224,7 @@ class Guard:
         clock = _Clock()
         faces = torch.stack([verdict.face for verdict in prepared if verdict.face is not None])
         liveness, counterparts, cues = self._by_torch(faces, clock) if self.engine is None else self._by_engine(faces)
-        clock.lap("detector" if self.engine is None else self.engine.name)
+        clock.lap("detector" if self.engine is None else self.engine_name)
         shares = {name: value / len(prepared) for name, value in clock.laps.items()}
         return [
             self._decided(
@@ -259,7 +264,7 @@ class Guard:
             decision=decision,
             liveness=liveness,
             thresholds=self.thresholds,
-            engine="torch" if self.engine is None else self.engine.name,
+            engine=self.engine_name,
         )
 
 
@@ -284,13 +289,14 @@ def load(
     *,
     limits: QualityLimits | None = None,
     find: FindFaces | None = None,
-    engine: str | Path | Engine | None = None,
+    engine: str | Path | Engine = "auto",
     profile: str | Path | Profile | None = None,
 ) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
     detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
-    `engine` is a folder made by `despoof export` from these very weights, or an `Engine`; torch judges without it.
+    `engine` is "torch", a folder made by `despoof export` from these very weights, or an `Engine`; "auto" is the
+    folder that `despoof export` keeps for these weights and the installed runtimes, and torch where there is none.
     `profile` is a file made by `despoof calibrate` with these very weights, whose thresholds then decide.
     """
     if which in PRESETS:
@@ -312,9 +318,16 @@ def load(
                 f"{generator_file} works at {generator.config.face_size} px, {detector_file} at "
                 f"{detector.config.face_size}. Give two files of one preset."
             )
-    if engine is not None and not isinstance(engine, Engine):
-        engine = open_engine(engine, weights=weights)
+    chosen = engine if isinstance(engine, Engine) else _open(engine, weights)
     if profile is not None and not isinstance(profile, Profile):
         profile = read_profile(profile)
     limits = limits or QualityLimits()
-    return Guard(generator, detector, limits=limits, weights=weights, find=find, engine=engine, profile=profile)
+    return Guard(generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile)
+
+
+def _open(engine: str | Path, weights: dict[str, str]) -> Engine | None:
+    """Return the engine of a folder, or None for torch; a folder that is there and broken is an ArtefactError."""
+    folder = usual_folder(weights) if engine == "auto" else None if engine == "torch" else engine
+    if folder is None or (engine == "auto" and not Path(folder).exists()):
+        return None
+    return open_engine(folder, threads=torch.get_num_threads(), weights=weights)

@@ -35,7 +35,7 @@ class Scripted:
     script: list[list[tuple[tuple, float | None]]]
     thresholds: tuple[float, float] = (0.3, 0.6)
     weights: dict = field(default_factory=dict)
-    engine: None = None
+    engine_name: str = "torch"
     profile: None = None
     looked: int = 0
     decide = Guard.decide

@@ -3,6 +3,7 @@ refused; a silent difference would move every threshold."""
 
 import json
 import runpy
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ import torch
 from PIL import Image
 
 import despoof
+from despoof.cli.app import build_app
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
+from despoof.engine import engine as opening
 from despoof.engine import export as exporting
 from despoof.engine.engine import RUNTIMES, installed, open_engine
 from despoof.engine.export import TOLERANCE, export
@@ -63,7 +66,7 @@ def test_a_verdict_is_the_same_as_by_torch(weights: Path, exported: Path, runtim
     from skimage.data import astronaut
 
     images = [astronaut(), np.ascontiguousarray(astronaut()[:, ::-1]), np.zeros((300, 300, 3), np.uint8)]
-    plain = despoof.load(weights)
+    plain = despoof.load(weights, engine="torch")
     fast = despoof.load(weights, engine=open_engine(exported, runtime, threads=1, weights=plain.weights))
     wanted, found = plain.check_many(images), fast.check_many(images)
     for one, other in zip(wanted[:2], found[:2], strict=True):
@@ -146,6 +149,49 @@ def test_a_folder_of_other_weights_is_refused(weights: Path, exported: Path, tmp
         despoof.load(weights, engine=tmp_path)
     with pytest.raises(ConfigError, match="openvino"):
         open_engine(exported, "onnxruntime", precision="bfloat16")
+
+
+def test_a_graph_that_changed_since_parity_is_refused(exported: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    model = copy / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"?")
+    with pytest.raises(ArtefactError, match="not the file that passed parity"):
+        open_engine(copy)
+    model.unlink()
+    with pytest.raises(ArtefactError, match="missing"):
+        open_engine(copy)
+
+
+def test_auto_is_the_kept_export_of_these_weights_and_runtimes(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert despoof.load(weights).engine_name == "torch"
+    build_app()(["export", "--weights", str(weights)], result_action="return_value")
+    (kept,) = (tmp_path / "despoof/exported").iterdir()
+    assert despoof.load(weights).engine_name == HERE[0]
+    assert despoof.load(weights, engine="torch").engine_name == "torch"
+    with monkeypatch.context() as changed:  # another version has not passed parity
+        changed.setattr(opening.importlib.metadata, "version", lambda name: "99.0")
+        assert despoof.load(weights).engine_name == "torch"
+    other = tmp_path / "other"
+    other.mkdir()
+    save_detector(other / "detector.safetensors", detector("none"))
+    assert despoof.load(other).engine_name == "torch"
+    (kept / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(ArtefactError, match="Export again"):
+        despoof.load(weights)
+
+
+def test_without_a_home_torch_judges(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(opening.Path, "home", no_home)
+    assert despoof.load(weights).engine_name == "torch"
+    with pytest.raises(ConfigError, match="Name a folder"):
+        build_app()(["export", "--weights", str(weights)], result_action="return_value")
 
 
 def test_a_graph_that_differs_is_not_written(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def guard() -> despoof.Guard:
-    return despoof.load("small")
+    return despoof.load("small", engine="torch")
 
 
 def test_weights_are_together_at_most_forty_megabytes() -> None:

@@ -27,7 +27,7 @@ class StubGuard:
     thresholds: tuple[float, float] = (0.3, 0.6)
     limits: QualityLimits = field(default_factory=QualityLimits)
     generator: None = None
-    engine: None = None
+    engine_name: str = "torch"
     profile: None = None
     batches: list[int] = field(default_factory=list)
 

@@ -62,7 +62,8 @@ def test_a_check_follows_the_contract(client: Any, jpeg: bytes) -> None:
     assert 0 <= answer["liveness"] <= 1
     assert answer["reasons"] == []
     assert answer["pictures"] is None
-    assert answer["model"] == {"name": "small", "package": "0.1.0", "weights": {"detector": "0123456789ab"}}
+    weights = {"detector": "0123456789ab"}
+    assert answer["model"] == {"name": "small", "package": "0.1.0", "weights": weights, "engine": "torch"}
     assert (answer["profile"]["attack_below"], answer["profile"]["live_from"]) == (0, 0)
     assert {"decode image", "detect", "detector"} <= set(answer["milliseconds"])
 

@@ -16,7 +16,7 @@ EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
 
 
 def check(
-    *images: Path, weights: str = "small", engine: Path | None = None, profile: Path | None = None,
+    *images: Path, weights: str = "small", engine: str = "auto", profile: Path | None = None,
     camera: int | None = None, out: Path | None = None, as_json: bool = False,
 ) -> None:  # fmt: skip
     """Judge images and clips; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).
@@ -26,7 +26,8 @@ def check(
     Args:
         images: files to judge, photos or clips.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
-        engine: folder made by `despoof export` from these weights; torch judges without it.
+        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
+            `despoof export` keeps for them, and torch where there is none.
         profile: made by `despoof calibrate` with these weights; its thresholds decide.
         camera: number of a camera of this machine, judged as a clip of eight seconds.
         out: folder for one picture *face | counterpart | cue* per image, and a timeline per clip; none without it.
@@ -104,6 +105,7 @@ def describe(name: str, verdict: "Verdict") -> str:
     if verdict.liveness is not None and verdict.thresholds is not None:
         low, high = verdict.thresholds
         lines.append(f"  liveness   {verdict.liveness:.3f}   (attack below {low:.3f}, live from {high:.3f})")
+        lines.append(f"  engine     {verdict.engine}")
     if verdict.profile is not None:
         lines.append(f"  profile    {verdict.profile}")
     lines += [f"  reason     {reason.sentence}" for reason in verdict.reasons]

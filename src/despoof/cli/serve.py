@@ -18,6 +18,7 @@ def serve(
     port: int = 8000,
     weights: str = "small",
     profile: Path | None = None,
+    engine: str = "auto",
     key_file: Path | None = None,
     threads: int = 1,
     limits: ServiceConfig | None = None,
@@ -31,6 +32,8 @@ def serve(
         host: address to listen on.
         port: port to listen on.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
+            `despoof export` keeps for them, and torch where there is none.
         profile: made by `despoof calibrate` with these weights; its thresholds decide.
         key_file: text file with one API key a line.
         threads: of the processor, for the one worker that judges.
@@ -44,7 +47,9 @@ def serve(
     try:
         import uvicorn
 
-        app = application(weights, profile=profile, host=host, key_file=key_file, threads=threads, limits=limits)
+        app = application(
+            weights, engine=engine, profile=profile, host=host, key_file=key_file, threads=threads, limits=limits
+        )
     except ModuleNotFoundError as error:
         raise ConfigError(f"the service needs {error.name}. Install it with: pip install 'despoof[serve]'") from None
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -65,8 +70,9 @@ def serve(
 
 
 def application(
-    weights: str, *, host: str, key_file: Path | None, threads: int, limits: ServiceConfig, profile: Path | None = None
-) -> "FastAPI":
+    weights: str, *, host: str, key_file: Path | None, threads: int, limits: ServiceConfig, engine: str = "auto",
+    profile: Path | None = None,
+) -> "FastAPI":  # fmt: skip
     """Return the application as `serve` runs it; without a key on an open address it is a ConfigError."""
     from despoof.errors import ConfigError
     from despoof.service.about import read_cards
@@ -85,6 +91,6 @@ def application(
         from despoof.pipeline import load
 
         torch.set_num_threads(threads)
-        return load(weights, profile=profile)
+        return load(weights, engine=engine, profile=profile)
 
     return build_app(load_in_worker, name=Path(weights).name, cards=read_cards(weights), keys=keys, config=limits)

@@ -99,7 +99,8 @@ def hard_faces(
 
     torch.set_num_threads(threads)
     store = Store(faces)
-    found = audit(load(weights), store, faces_of(Material(store, store, teacher, count=count, seed=seed)), teacher)
+    held_out = faces_of(Material(store, store, teacher, count=count, seed=seed))
+    found = audit(load(weights, engine="torch"), store, held_out, teacher)
     lines = ["| group | n | residual | identity cosine | not LIVE | of n (95 %) |", "|---|---|---|---|---|---|"]
     for group in found:
         (size, half), (cosine, beside) = group.residual, group.cosine

@@ -161,6 +161,6 @@ def _verdict(
         seconds,
         guard.thresholds,
         guard.weights,
-        "torch" if guard.engine is None else guard.engine.name,
+        guard.engine_name,
         None if guard.profile is None else guard.profile.label,
     )

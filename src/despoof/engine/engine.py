@@ -1,6 +1,10 @@
 """Exported folders at work: ONNX Runtime or OpenVINO in place of torch."""
 
+import hashlib
+import importlib.metadata
 import importlib.util
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -8,6 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from despoof.errors import ArtefactError, ConfigError
+from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import read_json
 
 FORMAT = "despoof-export/1"
@@ -71,12 +76,35 @@ def open_engine(
 def read_description(folder: str | Path) -> dict:
     """Return the checked `despoof.json` of an exported folder."""
     description = read_json(Path(folder) / DESCRIPTION)
-    missing = {"format", "model", "weights", "parity", "noise", "face_size"} - set(description)
+    missing = {"format", "model", "files", "weights", "parity", "noise", "face_size"} - set(description)
     if missing or description["format"] != FORMAT:
         raise ArtefactError(f"{folder}/{DESCRIPTION} is no {FORMAT} (lacks {sorted(missing)}). Export again.")
-    if not (Path(folder) / description["model"]).is_file():
-        raise ArtefactError(f"{folder} lacks {description['model']}. Export again.")
+    for name, wanted in description["files"].items():
+        path = Path(folder) / name
+        if not path.is_file() or file_hash(path) != wanted:
+            raise ArtefactError(f"{path} is missing or not the file that passed parity ({wanted}). Export again.")
     return description
+
+
+def usual_folder(weights: dict[str, str]) -> Path | None:
+    """Return where `despoof export` puts the graph of these weights, and where `load` looks; None without a home.
+
+    Its name holds the versions of the installed runtimes: parity was passed by them, not by the next ones.
+    """
+    versions = {name: _version(name) for name in RUNTIMES if installed(name)}
+    key = json.dumps([FORMAT, weights, versions], sort_keys=True).encode()
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # an account without a home
+        return None
+    return cache / "despoof" / "exported" / hashlib.blake2b(key, digest_size=8).hexdigest()
+
+
+def _version(runtime: str) -> str:
+    try:
+        return importlib.metadata.version(runtime)
+    except importlib.metadata.PackageNotFoundError:  # installed by other means than a package
+        return "unknown"
 
 
 def installed(runtime: str) -> bool:

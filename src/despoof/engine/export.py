@@ -16,6 +16,7 @@ from despoof.errors import ArtefactError, ConfigError
 from despoof.faces.align import TEMPLATE
 from despoof.faces.detect import retinaface_onnx
 from despoof.generator.kind import Kind
+from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import write_json
 from despoof.runs.seed import item_generator
 
@@ -42,7 +43,9 @@ def export(
         made = Path(name) / "made"
         made.mkdir()
         model = _write_model(whole, made, to)
-        description = _description(whole, weights, model) | {"parity": dict.fromkeys(_runtimes(to), TOLERANCE)}
+        files = {path.name: file_hash(path) for path in sorted(made.iterdir())}
+        description = _description(whole, weights, model) | {"files": files}
+        description |= {"parity": dict.fromkeys(_runtimes(to), TOLERANCE)}
         write_json(made / DESCRIPTION, description)
         description["parity"] = found = parity(whole, made)
         write_json(made / DESCRIPTION, description)
@@ -125,5 +128,6 @@ def _description(whole: Whole, weights: dict[str, str], model: str) -> dict:
         "thresholds": {"attack_below": low, "live_from": high},
         "licence": "weights of the presets: research use only",
         "opset": OPSET,
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript")},
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript")}
+        | {name: importlib.metadata.version(name) for name in RUNTIMES if installed(name)},
     }

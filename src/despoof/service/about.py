@@ -39,7 +39,7 @@ class ModelAnswer(BaseModel):
 
 def model_version(guard: Guard, name: str) -> ModelVersion:
     """Return the versions that every answer carries."""
-    return ModelVersion(name=name, package=despoof.__version__, weights=dict(guard.weights))
+    return ModelVersion(name=name, package=despoof.__version__, weights=dict(guard.weights), engine=guard.engine_name)
 
 
 def profile_of(guard: Guard) -> Profile:

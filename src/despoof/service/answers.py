@@ -57,6 +57,7 @@ class ModelVersion(BaseModel):
     name: str
     package: str = Field(description="version of despoof")
     weights: dict[str, str] = Field(description="hash of each weights file")
+    engine: str = Field(description="what computes the liveness", examples=["torch", "onnxruntime"])
 
 
 class CheckAnswer(Result):

@@ -1,0 +1,140 @@
+"""What smaller numbers cost: AUC, liveness, size and time of bfloat16 and int8 against float32, on prepared faces.
+
+    python benchmarks/engine_precision.py GENERATOR DETECTOR STORE [--domain office] [--faces 600]
+
+Both are .safetensors files, exported here. OpenVINO's bfloat16; ONNX Runtime's int8, dynamic (weights before,
+activations as they come) and static (activations calibrated on 64 faces that are not among those measured). Faces are
+drawn by a hash of their path, so the same each time, half of them live. AUC is of live above attack. A detector that
+learned from these faces orders them all, and no variant can lose: take one that did not, and name the domain it has
+not seen. `despoof export` writes none of these.
+"""
+
+import argparse
+import hashlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+CALIBRATION = 64
+Given = list[dict[str, np.ndarray]]  # one face each, with its noise
+
+
+def main() -> None:
+    """Print one row a variant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("generator", type=Path)
+    parser.add_argument("detector", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--domain", help="of the store; all without it")
+    parser.add_argument("--faces", type=int, default=600)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+
+    from despoof.engine.engine import open_engine
+    from despoof.metrics import auc
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, wanted = Path(name), None
+        exported(options, folder / "out")
+        given, live = drawn(options, open_engine(folder / "out", "onnxruntime").description)
+        measured, live = given[CALIBRATION:], live[CALIBRATION:]
+        print(f"{len(measured)} faces, {int(live.sum())} live, {options.threads} threads")
+        print("| variant | AUC | difference | largest change of liveness | mean | model, MB | one face, ms (median) |")
+        print("|---|---|---|---|---|---|---|")
+        for variant, size, judge in variants(folder, given[:CALIBRATION], options.threads):
+            liveness, took = judged(judge, measured)
+            wanted = liveness if wanted is None else wanted
+            reached, exact = (auc(x[live], x[~live]) for x in (liveness, wanted))
+            change = np.abs(liveness - wanted)
+            print(
+                f"| {variant} | {reached:.4f} | {reached - exact:+.4f} | {change.max():.4f} | "
+                f"{change.mean():.4f} | {size / 1e6:.1f} | {took:.1f} |",
+                flush=True,
+            )
+
+
+def exported(options: argparse.Namespace, out: Path) -> None:
+    """Export both files; a detector of an evaluation has no thresholds, and none matter here."""
+    from despoof.detector.network import load_detector
+    from despoof.engine.export import export
+    from despoof.generator.generator import load_generator
+
+    detector = load_detector(options.detector)
+    detector.facts.setdefault("thresholds", {"attack_below": 0.5, "live_from": 0.5})
+    export(load_generator(options.generator), detector, out, weights={})
+
+
+def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.ndarray]:
+    """Return the faces to calibrate on and to measure, live and attack in turn, with noise, and which are live."""
+    import torch
+
+    from despoof.data.sample import Label
+    from despoof.data.store import Store
+    from despoof.faces.align import as_tensor
+    from despoof.generator.diffusion import content_noise
+
+    opened, count = Store(options.store), CALIBRATION + options.faces
+    rows = [row for row in opened.with_face() if options.domain in (None, row.sample.domain)]
+    rows.sort(key=lambda row: hashlib.blake2b(row.sample.path.encode()).digest())
+    halves = [[row for row in rows if row.sample.label is label][: count // 2] for label in (Label.LIVE, Label.ATTACK)]
+    chosen = [row for pair in zip(*halves, strict=True) for row in pair]
+    given = []
+    for face in opened.faces(chosen, side := description["face_size"]):
+        noise = {}
+        if description["noise"] is not None:
+            noise = {"noise": content_noise(as_tensor(face, side), torch.Size(description["noise"]), 0).numpy()[None]}
+        given.append({"face": face[None]} | noise)
+    return given, np.array([row.sample.label is Label.LIVE for row in chosen])
+
+
+def variants(folder: Path, calibration: Given, threads: int) -> Iterator[tuple[str, int, Callable[[dict], np.ndarray]]]:
+    """Yield name, bytes of the model and the way to liveness; float32 first."""
+    from onnxruntime import quantization
+
+    from despoof.engine.engine import RUNTIMES, open_engine
+
+    model = folder / "out/model.onnx"
+
+    def onnxruntime(path: Path) -> Callable[[dict], np.ndarray]:
+        run = RUNTIMES["onnxruntime"](path, threads, "float32")
+        return lambda one: run(one)[0]
+
+    yield "float32, ONNX Runtime", model.stat().st_size, onnxruntime(model)
+    for precision in ("float32", "bfloat16"):
+        engine = open_engine(folder / "out", "openvino", threads=threads, precision=precision)
+        yield f"{precision}, OpenVINO", model.stat().st_size, lambda one, e=engine: e(**one).liveness
+    ready, dynamic, static = (folder / f"{name}.onnx" for name in ("ready", "dynamic", "static"))
+    quantization.quant_pre_process(model, ready, skip_symbolic_shape=True)
+    quantization.quantize_dynamic(ready, dynamic, weight_type=quantization.QuantType.QUInt8)
+    yield "int8 dynamic, ONNX Runtime", dynamic.stat().st_size, onnxruntime(dynamic)
+    quantization.quantize_static(ready, static, Reader(calibration), per_channel=True)
+    yield "int8 static, ONNX Runtime", static.stat().st_size, onnxruntime(static)
+
+
+class Reader:
+    """Hands faces to the calibration of ONNX Runtime, one at a time, then None."""
+
+    def __init__(self, given: Given) -> None:
+        self._left = iter(given)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next face."""
+        return next(self._left, None)
+
+
+def judged(judge: Callable[[dict], np.ndarray], given: Given) -> tuple[np.ndarray, float]:
+    """Return the liveness of every face and the median milliseconds of one."""
+    found, times = [], []
+    for one in given:
+        begun = time.perf_counter()
+        found.append(float(judge(one)[0]))
+        times.append((time.perf_counter() - begun) * 1e3)
+    return np.array(found), statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
