@@ -1,7 +1,7 @@
 """`despoof evaluate`: run a protocol; scores are files, the table is made from them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from despoof.data.store import Store
@@ -18,7 +18,7 @@ SELECTION = {"last step": "last", "source-validation": "validation"}  # word of 
 def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
-    steps: int | None = None, members: int = 1, peers: Path | None = None, threads: int = 1,
+    preset: Literal["small", "field"] = "small", steps: int | None = None, members: int = 1, peers: Path | None = None, threads: int = 1,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
 
@@ -35,6 +35,7 @@ def evaluate(
             attention+erm+mixstyle.
         seeds: of the detectors; baselines have one.
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
+        preset: of the detectors; the rows of another than small say so.
         steps: of a detector's training; the preset's if left out.
         members: runs that start alike and whose weights are averaged into each detector; the rows say so.
         peers: folder with the ONNX files of the MiniFASNet models.
@@ -56,7 +57,7 @@ def evaluate(
     for name in models or list(MODELS):
         insertion, _, technique = name.partition("+")
         technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
-        recipe = DetectorRecipe("small", insertion, counterparts or Path(), steps, SELECTION[declared.selection])
+        recipe = DetectorRecipe(preset, insertion, counterparts or Path(), steps, SELECTION[declared.selection])
         recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None, members=members)
         model = _model(name, opened, recipe, peers)
         chosen = (seeds or [0, 1, 2]) if insertion in INSERTIONS else [0]
@@ -85,7 +86,9 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
         return untrained(name, baselines.celeba_spoof_minifasnet(peers / "fas_johnraiven_minifas_98.20.onnx"))
     if recipe.config.uses_cue and not recipe.counterparts.name:
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
-    return detector_model(name if recipe.members == 1 else f"{name}-x{recipe.members}", store, recipe)
+    preset = "" if recipe.preset == "small" else f"-{recipe.preset}"
+    members = "" if recipe.members == 1 else f"-x{recipe.members}"
+    return detector_model(name + preset + members, store, recipe)
 
 
 def tables(out: Path) -> None:

@@ -17,7 +17,7 @@ Condition = Literal["map", "embedding", "none"]
 Precision = Literal["no", "fp16", "bf16"]
 Pixels = Literal["half", "imagenet"]
 Insertion = Literal["attention", "last", "concat", "dual", "cue", "none"]
-DetectorPreset = Literal["small", "tiny", "paper"]
+DetectorPreset = Literal["small", "field", "tiny", "paper"]
 Start = Literal["imagenet", "random"]
 Technique = Literal["erm", "ssdg", "dann", "vrex", "sare", "safas"]
 
@@ -157,7 +157,7 @@ def detector(
         counterparts: folder made by `despoof reconstruct`.
         run: folder for log, state and detector.safetensors with its operating points.
         insertion: where the cue enters.
-        preset: shape of the detector; paper is the published one.
+        preset: shape and training; field is small learning from worse pictures, paper the published one.
         backbone: mobilenet_v2, resnet18, vit_b16, clip_b16, dinov2_s14; the preset's if left out.
         start: from pretrained weights or random ones.
         start_from: pretrained weights of a backbone other than MobileNetV2: a transformer's folder in Hugging Face's

@@ -151,6 +151,11 @@ PAPER = DetectorConfig(  # as released: OA-Net's ViT-B/16 with cross-attention i
 )
 TINY = DetectorConfig(backbone="tiny_cnn", face_size=64, cue_widths=(4, 8, 8, 16), heads=2, embedding=16)
 SMALL_TRAINING = DetectorTraining()
+FIELD_TRAINING = DetectorTraining(  # for cameras never seen: worse pictures of more domains, of which fewer at a time
+    live_per_domain=6,
+    attack_per_domain=6,
+    augmentation=Augmentation(degrade=0.5, blur=2.0, shrink=0.35, noise=8.0, jpeg=25),
+)
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
     steps=4000,
     live_per_domain=10,
@@ -178,6 +183,7 @@ TINY_TRAINING = DetectorTraining(
 )
 PRESETS: dict[str, tuple[DetectorConfig, DetectorTraining]] = {
     "small": (SMALL, SMALL_TRAINING),
+    "field": (SMALL, FIELD_TRAINING),
     "tiny": (TINY, TINY_TRAINING),
     "paper": (PAPER, PAPER_TRAINING),
 }
