@@ -1,8 +1,8 @@
-# Six words; CI runs `make test`.
+# Seven words; CI runs `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup fix check test demo clean
+.PHONY: setup fix check test demo docs clean
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,9 @@ demo: .venv/.ready         ## a verdict and the picture that explains it, on the
 test: .venv/.ready         ## all tests; one thread each, two side by side
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+docs: .venv/.ready         ## the documentation site, in site/; any warning fails
+	$(BIN)/zensical build --clean --strict
+
 fix: .venv/.ready          ## format and mend what can be mended
 	$(BIN)/ruff check --fix src tests benchmarks examples; $(BIN)/ruff format src tests benchmarks examples
 
@@ -25,4 +28,4 @@ check: .venv/.ready        ## lint
 	$(BIN)/ruff check src tests benchmarks examples && $(BIN)/ruff format --check src tests benchmarks examples
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site .cache
