@@ -19,7 +19,7 @@ test: .venv/.ready         ## all tests; one thread each, two side by side
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 docs: .venv/.ready         ## the documentation site, in site/; any warning fails
-	$(BIN)/mkdocs build --clean --strict --quiet
+	$(BIN)/zensical build --clean --strict
 
 fix: .venv/.ready          ## format and mend what can be mended
 	$(BIN)/ruff check --fix src tests benchmarks examples; $(BIN)/ruff format src tests benchmarks examples
