@@ -1,4 +1,4 @@
-"""`despoof study generators|robustness|hard-faces`: what de-spoofing knows, how steadily, and of whom it is wrong."""
+"""`despoof study generators|robustness|hard-faces|shortcuts`: what de-spoofing knows, how steadily, and of whom not."""
 
 from pathlib import Path
 
@@ -111,5 +111,25 @@ def hard_faces(
             f"{group.refused} | {share} |"
         )
     text = "\n".join(lines) + "\n"
+    write_text(out, text)
+    print(text, end="")
+
+
+def shortcuts(out: Path, store: Path, evaluation: Path, *, model: list[str] | None = None) -> None:
+    """Say what answers hang on: AUC among faces alike in saturation, darkness, sharpness or size, beside that of all.
+
+    Args:
+        out: markdown file for the table.
+        store: the captures that were scored.
+        evaluation: folder that `despoof evaluate` wrote.
+        model: only these of its models.
+    """
+    from despoof.data.store import Store
+    from despoof.evaluation.report import read_tests
+    from despoof.evaluation.shortcuts import dependences, markdown
+    from despoof.runs.folder import write_text
+
+    files = [file for file in read_tests(evaluation / "scores") if not model or file.facts["model"] in model]
+    text = markdown(dependences(files, Store(store)))
     write_text(out, text)
     print(text, end="")
