@@ -33,6 +33,14 @@ despoof prepare "$WORK/store/simulated/labels.csv" "$WORK/store/with-simulated"
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-simulated" "$GENERATOR")
 despoof evaluate "$WORK/store/with-simulated" "$WORK/runs/evaluation" --protocol recipes/with-simulated.toml \
     --models none --models attention --counterparts "$COUNTERPARTS"
-COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-simulated" "$STUDENT")
-despoof train detector "$WORK/store/with-simulated" "$COUNTERPARTS" "$WORK/runs/detector"
+
+# And from recaptures of the live captures: the same person and camera, shown again as is, printed and on a screen.
+despoof simulate "$CAPTURES" "$WORK/store/recaptured" --recapture
+for labels in "$CAPTURES" "$WORK/store/simulated/labels.csv" "$WORK/store/recaptured/labels.csv"; do
+    despoof prepare "$labels" "$WORK/store/with-recaptured"
+done
+COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-recaptured" "$STUDENT")
+despoof evaluate "$WORK/store/with-recaptured" "$WORK/runs/evaluation_recaptured" --preset field --seeds 0 \
+    --protocol recipes/with-recaptured.toml --models attention --counterparts "$COUNTERPARTS"
+despoof train detector "$WORK/store/with-recaptured" "$COUNTERPARTS" "$WORK/runs/detector" --preset field --members 3
 despoof ship "$STUDENT" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"
