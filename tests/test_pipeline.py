@@ -184,3 +184,21 @@ def test_row_for_logs_holds_no_pixels(guard: Guard, selfie: np.ndarray) -> None:
 def test_public_names_resolve() -> None:
     assert despoof.load is load
     assert all(getattr(despoof, name) for name in despoof.__all__)
+
+
+def test_the_explanation_shows_where_the_detector_looked(tmp_path):
+    from skimage.data import astronaut
+
+    guard = despoof.load("small", engine="torch")
+    verdict = guard.check(astronaut())
+    looked = guard.attention(verdict)
+    assert looked.sum().item() == pytest.approx(1, abs=1e-4)
+    plain, more = (np.array(Image.open(verdict.save_explanation(tmp_path / "e.png", each))) for each in (None, looked))
+    assert more.shape[1] == plain.shape[1] // 3 * 4
+    assert (more[26:282, : plain.shape[1]] == plain[26:282]).all()
+    panel = more[26:282, plain.shape[1] :, 0].astype(float)
+    side = looked.shape[0]
+    brightest = np.unravel_index(int(looked.argmax()), looked.shape)
+    place = np.unravel_index(int(panel.argmax()), panel.shape)
+    assert max(abs(place[i] // (256 // side) - brightest[i]) for i in (0, 1)) <= 1
+    assert guard.attention(guard.check(np.zeros((300, 300, 3), np.uint8))) is None

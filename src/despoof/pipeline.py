@@ -79,8 +79,11 @@ class Verdict:
             "profile": self.profile,
         }
 
-    def save_explanation(self, path: str | Path) -> Path:
-        """Write *face | counterpart | cue* with the verdict as a PNG; a verdict without a face is an InputError."""
+    def save_explanation(self, path: str | Path, attention: torch.Tensor | None = None) -> Path:
+        """Write *face | counterpart | cue* with the verdict as a PNG; a verdict without a face is an InputError.
+
+        A fourth panel shows `attention` (h, w), see `Guard.attention`: bright is looked at, whatever follows from it.
+        """
         from PIL import Image, ImageDraw, ImageFont
 
         if self.face is None:
@@ -88,6 +91,9 @@ class Verdict:
         panels = {"face": as_image(self.face)}
         if self.counterpart is not None and self.cue is not None:
             panels |= {"counterpart": as_image(self.counterpart), "cue": cue_picture(self.cue)}
+        if attention is not None:
+            share = (attention / attention.max()).numpy()[..., None]
+            panels["attention"] = (share * (255, 220, 150)).astype(np.uint8)
         side, bar = 256, 26
         sheet = Image.new("RGB", (side * len(panels), side + 2 * bar), (16, 18, 22))
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
@@ -134,6 +140,13 @@ class Guard:
         find = self.find or retinaface
         finder = ABOUT["detector"] if find is retinaface else getattr(find, "__qualname__", type(find).__qualname__)
         return ABOUT | {"detector": finder, "judged_at": self.detector.config.face_size, "gate": to_dict(self.limits)}
+
+    def attention(self, verdict: Verdict) -> torch.Tensor | None:
+        """Return where on its cue the detector looked, (h, w) with sum 1; None without attention or cue."""
+        if verdict.face is None or verdict.cue is None:
+            return None
+        found = self.detector.attention_map(verdict.face[None], verdict.cue[None])
+        return None if found is None else found[0]
 
     def decide(self, liveness: float) -> Decision:
         """Return what follows from a liveness; what is no number in 0..1 is NO_DECISION."""

@@ -17,7 +17,7 @@ EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
 
 def check(
     *images: Path, weights: str = "small", engine: str = "auto", profile: Path | None = None,
-    camera: int | None = None, out: Path | None = None, as_json: bool = False,
+    camera: int | None = None, out: Path | None = None, attention: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
     """Judge images and clips; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).
 
@@ -31,6 +31,7 @@ def check(
         profile: made by `despoof calibrate` with these weights; its thresholds decide.
         camera: number of a camera of this machine, judged as a clip of eight seconds.
         out: folder for one picture *face | counterpart | cue* per image, and a timeline per clip; none without it.
+        attention: show in the picture, too, where on the cue the detector looked.
         as_json: print one JSON object per image instead of text.
     """
     from despoof.clip.frame import read_camera, read_clip
@@ -51,7 +52,7 @@ def check(
             frames = track(read_clip(image, rule), f"{image.name}: frames", rule.most_frames)
             decision = _clip(guard, str(image), frames, stem, as_json)
         else:
-            decision = _image(guard, image, stem, as_json)
+            decision = _image(guard, image, stem, as_json=as_json, attention=attention)
         worst = max(worst, EXIT[decision])
     if camera is not None:
         frames = track(read_camera(camera, rule), f"camera {camera}: frames", rule.most_frames)
@@ -60,11 +61,12 @@ def check(
     sys.exit(worst)
 
 
-def _image(guard: "Guard", image: Path, stem: Path | None, as_json: bool) -> str:
+def _image(guard: "Guard", image: Path, stem: Path | None, *, as_json: bool, attention: bool) -> str:
     verdict = guard.check(image)
     picture = None
     if stem is not None and verdict.face is not None:
-        picture = verdict.save_explanation(stem.with_name(f"{stem.name}.png"))
+        looked = guard.attention(verdict) if attention else None
+        picture = verdict.save_explanation(stem.with_name(f"{stem.name}.png"), looked)
     print(json.dumps({"image": str(image)} | verdict.as_row()) if as_json else describe(str(image), verdict))
     if picture is not None and not as_json:
         print(f"  picture    {picture}")
