@@ -1,4 +1,4 @@
-"""The points that ship, counted by hand: a threshold from the wrong rows opens the door to what it was not measured on."""
+"""The points that ship, counted by hand: a threshold from the wrong rows opens the door to what they do not show."""
 
 import numpy as np
 import pytest
