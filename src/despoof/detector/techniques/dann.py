@@ -5,21 +5,17 @@ import torch.nn.functional as F
 
 from despoof.detector.network import DetectorOutput
 from despoof.detector.techniques.erm import cross_entropy
-from despoof.detector.techniques.reversal import DomainDiscriminator, reversal_coefficient
-from despoof.detector.techniques.technique import Setting, Technique, Term
+from despoof.detector.techniques.reversal import Adversarial
+from despoof.detector.techniques.technique import Term
 
 
-class Dann(Technique):
+class Dann(Adversarial):
     """Cross-entropy, and -mean(log q(d | R(f))) over live and attack alike, R reversing the gradient."""
-
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self.discriminator = DomainDiscriminator(setting.embedding, setting.domains)
 
     def forward(self, output: DetectorOutput, live: torch.Tensor, domain: torch.Tensor, step: int) -> dict[str, Term]:
         """Return `cross_entropy` and `adversarial`."""
         training = self.setting.training
-        coefficient = reversal_coefficient(step, training.steps)
+        coefficient = self.coefficient(step)
         return {
             "cross_entropy": Term(cross_entropy(output.logit, live)),
             "adversarial": Term(

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from despoof.detector.techniques.technique import Setting, Technique
+
 
 def reversal_coefficient(step: int, length: int) -> float:
     """Return 2 / (1 + exp(-10 k / K)) - 1 at step k of K: 0 at the start, near 1 at the end.
@@ -27,6 +29,18 @@ class DomainDiscriminator(nn.Module):
     def forward(self, embedding: torch.Tensor, coefficient: float) -> torch.Tensor:
         """Return domain logits (N, domains)."""
         return self.layers(reverse_gradient(embedding.float(), coefficient))
+
+
+class Adversarial(Technique):
+    """A technique with a discriminator of domains, and how hard its gradient pushes at a step."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.discriminator = DomainDiscriminator(setting.embedding, setting.domains)
+
+    def coefficient(self, step: int) -> float:
+        """Return the reversal's coefficient at a step of the configured length."""
+        return reversal_coefficient(step, self.setting.training.steps)
 
 
 def reverse_gradient(values: torch.Tensor, coefficient: float) -> torch.Tensor:

@@ -8,21 +8,17 @@ import torch.nn.functional as F
 
 from despoof.detector.network import DetectorOutput
 from despoof.detector.techniques.erm import cross_entropy
-from despoof.detector.techniques.reversal import DomainDiscriminator, reversal_coefficient
-from despoof.detector.techniques.technique import Setting, Technique, Term
+from despoof.detector.techniques.reversal import Adversarial, DomainDiscriminator
+from despoof.detector.techniques.technique import Term
 
 
-class Ssdg(Technique):
+class Ssdg(Adversarial):
     """Cross-entropy, asymmetric triplet, single-side adversarial."""
-
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self.discriminator = DomainDiscriminator(setting.embedding, setting.domains)
 
     def forward(self, output: DetectorOutput, live: torch.Tensor, domain: torch.Tensor, step: int) -> dict[str, Term]:
         """Return `cross_entropy`, `triplet` and `adversarial`."""
         training = self.setting.training
-        coefficient = reversal_coefficient(step, training.steps)
+        coefficient = self.coefficient(step)
         adversarial = single_side_adversarial(self.discriminator, output.embedding, live, domain, coefficient)
         return {
             "cross_entropy": Term(cross_entropy(output.logit, live)),
