@@ -21,7 +21,7 @@ from despoof.cli.results import results
 from despoof.cli.serve import serve
 from despoof.cli.ship import ship
 from despoof.cli.simulate import simulate
-from despoof.cli.study import generators, hard_faces, robustness, shortcuts
+from despoof.cli.study import forms, generators, hard_faces, robustness, shortcuts
 from despoof.cli.train import autoencoder, detector, generator, identity, student
 
 
@@ -35,9 +35,10 @@ def build_app() -> App:
     for command in (autoencoder, identity, generator, student, detector):
         train.command(command)
     app.command(train)
-    study = App(name="study", help="What de-spoofing knows: generators, robustness, hard-faces, shortcuts.")
+    study = App(name="study", help="What de-spoofing knows: generators, robustness, forms, hard-faces, shortcuts.")
     for command, name in (
-        (generators, "generators"), (robustness, "robustness"), (hard_faces, "hard-faces"), (shortcuts, "shortcuts"),
+        (generators, "generators"), (robustness, "robustness"), (forms, "forms"), (hard_faces, "hard-faces"),
+        (shortcuts, "shortcuts"),
     ):  # fmt: skip
         study.command(command, name=name)
     app.command(study)

@@ -1,4 +1,4 @@
-"""`despoof study generators|robustness|hard-faces|shortcuts`: what de-spoofing knows, how steadily, and of whom not."""
+"""`despoof study generators|robustness|forms|hard-faces|shortcuts`: what de-spoofing knows, and of whom it does not."""
 
 from pathlib import Path
 
@@ -70,6 +70,33 @@ def robustness(
         aucs = " | ".join(f"{each.aucs[name]:.3f}" for name in domains)
         lines.append(f"| {each.name} | {each.correlation:.3f} | {each.lowest:.3f} | {aucs} |")
     text = "\n".join(lines) + "\n"
+    write_text(out, text)
+    print(text, end="")
+
+
+def forms(out: Path, captures: Path, generator: Path, *, per_group: int = 120, seed: int = 0, threads: int = 2) -> None:
+    """Compare the forms of the cue: AUC of each one's statistics on captures of domains that they were not fitted on.
+
+    Args:
+        out: markdown file for the table.
+        captures: store of live and attack captures of several domains.
+        generator: generator.safetensors.
+        per_group: captures of each domain and label.
+        seed: of the choice of captures.
+        threads: of the processor.
+    """
+    import torch
+
+    from despoof.data.store import Store
+    from despoof.evaluation.cue_forms import markdown, read_forms
+    from despoof.evaluation.study import Material, captures_of
+    from despoof.generator.generator import load_generator
+    from despoof.runs.folder import write_text
+
+    torch.set_num_threads(threads)
+    store, loaded = Store(captures), load_generator(generator)
+    rows = captures_of(Material(store, store, out, per_group=per_group, seed=seed))
+    text = markdown(read_forms(loaded, rows, store.faces(rows, loaded.config.face_size)))
     write_text(out, text)
     print(text, end="")
 
