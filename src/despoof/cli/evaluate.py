@@ -18,7 +18,7 @@ SELECTION = {"last step": "last", "source-validation": "validation"}  # word of 
 def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
-    preset: Literal["small", "field"] = "small", steps: int | None = None, backbone: str | None = None,
+    preset: Literal["small", "field", "probe"] = "small", steps: int | None = None, backbone: str | None = None,
     start_from: Path | None = None, members: int = 1, peers: Path | None = None, threads: int = 1,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.

@@ -17,7 +17,7 @@ Condition = Literal["map", "embedding", "none"]
 Precision = Literal["no", "fp16", "bf16"]
 Pixels = Literal["half", "imagenet"]
 Insertion = Literal["attention", "last", "concat", "dual", "cue", "none"]
-DetectorPreset = Literal["small", "field", "tiny", "paper"]
+DetectorPreset = Literal["small", "field", "probe", "tiny", "paper"]
 Start = Literal["imagenet", "random"]
 Technique = Literal["erm", "ssdg", "dann", "vrex", "sare", "safas"]
 

@@ -84,6 +84,12 @@ class Backbone(nn.Module):
         self.first.weight = nn.Parameter(widened(self.first.weight.detach(), inputs))
         self.first.in_channels = inputs
 
+    def shorten(self, stride: int) -> None:
+        """Leave out all layers after the last stage of this stride."""
+        kept = [stage for stage in self.stages if stage.stride <= stride]
+        self.stages = tuple(kept)
+        self.features = self.features[: kept[-1].end]
+
     @property
     def first(self) -> nn.Conv2d:
         """The convolution that the picture meets."""

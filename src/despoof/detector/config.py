@@ -12,7 +12,8 @@ class DetectorConfig:
     """The network. `insertion` says where the cue enters.
 
     attention: cross-attention after every stage named; last: after the last of them; concat: three more channels of
-    the first convolution; dual: fused late; cue: the backbone sees the cue in place of the face; none: nowhere.
+    the first convolution; dual: fused late (where statistics are judged, the backbone reads the cue as well); cue: the
+    backbone sees the cue in place of the face; none: nowhere.
     """
 
     backbone: str = "mobilenet_v2"  # a key of backbone.BACKBONES
@@ -27,6 +28,8 @@ class DetectorConfig:
     dropout: float = 0.2
     cue_encoder: str = later("ours")  # a key of cue_encoder.CUE_ENCODERS
     attention_width: int | None = later(None)  # of queries, keys and values; the tokens' if None
+    # Strides whose channels' means and deviations are judged, and nothing after them; the head's mean if none.
+    statistics: tuple[int, ...] = later(())
 
     def __post_init__(self) -> None:
         if self.face_size < 32 or self.face_size % 32:
@@ -45,7 +48,7 @@ class DetectorConfig:
     @property
     def encodes_cue(self) -> bool:
         """Whether the cue becomes tokens."""
-        return self.insertion in ("attention", "last", "dual")
+        return self.insertion in ("attention", "last") or (self.insertion == "dual" and not self.statistics)
 
     @property
     def attends(self) -> bool:
@@ -92,7 +95,7 @@ class DetectorTraining:
     live_per_domain: int = 8  # in each batch, from every source domain
     attack_per_domain: int = 8
     start: Literal["imagenet", "random"] = "imagenet"
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Literal["adamw", "sgd", "logistic"] = "adamw"  # logistic: a linear probe, without steps (probe.py)
     learning_rate: float = 3e-4  # of a backbone that starts pretrained
     new_learning_rate: float = 1e-3  # of everything that starts random
     warmup: int = 30  # steps, linear; then cosine to 0
@@ -114,6 +117,7 @@ class DetectorTraining:
     style_mixing: float = later(0.0)  # chance of MixStyle after each of the first two stages; 0: none
     risk_variance: float = later(1.0)  # weight of the variance of the domains' risks (vrex, sare)
     contrast: float = later(0.1)  # weight of the contrastive loss (safas)
+    penalty: float = later(0.03)  # half of it times the squared weights is added to a linear probe's mean loss
 
     def __post_init__(self) -> None:
         positive = {
@@ -151,11 +155,21 @@ PAPER = DetectorConfig(  # as released: OA-Net's ViT-B/16 with cross-attention i
 )
 TINY = DetectorConfig(backbone="tiny_cnn", face_size=64, cue_widths=(4, 8, 8, 16), heads=2, embedding=16)
 SMALL_TRAINING = DetectorTraining()
+PROBE = DetectorConfig(  # what a frozen ImageNet backbone reads, judged by logistic regression
+    backbone="efficientnet_lite0",
+    insertion="dual",
+    attention_strides=(8, 16),
+    embedding=1,
+    unit_norm=False,
+    dropout=0.0,
+    statistics=(4, 8, 16),
+)
 FIELD_TRAINING = DetectorTraining(  # for cameras never seen: worse pictures of more domains, of which fewer at a time
     live_per_domain=6,
     attack_per_domain=6,
     augmentation=Augmentation(degrade=0.5, blur=2.0, shrink=0.35, noise=8.0, jpeg=25),
 )
+PROBE_TRAINING = DetectorTraining(optimiser="logistic", technique="erm")
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
     steps=4000,
     live_per_domain=10,
@@ -184,6 +198,7 @@ TINY_TRAINING = DetectorTraining(
 PRESETS: dict[str, tuple[DetectorConfig, DetectorTraining]] = {
     "small": (SMALL, SMALL_TRAINING),
     "field": (SMALL, FIELD_TRAINING),
+    "probe": (PROBE, PROBE_TRAINING),
     "tiny": (TINY, TINY_TRAINING),
     "paper": (PAPER, PAPER_TRAINING),
 }

@@ -64,6 +64,13 @@ class CueAttention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, heads, T, width / heads)
 
 
+def channel_statistics(features: torch.Tensor) -> torch.Tensor:
+    """Return each channel's mean and deviation over the positions, (N, 2 C), of a map (N, C, H, W) or tokens."""
+    positions = features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
+    deviation = (positions.var(2, unbiased=False) + 1e-6).sqrt()
+    return torch.cat([positions.mean(2), deviation], 1)
+
+
 class Detector(nn.Module):
     """Backbone, embedding, classifier, and the cue's way in. `facts` travel with the weights file.
 
@@ -79,7 +86,10 @@ class Detector(nn.Module):
         self.backbone = BACKBONES[config.backbone]()
         if config.insertion == "concat":
             self.backbone.widen(6)
-        self.embed = nn.Linear(self.backbone.out_channels, config.embedding)
+        judged = self.backbone.out_channels
+        if config.statistics:
+            judged = self._read_statistics()
+        self.embed = nn.Linear(judged, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(config.embedding, 1)
         width = config.cue_widths[-1]
@@ -91,7 +101,7 @@ class Detector(nn.Module):
             self.cue_encoder = CUE_ENCODERS[config.cue_encoder](config.cue_widths)
         if config.attends:
             self.attention = nn.ModuleDict(self._attention_blocks(width))
-        if config.insertion == "dual":
+        if config.insertion == "dual" and config.encodes_cue:
             # A linear layer on [embedding ; cue] is the sum of one on each; this one starts at zero.
             self.classify_cue = nn.Linear(width, 1, bias=False)
             nn.init.zeros_(self.classify_cue.weight)
@@ -120,11 +130,13 @@ class Detector(nn.Module):
     def forward(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> DetectorOutput:
         """Return logit and embedding; without a cue, the way in is skipped and the plain detector answers."""
         self._check(face, cue)
-        tokens = self.cue_encoder(cue) if cue is not None and self.config.encodes_cue else None
-        pooled = self.backbone.pool(self._features(self._entering(face, cue), tokens))  # (N, out_channels)
-        projected = self.embed(self.dropout(pooled))
+        tokens = self._tokens(cue)
+        judged = self._pooled(self._entering(face, cue), tokens)
+        if self.config.statistics:
+            judged = self.standardise(self._beside_cue(judged, cue))
+        projected = self.embed(self.dropout(judged))
         logit = self.classify(self.dropout(projected))
-        if tokens is not None and self.config.insertion == "dual":
+        if tokens is not None and not self.config.attends:
             logit = logit + self.classify_cue(tokens.mean(1))
         embedding = F.normalize(projected.float(), dim=1) if self.config.unit_norm else projected
         return DetectorOutput(logit.squeeze(1), embedding)
@@ -168,12 +180,46 @@ class Detector(nn.Module):
             return entering
         return torch.cat([entering, self.backbone.resize(torch.zeros_like(face) if cue is None else cue)], 1)
 
-    def _features(self, features: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:
+    def _pooled(self, features: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:
+        read = []
         for index, stage in enumerate(self.backbone.stages):
             features = self.backbone.stage(index, features)
             if tokens is not None and self.config.attends and stage.label in self.attention:
                 features = self.attention[stage.label](features, tokens)
-        return self.backbone.head(features)
+            if stage.stride in self.config.statistics:
+                read.append(channel_statistics(features))
+        return torch.cat(read, 1) if read else self.backbone.pool(self.backbone.head(features))
+
+    def numbers(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the channel statistics (N, K) that are judged, before they are standardised."""
+        self._check(face, cue)
+        return self._beside_cue(self._pooled(self._entering(face, cue), self._tokens(cue)), cue)
+
+    def _tokens(self, cue: torch.Tensor | None) -> torch.Tensor | None:
+        return self.cue_encoder(cue) if cue is not None and self.config.encodes_cue else None
+
+    def _beside_cue(self, judged: torch.Tensor, cue: torch.Tensor | None) -> torch.Tensor:
+        """Add what the backbone reads in the cue, where it is fused late; the usual values if there is none."""
+        if self.config.insertion != "dual":
+            return judged
+        if cue is None:
+            usual = self.standardise.running_mean[judged.shape[1] :]
+            return torch.cat([judged, usual.expand(len(judged), -1)], 1)
+        return torch.cat([judged, self._pooled(self.backbone.resize(cue), None)], 1)
+
+    def _read_statistics(self) -> int:
+        """Cut the backbone after what is read, and return how many numbers that is."""
+        wanted = self.config.statistics
+        found = [stage for stage in self.backbone.stages if stage.stride in wanted]
+        if missing := sorted(set(wanted) - {stage.stride for stage in found}):
+            raise ConfigError(
+                f"statistics is {wanted}; {self.config.backbone} has no stride {', '.join(map(str, missing))}. "
+                f"Name some of {', '.join(map(str, sorted({stage.stride for stage in self.backbone.stages})))}."
+            )
+        self.backbone.shorten(max(wanted))
+        count = 2 * sum(stage.channels for stage in found) * (2 if self.config.insertion == "dual" else 1)
+        self.standardise = nn.BatchNorm1d(count, affine=False)
+        return count
 
     def _attention_blocks(self, width: int) -> dict[str, CueAttention]:
         strides = {stage.stride for stage in self.backbone.stages}

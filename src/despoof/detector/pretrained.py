@@ -99,8 +99,9 @@ def load_transformer(backbone: Backbone, shape: ViTShape, folder: str | Path) ->
     _load(backbone.features, tensors, folder)
 
 
-def _load(features: nn.Module, tensors: dict[str, torch.Tensor], path: str | Path) -> None:
-    """Load strictly; input channels that the weights do not know, those of the cue, get zeros."""
+def _load(features: nn.Sequential, tensors: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Load strictly, but for layers left out; input channels that the weights do not know, the cue's, get zeros."""
+    tensors = {name: t for name, t in tensors.items() if int(name.split(".")[0]) < len(features)}
     first, weight = next((name, tensor) for name, tensor in features.state_dict().items() if tensor.ndim == 4)
     if first in tensors and tensors[first].shape[1] < weight.shape[1]:
         tensors = tensors | {first: widened(tensors[first], weight.shape[1])}

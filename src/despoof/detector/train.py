@@ -53,7 +53,7 @@ def train(
     technique_kind = _technique(training)
     check_gathered(train_set, config, "the training set")
     check_gathered(validation, config, "the validation set")
-    _check_classes(train_set, validation)
+    check_classes(train_set, validation)
     path = Path(folder) / FILE
     processes = open_processes(cpu=device == "cpu")
     where = processes.device
@@ -120,12 +120,13 @@ def train(
     }
     loop = LoopConfig(training.steps, training.checkpoint_every, 1)
     if run_together(processes, folder, parts, step, loop, title="train detector"):
-        _calibrate(path, training, validation)
+        calibrate(path, training, validation)
     processes.wait_for_everyone()
     return path
 
 
-def _calibrate(path: Path, training: DetectorTraining, validation: Gathered) -> None:
+def calibrate(path: Path, training: DetectorTraining, validation: Gathered) -> None:
+    """Write temperature, offset and how it was trained into a detector's file."""
     chosen = load_detector(path)
     temperature, offset = fit_calibration(logits(chosen, validation), validation.live)
     facts = {"temperature": temperature, "offset": offset, "training": describe(training)}
@@ -171,7 +172,8 @@ def _run_hash(config: DetectorConfig, training: DetectorTraining, train_set: Gat
     return digest.hexdigest()
 
 
-def _check_classes(train_set: Gathered, validation: Gathered) -> None:
+def check_classes(train_set: Gathered, validation: Gathered) -> None:
+    """Raise InputError where a set lacks live or attack, or the two share a sample."""
     _check_both(train_set.live, "the training set")
     _check_both(validation.live, "the validation set")
     shared = set(train_set.keys) & set(validation.keys)

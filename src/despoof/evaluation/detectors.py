@@ -14,6 +14,7 @@ from despoof.detector.batches import Gathered
 from despoof.detector.config import PRESETS, DetectorConfig, DetectorTraining
 from despoof.detector.members import merge
 from despoof.detector.network import load_detector, save_detector
+from despoof.detector.probe import train_probe
 from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.train import train
 from despoof.evaluation.runner import Model, Rows, Score
@@ -68,6 +69,8 @@ class DetectorRecipe:
     def fit(self, sets: tuple[Gathered, Gathered], seed: int, folder: Path) -> Path:
         """Train on (training, validation), or train the members and merge them; return the artefact."""
         training = self.training(seed)
+        if training.optimiser == "logistic":
+            return train_probe(self.config, training, *sets, folder, start_from=self.start_from)
         if self.members == 1:
             return train(self.config, training, *sets, folder, start_from=self.start_from)
         files = []
