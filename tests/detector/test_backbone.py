@@ -79,7 +79,7 @@ def test_stages_have_the_stride_and_channels_they_claim_and_add_up(name):
     features = network.normalise(face)
     with torch.no_grad():
         for index, stage in enumerate(network.stages):
-            features = network.stage(index, features)
+            features = network.stage(index, features)[-1]
             side = (network.side or 64) // stage.stride
             tokens = (2, 1 + side * side, stage.channels)
             assert features.shape == (tokens if features.ndim == 3 else (2, stage.channels, side, side))

@@ -18,8 +18,9 @@ SELECTION = {"last step": "last", "source-validation": "validation"}  # word of 
 def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
-    preset: Literal["small", "field", "probe"] = "small", steps: int | None = None, backbone: str | None = None,
-    start_from: Path | None = None, members: int = 1, peers: Path | None = None, threads: int = 1,
+    preset: Literal["small", "field", "probe", "texture"] = "small", steps: int | None = None,
+    backbone: str | None = None, start_from: Path | None = None, members: int = 1, peers: Path | None = None,
+    threads: int = 1, workers: int = 0,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
 
@@ -43,6 +44,7 @@ def evaluate(
         members: runs that start alike and whose weights are averaged into each detector; the rows say so.
         peers: folder with the ONNX files of the MiniFASNet models.
         threads: of the processor.
+        workers: processes that make batches ahead, for an accelerator.
     """
     from dataclasses import replace
 
@@ -62,7 +64,7 @@ def evaluate(
         technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
         recipe = DetectorRecipe(preset, insertion, counterparts or Path(), steps, SELECTION[declared.selection])
         recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None, members=members)
-        recipe = replace(recipe, backbone=backbone, start_from=start_from)
+        recipe = replace(recipe, backbone=backbone, start_from=start_from, workers=workers)
         model = _model(name, opened, recipe, peers)
         chosen = (seeds or [0, 1, 2]) if insertion in INSERTIONS else [0]
         run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)

@@ -17,7 +17,7 @@ Condition = Literal["map", "embedding", "none"]
 Precision = Literal["no", "fp16", "bf16"]
 Pixels = Literal["half", "imagenet"]
 Insertion = Literal["attention", "last", "concat", "dual", "cue", "none"]
-DetectorPreset = Literal["small", "field", "probe", "tiny", "paper"]
+DetectorPreset = Literal["small", "field", "probe", "texture", "tiny", "paper"]
 Start = Literal["imagenet", "random"]
 Technique = Literal["erm", "ssdg", "dann", "vrex", "sare", "safas"]
 
@@ -148,7 +148,7 @@ def detector(
     store: Path, counterparts: Path, run: Path, *, insertion: Insertion = "attention",
     preset: DetectorPreset = "small", backbone: str | None = None, start: Start | None = None,
     start_from: Path | None = None, technique: Technique | None = None, style_mixing: float | None = None,
-    members: int = 1, steps: int | None = None, seed: int = 0, threads: int = 2,
+    members: int = 1, steps: int | None = None, seed: int = 0, threads: int = 2, workers: int = 0,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store, selected on subject-disjoint validation.
 
@@ -169,6 +169,7 @@ def detector(
         steps: optimisation steps; the preset's if left out.
         seed: of weights, batches and of the validation split.
         threads: of the processor.
+        workers: processes that make batches ahead, for an accelerator.
     """
     import torch
 
@@ -178,7 +179,7 @@ def detector(
     torch.set_num_threads(threads)
     recipe = DetectorRecipe(
         preset, insertion, counterparts, steps, technique=technique, style_mixing=style_mixing, backbone=backbone,
-        start=start, start_from=start_from, members=members,
+        start=start, start_from=start_from, members=members, workers=workers,
     )  # fmt: skip
     print(train_shipped(Store(store), recipe, seed, run))
 

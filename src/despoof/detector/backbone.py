@@ -95,10 +95,30 @@ class Backbone(nn.Module):
         """The convolution that the picture meets."""
         return next(module for module in self.modules() if isinstance(module, nn.Conv2d))
 
-    def stage(self, index: int, features: torch.Tensor) -> torch.Tensor:
-        """Run stage `index` on the output of the one before it, or on the normalised face."""
+    def stage(self, index: int, features: torch.Tensor) -> list[torch.Tensor]:
+        """Run stage `index` on the output of the one before it, or on the normalised face; return each layer's."""
         start = self.stages[index - 1].end if index else 0
-        return self._layers(start, self.stages[index].end, features)
+        outputs = []
+        for layer in self.features[start : self.stages[index].end]:
+            features = layer(features)
+            outputs.append(features)
+        return outputs
+
+    @torch.no_grad()
+    def widths(self, side: int) -> dict[Stage, list[int]]:
+        """Return the channels of each stage's layers, found by running them on an empty picture."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()  # or batch norms would take the empty picture in
+        features, found = self.normalise(torch.zeros(1, 3, side, side)), {}
+        if (missing := self.first.in_channels - 3) > 0:
+            features = torch.cat([features, features.new_zeros(1, missing, *features.shape[2:])], 1)
+        for index, stage in enumerate(self.stages):
+            outputs = self.stage(index, features)
+            features = outputs[-1]
+            found[stage] = [each.shape[1] if each.ndim == 4 else each.shape[2] for each in outputs]
+        for module, mode in modes:
+            module.training = mode
+        return found
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """Run what follows the last stage."""

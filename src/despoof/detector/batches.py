@@ -21,6 +21,7 @@ class Gathered(NamedTuple):
     live: np.ndarray  # (N,) bool
     domain: np.ndarray  # (N,) int, any numbers
     keys: list[str]  # (N,) names, for score files
+    simulated: np.ndarray | None = None  # (N,) bool, whether of a simulated domain; None: none is
 
 
 class Batch(NamedTuple):
@@ -61,7 +62,9 @@ def draw(gathered: Gathered, training: DetectorTraining, step: int) -> np.ndarra
     """
     parts = []
     for domain in np.unique(gathered.domain):
-        for live, count in ((True, training.live_per_domain), (False, training.attack_per_domain)):
+        share = training.simulated_share if _is_simulated(gathered, domain) else 1.0
+        for live, whole in ((True, training.live_per_domain), (False, training.attack_per_domain)):
+            count = max(1, round(whole * share))
             pool = np.flatnonzero((gathered.domain == domain) & (gathered.live == live))
             if count and not len(pool):
                 word = "live" if live else "attack"
@@ -114,6 +117,10 @@ def inputs(
     if not config.uses_cue or counterparts is None:
         return face, None
     return face, cue(face, as_tensor(counterparts, config.face_size), config.cue_form)
+
+
+def _is_simulated(gathered: Gathered, domain: int) -> bool:
+    return gathered.simulated is not None and bool(gathered.simulated[gathered.domain == domain].all())
 
 
 def _from_pool(pool: np.ndarray, count: int, step: int, key: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What a detector is and how it is trained, and the presets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from despoof.errors import ConfigError
@@ -30,6 +30,8 @@ class DetectorConfig:
     attention_width: int | None = later(None)  # of queries, keys and values; the tokens' if None
     # Strides whose channels' means and deviations are judged, and nothing after them; the head's mean if none.
     statistics: tuple[int, ...] = later(())
+    every_layer: bool = later(False)  # statistics of every layer at these strides, not of each stride's last alone
+    rectified: bool = later(False)  # ReLU after the projection, so that the head is not linear in what it judges
 
     def __post_init__(self) -> None:
         if self.face_size < 32 or self.face_size % 32:
@@ -118,6 +120,7 @@ class DetectorTraining:
     risk_variance: float = later(1.0)  # weight of the variance of the domains' risks (vrex, sare)
     contrast: float = later(0.1)  # weight of the contrastive loss (safas)
     penalty: float = later(0.03)  # half of it times the squared weights is added to a linear probe's mean loss
+    simulated_share: float = later(1.0)  # of a simulated domain in a batch, or a probe's loss; a real one has 1
 
     def __post_init__(self) -> None:
         positive = {
@@ -130,6 +133,11 @@ class DetectorTraining:
                 raise ConfigError(f"{name} is {value}; expected at least 1.")
         if not 0 <= self.style_mixing <= 1:
             raise ConfigError(f"style_mixing is {self.style_mixing}; expected a chance, 0 to 1.")
+        if not 0 < self.simulated_share <= 1:
+            raise ConfigError(
+                f"simulated_share is {self.simulated_share}; expected above 0 and at most 1. To do without simulated "
+                "domains, prepare none."
+            )
         if self.live_per_domain < 1 or self.attack_per_domain < 1:
             raise ConfigError(
                 f"a batch takes {self.live_per_domain} live and {self.attack_per_domain} attack samples of "
@@ -162,14 +170,28 @@ PROBE = DetectorConfig(  # what a frozen ImageNet backbone reads, judged by logi
     embedding=1,
     unit_norm=False,
     dropout=0.0,
-    statistics=(4, 8, 16),
+    statistics=(2, 4, 8, 16),
+    every_layer=True,
+)
+TEXTURE = replace(  # the same, trained whole
+    PROBE, insertion="attention", embedding=128, rectified=True, unit_norm=True, dropout=0.2
 )
 FIELD_TRAINING = DetectorTraining(  # for cameras never seen: worse pictures of more domains, of which fewer at a time
     live_per_domain=6,
     attack_per_domain=6,
     augmentation=Augmentation(degrade=0.5, blur=2.0, shrink=0.35, noise=8.0, jpeg=25),
 )
-PROBE_TRAINING = DetectorTraining(optimiser="logistic", technique="erm")
+PROBE_TRAINING = DetectorTraining(optimiser="logistic", technique="erm", penalty=0.1, simulated_share=0.1)
+TEXTURE_TRAINING = DetectorTraining(  # little is changed: blur, size and noise are what tells a copy (docs/log.md)
+    steps=300,
+    technique="erm",
+    learning_rate=1e-4,
+    frozen_stages=0,
+    simulated_share=0.1,
+    augmentation=Augmentation(
+        brightness=0.1, contrast=0.1, gamma=0.1, white_balance=0.04, saturation=0.15, grey=0.0, degrade=0.0
+    ),
+)
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
     steps=4000,
     live_per_domain=10,
@@ -199,6 +221,7 @@ PRESETS: dict[str, tuple[DetectorConfig, DetectorTraining]] = {
     "small": (SMALL, SMALL_TRAINING),
     "field": (SMALL, FIELD_TRAINING),
     "probe": (PROBE, PROBE_TRAINING),
+    "texture": (TEXTURE, TEXTURE_TRAINING),
     "tiny": (TINY, TINY_TRAINING),
     "paper": (PAPER, PAPER_TRAINING),
 }

@@ -135,6 +135,8 @@ class Detector(nn.Module):
         if self.config.statistics:
             judged = self.standardise(self._beside_cue(judged, cue))
         projected = self.embed(self.dropout(judged))
+        if self.config.rectified:
+            projected = F.relu(projected)
         logit = self.classify(self.dropout(projected))
         if tokens is not None and not self.config.attends:
             logit = logit + self.classify_cue(tokens.mean(1))
@@ -183,11 +185,12 @@ class Detector(nn.Module):
     def _pooled(self, features: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:
         read = []
         for index, stage in enumerate(self.backbone.stages):
-            features = self.backbone.stage(index, features)
+            outputs = self.backbone.stage(index, features)
             if tokens is not None and self.config.attends and stage.label in self.attention:
-                features = self.attention[stage.label](features, tokens)
+                outputs[-1] = self.attention[stage.label](outputs[-1], tokens)
+            features = outputs[-1]
             if stage.stride in self.config.statistics:
-                read.append(channel_statistics(features))
+                read += map(channel_statistics, outputs if self.config.every_layer else [features])
         return torch.cat(read, 1) if read else self.backbone.pool(self.backbone.head(features))
 
     def numbers(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
@@ -217,7 +220,9 @@ class Detector(nn.Module):
                 f"Name some of {', '.join(map(str, sorted({stage.stride for stage in self.backbone.stages})))}."
             )
         self.backbone.shorten(max(wanted))
-        count = 2 * sum(stage.channels for stage in found) * (2 if self.config.insertion == "dual" else 1)
+        widths = self.backbone.widths(self.config.face_size)
+        kept = [widths[stage] if self.config.every_layer else widths[stage][-1:] for stage in found]
+        count = 2 * sum(map(sum, kept)) * (2 if self.config.insertion == "dual" else 1)
         self.standardise = nn.BatchNorm1d(count, affine=False)
         return count
 

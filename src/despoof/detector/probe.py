@@ -4,8 +4,9 @@ With x the standardised channel statistics and y = 1 for live, -1 for attack it 
 
     sum_i w_i log(1 + exp(-y_i (a x_i + b))) + penalty / 2 |a|^2
 
-where w gives every domain and class the same share and sums to 1. The problem is convex: no steps, no augmentation but
-the mirror image, no seed. Fine-tuning bends features that the next camera needs (Kumar et al., arXiv 2202.10054).
+where w gives every domain and class the same share (simulated ones a smaller one) and sums to 1. The problem is convex:
+no steps, no augmentation but the mirror image, no seed. Fine-tuning
+bends features that the next camera needs (Kumar et al., arXiv 2202.10054).
 """
 
 from pathlib import Path
@@ -50,7 +51,8 @@ def train_probe(
         load_pretrained(detector.backbone, config.backbone, start_from)
     detector.eval().to(memory_format=torch.channels_last)
     numbers = torch.cat([read_numbers(detector, each) for each in (train_set, mirrored(train_set))]).double()
-    live, share = (torch.from_numpy(np.tile(part, 2)) for part in (train_set.live, shares(train_set)))
+    share_of = shares(train_set, training.simulated_share)
+    live, share = (torch.from_numpy(np.tile(part, 2)) for part in (train_set.live, share_of))
     mean, variance = numbers.mean(0), numbers.var(0, unbiased=False)
     standard = (numbers - mean) / (variance + detector.standardise.eps).sqrt()
     weight, bias = logistic_regression(standard, live, share / share.sum(), training.penalty)
@@ -85,11 +87,16 @@ def logistic_regression(
     return found[:-1], found[-1]
 
 
-def shares(gathered: Gathered) -> np.ndarray:
-    """Return a weight (N,) for each sample, such that every domain and class has the same sum, together 1."""
+def shares(gathered: Gathered, simulated: float = 1.0) -> np.ndarray:
+    """Return a weight (N,) for each sample, together 1, such that every domain and class has the same sum.
+
+    That of simulated domains is `simulated` times a real one's.
+    """
     groups = gathered.domain * 2 + gathered.live
     _, which, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    return 1 / (counts[which] * len(counts))
+    made = np.zeros(len(groups), bool) if gathered.simulated is None else gathered.simulated
+    share = np.where(made, simulated, 1.0) / counts[which]
+    return share / share.sum()
 
 
 def mirrored(gathered: Gathered) -> Gathered:

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from despoof.detector.batches import Batch, Gathered, check_gathered, draw, make_batch
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.detector.network import Detector, DetectorOutput, load_detector, save_detector
+from despoof.detector.prefetch import Prefetched
 from despoof.detector.pretrained import load_pretrained
 from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.techniques.registry import TECHNIQUES
@@ -22,7 +23,7 @@ from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.metrics import auc
 from despoof.runs.config import describe, description_hash
 from despoof.runs.loop import LoopConfig, warm_cosine
-from despoof.runs.processes import global_batch, open_processes, own_share, run_together
+from despoof.runs.processes import global_batch, open_processes, own_share, run_together, usual_device
 from despoof.runs.seed import content_seed
 
 __all__ = ["scores", "train"]
@@ -39,12 +40,14 @@ def train(
     *,
     device: str | None = None,
     start_from: Path | None = None,
+    workers: int = 0,
 ) -> Path:
     """Train a detector in `folder` and return its file there; go on where an earlier call stopped.
 
     `validation` is of the source domains too: its AUC selects the step and its logits set the calibration.
     A pretrained start of a backbone other than MobileNetV2 comes from `start_from`: a folder in Hugging Face's layout
-    for a transformer, torchvision's file for a ResNet-18. `device` "cpu" keeps off an accelerator that is there.
+    for a transformer, torchvision's file for a ResNet-18. `device` "cpu" keeps off an accelerator that is there;
+    `workers` processes make batches ahead, which an accelerator would wait for.
 
     Under `torchrun` each process takes its share of a batch and the loss is that of the whole, so the result is the
     same but for batch norms: they see their process's share on a CPU, the whole batch on CUDA.
@@ -74,13 +77,14 @@ def train(
     average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(training.average), use_buffers=True)
     best = _Best()
     wrapped = processes.prepare_model(detector)
+    batches = Prefetched(lambda n: make_batch(train_set, config, training, n, share=share), training.steps, workers)
 
     # One step: batch, losses, update, now and then a look at the validation set
     def step(number: int) -> dict[str, float]:
         seed = content_seed(f"{training.seed}|dropout|{number}".encode())
         torch.manual_seed(seed)
         _train_mode(detector, training)
-        batch = _on(make_batch(train_set, config, training, number, share=share), where)
+        batch = _on(batches(number), where)
         autocast = torch.autocast(where.type, torch.bfloat16, enabled=training.precision == "bfloat16")
         with autocast, mixed_styles(detector.backbone, training.style_mixing):
             output = wrapped(batch.face, batch.cue)
@@ -128,9 +132,9 @@ def train(
 def calibrate(path: Path, training: DetectorTraining, validation: Gathered) -> None:
     """Write temperature, offset and how it was trained into a detector's file."""
     chosen = load_detector(path)
-    temperature, offset = fit_calibration(logits(chosen, validation), validation.live)
+    temperature, offset = fit_calibration(logits(chosen.to(usual_device()), validation), validation.live)
     facts = {"temperature": temperature, "offset": offset, "training": describe(training)}
-    save_detector(path, chosen, facts=facts)
+    save_detector(path, chosen.cpu(), facts=facts)
 
 
 class _Best:

@@ -22,6 +22,7 @@ from despoof.evaluation.split import split_by_subject
 from despoof.generator.reconstruct import read_counterparts
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
 from despoof.runs.config import description_hash
+from despoof.runs.processes import usual_device
 
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
 
@@ -41,6 +42,7 @@ class DetectorRecipe:
     start: str | None = None  # "random" in place of the preset's
     start_from: Path | None = None  # pretrained weights of a backbone other than MobileNetV2
     members: int = 1  # runs that start alike and whose weights are averaged
+    workers: int = 0  # processes that make batches ahead
 
     @property
     def config(self) -> DetectorConfig:
@@ -50,7 +52,8 @@ class DetectorRecipe:
         strides = preset.attention_strides
         if backbone != preset.backbone and self.insertion in ("attention", "last"):
             with torch.device("meta"):  # for its stages alone
-                strides = tuple(sorted({stage.stride for stage in BACKBONES[backbone]().stages if stage.stride >= 8}))
+                found = {stage.stride for stage in BACKBONES[backbone]().stages if stage.stride >= 8}
+            strides = tuple(sorted(each for each in found if each <= max(preset.statistics, default=each)))
         return replace(preset, insertion=self.insertion, backbone=backbone, attention_strides=strides)
 
     def training(self, seed: int) -> DetectorTraining:
@@ -72,11 +75,14 @@ class DetectorRecipe:
         if training.optimiser == "logistic":
             return train_probe(self.config, training, *sets, folder, start_from=self.start_from)
         if self.members == 1:
-            return train(self.config, training, *sets, folder, start_from=self.start_from)
+            return train(self.config, training, *sets, folder, start_from=self.start_from, workers=self.workers)
         files = []
         for number in range(self.members):
             member = replace(training, seed=seed + MEMBER_SEEDS * number, start_seed=seed)
-            files.append(train(self.config, member, *sets, folder / f"member-{number}", start_from=self.start_from))
+            where = folder / f"member-{number}"
+            files.append(
+                train(self.config, member, *sets, where, start_from=self.start_from, workers=self.workers)
+            )
         return merge(files, sets[1], folder / "detector.safetensors")
 
 
@@ -113,6 +119,7 @@ class Pixels:
             is_live(rows),
             np.array([domains.index(row.sample.domain) for row in rows]),
             [row.key for row in rows],
+            np.array([is_simulated(row.sample.domain) for row in rows], bool),
         )
 
 
@@ -127,7 +134,7 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
         sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-        detector = load_detector(recipe.fit(sets, seed, folder))
+        detector = load_detector(recipe.fit(sets, seed, folder)).to(usual_device())
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {

@@ -29,6 +29,11 @@ def open_processes(precision: Precision = "no", *, cpu: bool = False) -> "Accele
     return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[patience])
 
 
+def usual_device() -> torch.device:
+    """Return the accelerator of this machine, or its processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def own_share(accelerator: "Accelerator", batch: int, parts: int = 1) -> torch.Tensor:
     """Return this process's items of a global batch: every so manieth, where `parts` must divide them too."""
     world = accelerator.num_processes
