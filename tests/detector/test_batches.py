@@ -39,6 +39,16 @@ def test_every_batch_has_as_many_live_as_attack_of_each_domain(gathered):
         assert pairs == {(0, True): 3, (0, False): 3, (1, True): 3, (1, False): 3}
 
 
+def test_a_simulated_domain_takes_its_share_of_a_batch_and_at_least_one_of_a_class(gathered):
+    marked = gathered._replace(simulated=gathered.domain == 7)
+    for share, expected in ((1.0, 4), (0.5, 2), (0.1, 1)):
+        training = replace(TINY_TRAINING, live_per_domain=4, attack_per_domain=4, simulated_share=share)
+        picked = draw(marked, training, 3)
+        for live in (True, False):
+            of_class = picked[gathered.live[picked] == live]
+            assert Counter(gathered.domain[of_class].tolist()) == {3: 4, 7: expected}
+
+
 def test_all_samples_are_seen_equally_often(gathered):
     # 6 + 6 samples of one domain, 5 + 5 of the other, 2 of each group a step: 30 steps are whole rounds.
     seen = Counter(np.concatenate([draw(gathered, TINY_TRAINING, step) for step in range(30)]).tolist())

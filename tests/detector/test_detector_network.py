@@ -33,6 +33,30 @@ def test_starts_exactly_as_the_plain_backbone(pair, insertion):
     assert torch.equal(plain.embedding, guided.embedding)
 
 
+TEXTURE = {"statistics": (2, 4, 8, 16), "every_layer": True, "attention_strides": (8, 16), "rectified": True}
+
+
+def test_with_statistics_attention_starts_as_the_plain_network_and_is_heard_in_both_layers_it_follows(pair):
+    plain, guided = made("none", **TEXTURE), made("attention", **TEXTURE)
+    assert torch.equal(plain(pair[0]).logit, guided(*pair).logit)
+    before = guided.numbers(*pair)
+    for block in guided.attention.values():
+        torch.nn.init.normal_(block.out.weight)
+    changed = (guided.numbers(*pair) != before).any(0)
+    # tiny_cnn: 4, 8, 8, 16 channels at stride 2, 4, 8, 16, each with mean and deviation
+    assert not changed[: 2 * (4 + 8)].any()
+    assert changed[2 * (4 + 8) :].all()
+
+
+def test_a_rectified_head_is_the_linear_one_after_relu(pair):
+    face = pair[0]
+    linear, rectified = (made("none", **TEXTURE | {"rectified": each, "unit_norm": False}) for each in (False, True))
+    embedding = linear(face).embedding
+    assert (embedding < 0).any()
+    torch.testing.assert_close(rectified(face).embedding, embedding.clamp(min=0))
+    torch.testing.assert_close(rectified(face).logit, linear.classify(embedding.clamp(min=0)).squeeze(1))
+
+
 @pytest.mark.parametrize(("insertion", "way_in"), [("attention", "attention"), ("dual", "classify_cue")])
 def test_cue_is_heard_once_its_way_in_has_weights_and_skipped_without_it(pair, insertion, way_in):
     detector = made(insertion)

@@ -58,6 +58,34 @@ def test_every_domain_and_class_weighs_alike():
             assert share[(gathered.domain == domain) & (gathered.live == live)].sum() == pytest.approx(0.25)
 
 
+def test_simulated_domains_weigh_their_share_of_a_real_one():
+    gathered = _gathered(0)
+    gathered = gathered._replace(simulated=gathered.domain == 1)
+    share = shares(gathered, 0.25)
+    assert share.sum() == pytest.approx(1)
+    assert share[gathered.domain == 0].sum() == pytest.approx(4 * share[gathered.domain == 1].sum())
+
+
+def test_every_layer_is_read_in_order():
+    config = replace(CONFIG, statistics=(2, 8), every_layer=True)
+    detector = Detector(config).eval()
+    face = torch.rand(2, 3, 64, 64) * 2 - 1
+    features, expected = detector.backbone.normalise(face), []
+    for layer in detector.backbone.features:
+        features = layer(features)
+        expected.append(channel_statistics(features))
+    with torch.no_grad():
+        torch.testing.assert_close(detector.numbers(face), torch.cat([expected[0], expected[2]], 1))
+
+
+def test_counting_layers_leaves_batch_norms_alone():
+    one, other = Detector(replace(CONFIG, every_layer=True)), Detector(CONFIG)
+    for name, value in other.backbone.state_dict().items():
+        if "running" in name:
+            assert torch.equal(one.backbone.state_dict()[name], value)
+    assert one.backbone.training
+
+
 @pytest.mark.parametrize("insertion", ["none", "dual", "cue", "concat"])
 def test_learns_and_the_file_answers_what_was_fitted(tmp_path, insertion):
     config = replace(CONFIG, insertion=insertion)

@@ -182,15 +182,16 @@ FIELD_TRAINING = DetectorTraining(  # for cameras never seen: worse pictures of 
     augmentation=Augmentation(degrade=0.5, blur=2.0, shrink=0.35, noise=8.0, jpeg=25),
 )
 PROBE_TRAINING = DetectorTraining(optimiser="logistic", technique="erm", penalty=0.1, simulated_share=0.1)
-TEXTURE_TRAINING = DetectorTraining(  # little is changed: blur, size and noise are what tells a copy (docs/log.md)
+GEOMETRY = Augmentation(  # flip, size, place and turn alone
+    brightness=0.0, contrast=0.0, gamma=0.0, white_balance=0.0, saturation=0.0, grey=0.0, degrade=0.0
+)
+TEXTURE_TRAINING = DetectorTraining(  # blur, noise and paleness are what tells a copy: none is added (docs/log.md)
     steps=300,
     technique="erm",
     learning_rate=1e-4,
     frozen_stages=0,
     simulated_share=0.1,
-    augmentation=Augmentation(
-        brightness=0.1, contrast=0.1, gamma=0.1, white_balance=0.04, saturation=0.15, grey=0.0, degrade=0.0
-    ),
+    augmentation=GEOMETRY,
 )
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
     steps=4000,

@@ -80,9 +80,7 @@ class DetectorRecipe:
         for number in range(self.members):
             member = replace(training, seed=seed + MEMBER_SEEDS * number, start_seed=seed)
             where = folder / f"member-{number}"
-            files.append(
-                train(self.config, member, *sets, where, start_from=self.start_from, workers=self.workers)
-            )
+            files.append(train(self.config, member, *sets, where, start_from=self.start_from, workers=self.workers))
         return merge(files, sets[1], folder / "detector.safetensors")
 
 
