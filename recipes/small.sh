@@ -18,7 +18,8 @@ despoof faithfulness "$WORK/store/faces" "$GENERATOR" "$TEACHER"
 
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/captures" "$GENERATOR")
 despoof cue "$WORK/store/captures" "$GENERATOR"
-despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --counterparts "$COUNTERPARTS" --peers "$PEERS"
+despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --preset small --counterparts "$COUNTERPARTS" \
+    --peers "$PEERS"
 
 # One call of the denoiser in place of six; the gate fails where that costs more than it may.
 despoof train student "$WORK/store/faces" "$WORK/runs/student" "$GENERATOR" --steps 1200
@@ -26,21 +27,54 @@ STUDENT="$WORK/runs/student/generator.safetensors"
 despoof gate "$GENERATOR" "$STUDENT" "$WORK/store/faces" "$WORK/store/captures" \
     "$WORK/runs/evaluation/fits/leave-one-domain-out/attention"
 
-# What ships learns from simulated captures too, in a store of its own; nothing is ever measured on them.
+# Simulated captures to learn from, in a store of their own; nothing is ever measured on them.
 despoof simulate "$FACES" "$WORK/store/simulated"
 despoof prepare "$CAPTURES" "$WORK/store/with-simulated"
 despoof prepare "$WORK/store/simulated/labels.csv" "$WORK/store/with-simulated"
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-simulated" "$GENERATOR")
-despoof evaluate "$WORK/store/with-simulated" "$WORK/runs/evaluation" --protocol recipes/with-simulated.toml \
-    --models none --models attention --counterparts "$COUNTERPARTS"
+despoof evaluate "$WORK/store/with-simulated" "$WORK/runs/evaluation" --preset small \
+    --protocol recipes/with-simulated.toml --models none --models attention --counterparts "$COUNTERPARTS"
 
-# And from recaptures of the live captures: the same person and camera, shown again as is, printed and on a screen.
+# The tables of the detector (docs/detector.md): where the cue enters, backbones, techniques. Minutes on an accelerator
+# (give --workers), hours on a processor; lines of other models, seeds or cells may run side by side.
+COUNTERPARTS=$(despoof reconstruct "$WORK/store/captures" "$STUDENT")
+TABLES=(despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation_texture" --counterparts "$COUNTERPARTS")
+INSERTIONS=(--models none --models attention --models dual --models concat --models cue)
+"${TABLES[@]}" "${INSERTIONS[@]}"
+"${TABLES[@]}" "${INSERTIONS[@]}" --backbone mobilenet_v2
+for technique in ssdg dann vrex sare safas erm+mixstyle; do
+    "${TABLES[@]}" --models "none+$technique" --models "attention+$technique"
+done
+"${TABLES[@]}" --peers "$PEERS" --models minifasnet --models celeba-minifasnet --models saturation --models statistics
+despoof study shortcuts "$WORK/runs/studies/shortcuts-texture.md" "$WORK/store/captures" "$WORK/runs/evaluation_texture" \
+    --model none-texture --model attention-texture --model saturation
+for row in attention-texture none-texture; do
+    despoof report "$WORK/runs/evaluation_texture/scores" "$WORK/runs/report-$row" --model "$row"
+done
+
+# The linear probe: learning curves by domains and subjects, and extra real faces as live ones to learn from.
+PROBE=(despoof evaluate --preset probe)
+"${PROBE[@]}" "$WORK/store/captures" "$WORK/runs/evaluation_probe" --models none --models dual \
+    --counterparts "$COUNTERPARTS"
+for protocol in one-domain half-the-subjects a-quarter-of-the-subjects known-cameras; do
+    "${PROBE[@]}" "$WORK/store/captures" "$WORK/runs/evaluation_probe" --models none --protocol "recipes/$protocol.toml"
+done
+folder=$(realpath "$(dirname "$FACES")")
+sed 's/\r//' "$FACES" | awk -F, -v folder="$folder" 'NR == 1 { print "path,label,domain" }
+    $2 == "train" && n++ < 2000 { print folder "/" $1 ",live,portraits" }' >"$WORK/store/portraits.csv"
+despoof prepare "$CAPTURES" "$WORK/store/with-portraits"
+despoof prepare "$WORK/store/portraits.csv" "$WORK/store/with-portraits"
+"${PROBE[@]}" "$WORK/store/with-portraits" "$WORK/runs/evaluation_probe" --models none \
+    --protocol recipes/with-portraits.toml
+
+# What ships learns from recaptures of the live captures too: the same person and camera, shown again as is, printed and
+# on a screen.
 despoof simulate "$CAPTURES" "$WORK/store/recaptured" --recapture
 for labels in "$CAPTURES" "$WORK/store/simulated/labels.csv" "$WORK/store/recaptured/labels.csv"; do
     despoof prepare "$labels" "$WORK/store/with-recaptured"
 done
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-recaptured" "$STUDENT")
-despoof evaluate "$WORK/store/with-recaptured" "$WORK/runs/evaluation_recaptured" --preset field --seeds 0 \
+despoof evaluate "$WORK/store/with-recaptured" "$WORK/runs/evaluation_texture" --seeds 0 \
     --protocol recipes/with-recaptured.toml --models attention --counterparts "$COUNTERPARTS"
-despoof train detector "$WORK/store/with-recaptured" "$COUNTERPARTS" "$WORK/runs/detector" --preset field --members 3
+despoof train detector "$WORK/store/with-recaptured" "$COUNTERPARTS" "$WORK/runs/detector" --members 3
 despoof ship "$STUDENT" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"

@@ -137,6 +137,18 @@ def test_an_unknown_name_lists_what_there_is():
         read_protocol("loo", [])
 
 
+def test_cells_of_a_file_may_hold_people_out_of_domains_they_share(tmp_path):
+    text = 'format = "despoof-protocols/1"\n[known]\nheld_subjects = 0.3\n'
+    cell = 'cells = [{ name = "a", train = ["a", "b"], test = ["a"] }]\n'
+    path = tmp_path / "known.toml"
+    path.write_text(text + cell)
+    (found,) = read_protocol(str(path), []).cells
+    assert (found.held_subjects, found.train.domains, found.test.domains) == (0.3, ("a", "b"), ("a",))
+    path.write_text(text.replace("held_subjects = 0.3\n", "") + cell)
+    with pytest.raises(InputError, match="Take the target out"):
+        read_protocol(str(path), [])
+
+
 def test_learned_subjects_must_be_a_share(tmp_path):
     text = 'format = "despoof-protocols/1"\n[few]\neach = "domain"\ndomains = ["*"]\nlearned_subjects = {}\n'
     samples = [Sample(f"{d}.jpg", Label.LIVE, domain=d) for d in "ab"]

