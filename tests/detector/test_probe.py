@@ -110,6 +110,19 @@ def test_fits_to_the_same_bits(tmp_path):
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+def test_what_was_read_before_is_not_read_again_and_gives_the_same(tmp_path, monkeypatch):
+    import despoof.detector.probe as probe
+
+    sets, known = (_gathered(1), _gathered(2)), {}
+    plain = train_probe(CONFIG, TRAINING, *sets, tmp_path / "plain")
+    train_probe(CONFIG, TRAINING, sets[0], sets[1], tmp_path / "first", known=known)
+    assert len(known) == 80  # faces and mirror images
+    monkeypatch.setattr(probe, "read_numbers", lambda *parts: pytest.fail("read again"))
+    again = train_probe(CONFIG, TRAINING, *sets, tmp_path / "again", known=known)
+    first, second = (load_detector(path).state_dict() for path in (plain, again))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
 def test_without_a_cue_the_dual_probe_takes_the_usual_one(tmp_path):
     sets = [_gathered(start, counterparts=True) for start in (1, 2)]
     detector = load_detector(train_probe(replace(CONFIG, insertion="dual"), TRAINING, *sets, tmp_path))

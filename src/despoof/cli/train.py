@@ -148,7 +148,8 @@ def detector(
     store: Path, counterparts: Path, run: Path, *, insertion: Insertion = "attention",
     preset: DetectorPreset = "texture", backbone: str | None = None, start: Start | None = None,
     start_from: Path | None = None, technique: Technique | None = None, style_mixing: float | None = None,
-    members: int = 1, steps: int | None = None, seed: int = 0, threads: int = 2, workers: int = 0,
+    members: int = 1, real_members: int = 0, steps: int | None = None, seed: int = 0, threads: int = 2,
+    workers: int = 0,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store, selected on subject-disjoint validation.
 
@@ -167,6 +168,7 @@ def detector(
         technique: of domain generalisation; the preset's if left out.
         style_mixing: chance of MixStyle, 0 to 1; the preset's if left out.
         members: runs that start alike and whose weights are averaged.
+        real_members: as many more, which learn from real captures alone.
         steps: optimisation steps; the preset's if left out.
         seed: of weights, batches and of the validation split.
         threads: of the processor.
@@ -180,7 +182,8 @@ def detector(
     torch.set_num_threads(threads)
     recipe = DetectorRecipe(
         preset, insertion, counterparts, steps, technique=technique, style_mixing=style_mixing, backbone=backbone,
-        start=start, start_from=start_from, members=members, workers=workers,
+        start=start, start_from=start_from, members=members, real_members=real_members,
+        workers=workers,
     )  # fmt: skip
     print(train_shipped(Store(store), recipe, seed, run))
 

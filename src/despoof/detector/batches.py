@@ -119,6 +119,16 @@ def inputs(
     return face, cue(face, as_tensor(counterparts, config.face_size), config.cue_form)
 
 
+def without_simulated(gathered: Gathered) -> Gathered:
+    """Return the real captures of a set."""
+    if gathered.simulated is None or not gathered.simulated.any():
+        return gathered
+    real = ~gathered.simulated
+    kept = (None if each is None else each[real] for each in gathered[:4])
+    keys = [key for key, each in zip(gathered.keys, real, strict=True) if each]
+    return Gathered(*kept, keys, gathered.simulated[real])
+
+
 def _is_simulated(gathered: Gathered, domain: int) -> bool:
     return gathered.simulated is not None and bool(gathered.simulated[gathered.domain == domain].all())
 

@@ -35,8 +35,12 @@ def train_probe(
     folder: str | Path,
     *,
     start_from: Path | None = None,
+    known: dict[str, torch.Tensor] | None = None,
 ) -> Path:
-    """Fit a probe and return its file in `folder`; one that is there is made again, to the same bits."""
+    """Fit a probe and return its file in `folder`; one that is there is made again, to the same bits.
+
+    `known` holds what this config's backbone read in samples, by their names; what is missing is added.
+    """
     if not config.statistics or config.insertion not in ("none", "dual", "cue", "concat") or config.embedding != 1:
         raise ConfigError(
             f"a probe with insertion {config.insertion!r}, statistics {config.statistics} and embedding "
@@ -50,7 +54,8 @@ def train_probe(
     if training.start == "imagenet":
         load_pretrained(detector.backbone, config.backbone, start_from)
     detector.eval().to(memory_format=torch.channels_last)
-    numbers = torch.cat([read_numbers(detector, each) for each in (train_set, mirrored(train_set))]).double()
+    known = {} if known is None else known
+    numbers = torch.cat([_read(detector, each, known) for each in (train_set, mirrored(train_set))]).double()
     share_of = shares(train_set, training.simulated_share)
     live, share = (torch.from_numpy(np.tile(part, 2)) for part in (train_set.live, share_of))
     mean, variance = numbers.mean(0), numbers.var(0, unbiased=False)
@@ -100,12 +105,13 @@ def shares(gathered: Gathered, simulated: float = 1.0) -> np.ndarray:
 
 
 def mirrored(gathered: Gathered) -> Gathered:
-    """Return the mirror images, of faces and counterparts alike."""
+    """Return the mirror images, of faces and counterparts alike, under names of their own."""
     faces, counterparts = (
         None if images is None else np.ascontiguousarray(images[:, :, ::-1])
         for images in (gathered.faces, gathered.counterparts)
     )
-    return gathered._replace(faces=faces, counterparts=counterparts)
+    keys = [f"{key}|mirrored" for key in gathered.keys]
+    return gathered._replace(faces=faces, counterparts=counterparts, keys=keys)
 
 
 @torch.no_grad()
@@ -117,6 +123,16 @@ def read_numbers(detector: Detector, gathered: Gathered, batch: int = 64) -> tor
         counterparts = None if gathered.counterparts is None else gathered.counterparts[part]
         parts.append(detector.numbers(*inputs(gathered.faces[part], counterparts, detector.config)))
     return torch.cat(parts)
+
+
+def _read(detector: Detector, gathered: Gathered, known: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the statistics (N, K) of a set, of which those in `known` are not read again."""
+    missing = np.array([key not in known for key in gathered.keys], bool)
+    if missing.any():
+        arrays = (None if each is None else each[missing] for each in gathered[:4])
+        keys = [key for key, each in zip(gathered.keys, missing, strict=True) if each]
+        known.update(zip(keys, read_numbers(detector, Gathered(*arrays, keys)), strict=True))
+    return torch.stack([known[key] for key in gathered.keys])
 
 
 def _put(detector: Detector, found: dict[str, torch.Tensor]) -> None:

@@ -10,7 +10,7 @@ import torch
 from despoof.data.simulated_set import is_simulated
 from despoof.data.store import Store, StoredSample
 from despoof.detector.backbone import BACKBONES
-from despoof.detector.batches import Gathered
+from despoof.detector.batches import Gathered, without_simulated
 from despoof.detector.config import PRESETS, DetectorConfig, DetectorTraining
 from despoof.detector.members import merge
 from despoof.detector.network import load_detector, save_detector
@@ -42,6 +42,7 @@ class DetectorRecipe:
     start: str | None = None  # "random" in place of the preset's
     start_from: Path | None = None  # pretrained weights of a backbone other than MobileNetV2
     members: int = 1  # runs that start alike and whose weights are averaged
+    real_members: int = 0  # more such runs, which learn from real captures alone
     workers: int = 0  # processes that make batches ahead
 
     @property
@@ -69,19 +70,30 @@ class DetectorRecipe:
         chosen = {name: value for name, value in given.items() if value is not None}
         return replace(PRESETS[self.preset][1], seed=seed, **chosen)
 
-    def fit(self, sets: tuple[Gathered, Gathered], seed: int, folder: Path) -> Path:
-        """Train on (training, validation), or train the members and merge them; return the artefact."""
+    def fit(
+        self, sets: tuple[Gathered, Gathered], seed: int, folder: Path, known: dict[str, torch.Tensor] | None = None
+    ) -> Path:
+        """Train on (training, validation), or train the members and merge them; return the artefact.
+
+        `known` is of a probe: what its backbone has read before.
+        """
         training = self.training(seed)
         if training.optimiser == "logistic":
-            return train_probe(self.config, training, *sets, folder, start_from=self.start_from)
-        if self.members == 1:
-            return train(self.config, training, *sets, folder, start_from=self.start_from, workers=self.workers)
+            return train_probe(self.config, training, *sets, folder, start_from=self.start_from, known=known)
+        if self.members == 1 and not self.real_members:
+            return self._train(training, sets, folder)
         files = []
-        for number in range(self.members):
-            member = replace(training, seed=seed + MEMBER_SEEDS * number, start_seed=seed)
-            where = folder / f"member-{number}"
-            files.append(train(self.config, member, *sets, where, start_from=self.start_from, workers=self.workers))
+        for kind, count, learned in (
+            ("member", self.members, sets[0]),
+            ("real-member", self.real_members, without_simulated(sets[0])),
+        ):
+            for number in range(count):
+                member = replace(training, seed=seed + MEMBER_SEEDS * number, start_seed=seed)
+                files.append(self._train(member, (learned, sets[1]), folder / f"{kind}-{number}"))
         return merge(files, sets[1], folder / "detector.safetensors")
+
+    def _train(self, training: DetectorTraining, sets: tuple[Gathered, Gathered], folder: Path) -> Path:
+        return train(self.config, training, *sets, folder, start_from=self.start_from, workers=self.workers)
 
 
 class Pixels:
@@ -129,10 +141,11 @@ def is_live(rows: list[StoredSample]) -> np.ndarray:
 def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
     """Return the recipe as a model for `run_protocol`."""
     pixels = Pixels(store, recipe)
+    known: dict[str, torch.Tensor] = {}  # over the cells
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
         sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-        detector = load_detector(recipe.fit(sets, seed, folder)).to(usual_device())
+        detector = load_detector(recipe.fit(sets, seed, folder, known)).to(usual_device())
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {
@@ -142,6 +155,8 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
     }
     if recipe.members > 1:
         facts["members"] = recipe.members
+    if recipe.real_members:
+        facts["real_members"] = recipe.real_members
     return Model(name, fit, facts)
 
 
