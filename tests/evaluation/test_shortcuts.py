@@ -59,7 +59,13 @@ def test_the_store_gives_the_measures_and_seeds_are_averaged(store):
     assert np.isnan(found.alike["size"])  # every live face is larger than every attack: no pair is alike
     (found,) = dependences([file_of(store, perfect)], store)
     assert (found.plain, found.alike["darkness"]) == (1.0, 1.0)
-    assert "| to-a | m | 1.000 |" in markdown([found])
+    assert "| p | to-a | m | 1.000 |" in markdown([found])
+
+
+def test_protocols_are_not_averaged(store):
+    one, other = (file_of(store, [abs(each - i % 2) for i in range(40)]) for each in (0.0, 1.0))
+    other.facts["protocol"] = "q"
+    assert [(each.protocol, each.plain) for each in dependences([one, other], store)] == [("p", 1.0), ("q", 0.0)]
 
 
 def test_scores_of_another_store_are_refused(store, tmp_path):

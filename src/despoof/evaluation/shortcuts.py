@@ -23,6 +23,7 @@ MEASURES = (*NUMBERS, "size")
 class Dependence:
     """One model in one cell: AUC of all, and AUC among faces alike in each measure; means over seeds."""
 
+    protocol: str
     cell: str
     model: str
     plain: float
@@ -30,9 +31,9 @@ class Dependence:
 
 
 def dependences(files: Sequence[ScoreFile], store: Store, size: int = 128) -> list[Dependence]:
-    """Return the dependence of each (cell, model) of test score files on the measures, taken from a store's faces."""
+    """Return the dependence of each (protocol, cell, model) of test score files, by the faces of a store."""
     rows = {row.sample.path: row for row in store.with_face()}
-    said = {(f.facts["cell"], f.facts["model"]) for f in files}
+    said = {_row_of(file) for file in files}
     paths = sorted({row.path for file in files for row in file.rows if row.liveness is not None})
     missing = [path for path in paths if path not in rows]
     if missing:
@@ -40,11 +41,11 @@ def dependences(files: Sequence[ScoreFile], store: Store, size: int = 128) -> li
     values = _measured([rows[path] for path in paths], store, size)
     place = {path: i for i, path in enumerate(paths)}
     found = []
-    for cell, model in sorted(said):
-        own = [f for f in files if (f.facts["cell"], f.facts["model"]) == (cell, model)]
+    for row in sorted(said):
+        own = [file for file in files if _row_of(file) == row]
         plain, alike = zip(*(_one(file, values, place) for file in own), strict=True)
         means = {name: float(np.mean([each[name] for each in alike])) for name in MEASURES}
-        found.append(Dependence(cell, model, float(np.mean(plain)), means))
+        found.append(Dependence(*row, float(np.mean(plain)), means))
     return found
 
 
@@ -67,12 +68,21 @@ def auc_among_alike(scores: np.ndarray, live: np.ndarray, values: np.ndarray, bi
 
 def markdown(found: Sequence[Dependence]) -> str:
     """Return a table: AUC, and AUC among faces alike in each measure."""
-    heads = ("cell", "model", "AUC", *(f"alike in {name}" for name in MEASURES))
+    heads = ("protocol", "cell", "model", "AUC", *(f"alike in {name}" for name in MEASURES))
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for each in found:
-        cells = (each.cell, each.model, *(f"{value:.3f}" for value in (each.plain, *each.alike.values())))
+        cells = (
+            each.protocol,
+            each.cell,
+            each.model,
+            *(f"{value:.3f}" for value in (each.plain, *each.alike.values())),
+        )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _row_of(file: ScoreFile) -> tuple[str, str, str]:
+    return file.facts["protocol"], file.facts["cell"], file.facts["model"]
 
 
 def _measured(rows: list[StoredSample], store: Store, size: int) -> dict[str, np.ndarray]:
