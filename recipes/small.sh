@@ -37,34 +37,39 @@ despoof evaluate "$WORK/store/with-simulated" "$WORK/runs/evaluation" --preset s
 
 # The tables of the detector (docs/detector.md): where the cue enters, backbones, techniques. Minutes on an accelerator
 # (give --workers), hours on a processor; lines of other models, seeds or cells may run side by side.
-COUNTERPARTS=$(despoof reconstruct "$WORK/store/captures" "$STUDENT")
-TABLES=(despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation_texture" --counterparts "$COUNTERPARTS")
-INSERTIONS=(--models none --models attention --models dual --models concat --models cue)
-"${TABLES[@]}" "${INSERTIONS[@]}"
-"${TABLES[@]}" "${INSERTIONS[@]}" --backbone mobilenet_v2
+CAPTURED=$WORK/store/captures
+COUNTERPARTS=$(despoof reconstruct "$CAPTURED" "$STUDENT")
+TABLES=$WORK/runs/evaluation_texture
+despoof evaluate "$CAPTURED" "$TABLES" --counterparts "$COUNTERPARTS" \
+    --models none --models attention --models dual --models concat --models cue
+despoof evaluate "$CAPTURED" "$TABLES" --counterparts "$COUNTERPARTS" --backbone mobilenet_v2 \
+    --models none --models attention --models dual --models concat --models cue
 for technique in ssdg dann vrex sare safas erm+mixstyle; do
-    "${TABLES[@]}" --models "none+$technique" --models "attention+$technique"
+    despoof evaluate "$CAPTURED" "$TABLES" --counterparts "$COUNTERPARTS" \
+        --models "none+$technique" --models "attention+$technique"
 done
-"${TABLES[@]}" --peers "$PEERS" --models minifasnet --models celeba-minifasnet --models saturation --models statistics
-despoof study shortcuts "$WORK/runs/studies/shortcuts-texture.md" "$WORK/store/captures" "$WORK/runs/evaluation_texture" \
-    --model none-texture --model attention-texture --model saturation
-for row in attention-texture none-texture; do
-    despoof report "$WORK/runs/evaluation_texture/scores" "$WORK/runs/report-$row" --model "$row"
+despoof evaluate "$CAPTURED" "$TABLES" --peers "$PEERS" \
+    --models minifasnet --models celeba-minifasnet --models saturation --models statistics
+despoof study shortcuts "$WORK/runs/studies/shortcuts-texture.md" "$CAPTURED" "$TABLES" \
+    --model none-texture --model attention-texture
+for row in attention-texture concat-texture dual-texture attention+dann-texture; do # each against all others, paired
+    despoof report "$TABLES/scores" "$WORK/runs/report-$row" --model "$row"
 done
 
 # The linear probe: learning curves by domains and subjects, and extra real faces as live ones to learn from.
-PROBE=(despoof evaluate --preset probe)
-"${PROBE[@]}" "$WORK/store/captures" "$WORK/runs/evaluation_probe" --models none --models dual \
+LINEAR=$WORK/runs/evaluation_probe
+despoof evaluate "$CAPTURED" "$LINEAR" --preset probe --seeds 0 --models none --models dual \
     --counterparts "$COUNTERPARTS"
-for protocol in one-domain half-the-subjects a-quarter-of-the-subjects known-cameras; do
-    "${PROBE[@]}" "$WORK/store/captures" "$WORK/runs/evaluation_probe" --models none --protocol "recipes/$protocol.toml"
+for protocol in half-the-subjects one-domain known-cameras; do
+    despoof evaluate "$CAPTURED" "$LINEAR" --preset probe --seeds 0 --models none \
+        --protocol "recipes/$protocol.toml"
 done
 folder=$(realpath "$(dirname "$FACES")")
 sed 's/\r//' "$FACES" | awk -F, -v folder="$folder" 'NR == 1 { print "path,label,domain" }
     $2 == "train" && n++ < 2000 { print folder "/" $1 ",live,portraits" }' >"$WORK/store/portraits.csv"
 despoof prepare "$CAPTURES" "$WORK/store/with-portraits"
 despoof prepare "$WORK/store/portraits.csv" "$WORK/store/with-portraits"
-"${PROBE[@]}" "$WORK/store/with-portraits" "$WORK/runs/evaluation_probe" --models none \
+despoof evaluate "$WORK/store/with-portraits" "$LINEAR" --preset probe --seeds 0 --models none \
     --protocol recipes/with-portraits.toml
 
 # What ships learns from recaptures of the live captures too: the same person and camera, shown again as is, printed and
@@ -74,7 +79,10 @@ for labels in "$CAPTURES" "$WORK/store/simulated/labels.csv" "$WORK/store/recapt
     despoof prepare "$labels" "$WORK/store/with-recaptured"
 done
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-recaptured" "$STUDENT")
-despoof evaluate "$WORK/store/with-recaptured" "$WORK/runs/evaluation_texture" --seeds 0 \
+despoof evaluate "$WORK/store/with-recaptured" "$TABLES" --seeds 0 --protocol recipes/with-recaptured.toml \
+    --models attention --counterparts "$COUNTERPARTS"
+despoof evaluate "$WORK/store/with-recaptured" "$WORK/runs/evaluation_shipped" --seeds 0 --members 1 --real-members 1 \
     --protocol recipes/with-recaptured.toml --models attention --counterparts "$COUNTERPARTS"
-despoof train detector "$WORK/store/with-recaptured" "$COUNTERPARTS" "$WORK/runs/detector" --members 3
+despoof train detector "$WORK/store/with-recaptured" "$COUNTERPARTS" "$WORK/runs/detector" \
+    --members 2 --real-members 2
 despoof ship "$STUDENT" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"
