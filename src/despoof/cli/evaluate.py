@@ -20,8 +20,7 @@ def evaluate(
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
     preset: Literal["small", "field", "probe", "texture"] = "texture", steps: int | None = None,
     backbone: str | None = None, start_from: Path | None = None, members: int = 1, real_members: int = 0,
-    peers: Path | None = None,
-    threads: int = 1, workers: int = 0,
+    peers: Path | None = None, threads: int = 1, workers: int = 0,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
 
@@ -43,7 +42,7 @@ def evaluate(
         backbone: of the detectors, if not the preset's; the rows say so.
         start_from: its pretrained weights, where no wheel carries them.
         members: runs that start alike and whose weights are averaged into each detector; the rows say so.
-        real_members: as many more, which learn from real captures alone.
+        real_members: further such runs, which learn from real captures alone.
         peers: folder with the ONNX files of the MiniFASNet models.
         threads: of the processor.
         workers: processes that make batches ahead, for an accelerator.

@@ -168,7 +168,7 @@ def detector(
         technique: of domain generalisation; the preset's if left out.
         style_mixing: chance of MixStyle, 0 to 1; the preset's if left out.
         members: runs that start alike and whose weights are averaged.
-        real_members: as many more, which learn from real captures alone.
+        real_members: further such runs, which learn from real captures alone.
         steps: optimisation steps; the preset's if left out.
         seed: of weights, batches and of the validation split.
         threads: of the processor.
@@ -182,8 +182,7 @@ def detector(
     torch.set_num_threads(threads)
     recipe = DetectorRecipe(
         preset, insertion, counterparts, steps, technique=technique, style_mixing=style_mixing, backbone=backbone,
-        start=start, start_from=start_from, members=members, real_members=real_members,
-        workers=workers,
+        start=start, start_from=start_from, members=members, real_members=real_members, workers=workers,
     )  # fmt: skip
     print(train_shipped(Store(store), recipe, seed, run))
 

@@ -66,7 +66,7 @@ def draw(gathered: Gathered, training: DetectorTraining, step: int) -> np.ndarra
         for live, whole in ((True, training.live_per_domain), (False, training.attack_per_domain)):
             count = max(1, round(whole * share))
             pool = np.flatnonzero((gathered.domain == domain) & (gathered.live == live))
-            if count and not len(pool):
+            if not len(pool):
                 word = "live" if live else "attack"
                 raise InputError(
                     f"source domain {domain} has no {word} samples; expected live and attack. Leave this domain out."

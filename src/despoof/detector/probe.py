@@ -5,8 +5,8 @@ With x the standardised channel statistics and y = 1 for live, -1 for attack it 
     sum_i w_i log(1 + exp(-y_i (a x_i + b))) + penalty / 2 |a|^2
 
 where w gives every domain and class the same share (simulated ones a smaller one) and sums to 1. The problem is convex:
-no steps, no augmentation but the mirror image, no seed. Fine-tuning
-bends features that the next camera needs (Kumar et al., arXiv 2202.10054).
+no steps, no augmentation but the mirror image, no seed. Fine-tuning bends features that the next camera needs (Kumar et
+al., arXiv 2202.10054).
 """
 
 from pathlib import Path

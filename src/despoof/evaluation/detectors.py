@@ -141,11 +141,11 @@ def is_live(rows: list[StoredSample]) -> np.ndarray:
 def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
     """Return the recipe as a model for `run_protocol`."""
     pixels = Pixels(store, recipe)
-    known: dict[str, torch.Tensor] = {}  # over the cells
+    known: dict[int, dict[str, torch.Tensor]] = {}  # seed -> what a probe's backbone read, over the cells
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
         sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-        detector = load_detector(recipe.fit(sets, seed, folder, known)).to(usual_device())
+        detector = load_detector(recipe.fit(sets, seed, folder, known.setdefault(seed, {}))).to(usual_device())
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {
