@@ -58,8 +58,7 @@ done
 
 # The linear probe: learning curves by domains and subjects, and extra real faces as live ones to learn from.
 LINEAR=$WORK/runs/evaluation_probe
-despoof evaluate "$CAPTURED" "$LINEAR" --preset probe --seeds 0 --models none --models dual \
-    --counterparts "$COUNTERPARTS"
+despoof evaluate "$CAPTURED" "$LINEAR" --preset probe --seeds 0 --models none
 for protocol in half-the-subjects one-domain known-cameras; do
     despoof evaluate "$CAPTURED" "$LINEAR" --preset probe --seeds 0 --models none \
         --protocol "recipes/$protocol.toml"
