@@ -105,11 +105,11 @@ class Backbone(nn.Module):
         return outputs
 
     @torch.no_grad()
-    def widths(self, side: int) -> dict[Stage, list[int]]:
-        """Return the channels of each stage's layers, found by running them on an empty picture."""
+    def widths(self) -> dict[Stage, list[int]]:
+        """Return the channels of each stage's layers, found by running them on an empty picture, a small one."""
         modes = [(module, module.training) for module in self.modules()]
         self.eval()  # or batch norms would take the empty picture in
-        features, found = self.normalise(torch.zeros(1, 3, side, side)), {}
+        features, found = self.normalise(torch.zeros(1, 3, 32, 32)), {}
         if (missing := self.first.in_channels - 3) > 0:
             features = torch.cat([features, features.new_zeros(1, missing, *features.shape[2:])], 1)
         for index, stage in enumerate(self.stages):

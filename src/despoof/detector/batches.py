@@ -123,10 +123,14 @@ def without_simulated(gathered: Gathered) -> Gathered:
     """Return the real captures of a set."""
     if gathered.simulated is None or not gathered.simulated.any():
         return gathered
-    real = ~gathered.simulated
-    kept = (None if each is None else each[real] for each in gathered[:4])
-    keys = [key for key, each in zip(gathered.keys, real, strict=True) if each]
-    return Gathered(*kept, keys, gathered.simulated[real])
+    return chosen(gathered, ~gathered.simulated)
+
+
+def chosen(gathered: Gathered, mask: np.ndarray) -> Gathered:
+    """Return the samples where `mask` (N,) bool is true."""
+    keys = [key for key, each in zip(gathered.keys, mask, strict=True) if each]
+    picked = (None if each is None else each[mask] for each in gathered._replace(keys=None))
+    return Gathered(*picked)._replace(keys=keys)
 
 
 def _is_simulated(gathered: Gathered, domain: int) -> bool:

@@ -220,9 +220,12 @@ class Detector(nn.Module):
                 f"Name some of {', '.join(map(str, sorted({stage.stride for stage in self.backbone.stages})))}."
             )
         self.backbone.shorten(max(wanted))
-        widths = self.backbone.widths(self.config.face_size)
-        kept = [widths[stage] if self.config.every_layer else widths[stage][-1:] for stage in found]
-        count = 2 * sum(map(sum, kept)) * (2 if self.config.insertion == "dual" else 1)
+        if self.config.every_layer:
+            widths = self.backbone.widths()
+            channels = sum(sum(widths[stage]) for stage in found)
+        else:
+            channels = sum(stage.channels for stage in found)
+        count = 2 * channels * (2 if self.config.insertion == "dual" else 1)
         self.standardise = nn.BatchNorm1d(count, affine=False)
         return count
 

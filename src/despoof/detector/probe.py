@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from despoof.detector.batches import Gathered, check_gathered, inputs
+from despoof.detector.batches import Gathered, check_gathered, chosen, inputs
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.detector.network import Detector, save_detector
 from despoof.detector.pretrained import load_pretrained
@@ -129,9 +129,8 @@ def _read(detector: Detector, gathered: Gathered, known: dict[str, torch.Tensor]
     """Return the statistics (N, K) of a set, of which those in `known` are not read again."""
     missing = np.array([key not in known for key in gathered.keys], bool)
     if missing.any():
-        arrays = (None if each is None else each[missing] for each in gathered[:4])
-        keys = [key for key, each in zip(gathered.keys, missing, strict=True) if each]
-        known.update(zip(keys, read_numbers(detector, Gathered(*arrays, keys)), strict=True))
+        unread = chosen(gathered, missing)
+        known.update(zip(unread.keys, read_numbers(detector, unread), strict=True))
     return torch.stack([known[key] for key in gathered.keys])
 
 

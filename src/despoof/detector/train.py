@@ -23,7 +23,7 @@ from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.metrics import auc
 from despoof.runs.config import describe, description_hash
 from despoof.runs.loop import LoopConfig, warm_cosine
-from despoof.runs.processes import global_batch, open_processes, own_share, run_together, usual_device
+from despoof.runs.processes import global_batch, open_processes, own_share, run_together
 from despoof.runs.seed import content_seed
 
 __all__ = ["scores", "train"]
@@ -124,15 +124,15 @@ def train(
     }
     loop = LoopConfig(training.steps, training.checkpoint_every, 1)
     if run_together(processes, folder, parts, step, loop, title="train detector"):
-        calibrate(path, training, validation)
+        calibrate(path, training, validation, where)
     processes.wait_for_everyone()
     return path
 
 
-def calibrate(path: Path, training: DetectorTraining, validation: Gathered) -> None:
+def calibrate(path: Path, training: DetectorTraining, validation: Gathered, device: torch.device | str = "cpu") -> None:
     """Write temperature, offset and how it was trained into a detector's file."""
     chosen = load_detector(path)
-    temperature, offset = fit_calibration(logits(chosen.to(usual_device()), validation), validation.live)
+    temperature, offset = fit_calibration(logits(chosen.to(device), validation), validation.live)
     facts = {"temperature": temperature, "offset": offset, "training": describe(training)}
     save_detector(path, chosen.cpu(), facts=facts)
 
