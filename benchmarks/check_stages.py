@@ -57,9 +57,9 @@ def _peer(folder: Path, image):  # type: ignore[no-untyped-def]
     from PIL import Image
 
     from despoof.data.sample import Label, Sample
-    from despoof.data.store import StoredSample
     from despoof.evaluation.baselines import minifasnet_pair
     from despoof.faces.detect import find_faces
+    from despoof.faces.store import StoredSample
 
     found = find_faces(image)
     path = Path(tempfile.mkdtemp()) / "image.png"

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 
-    from despoof.engine.engine import open_engine
+    from despoof.engine.runtime import open_engine
     from despoof.metrics import auc
 
     with tempfile.TemporaryDirectory() as name:
@@ -61,7 +61,7 @@ def exported(options: argparse.Namespace, out: Path) -> None:
     """Export both files; a detector of an evaluation has no thresholds, and none matter here."""
     from despoof.detector.network import load_detector
     from despoof.engine.export import export
-    from despoof.generator.generator import load_generator
+    from despoof.generator.registry import load_generator
 
     detector = load_detector(options.detector)
     detector.facts.setdefault("thresholds", {"attack_below": 0.5, "live_from": 0.5})
@@ -73,9 +73,9 @@ def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.nda
     import torch
 
     from despoof.data.sample import Label
-    from despoof.data.store import Store
     from despoof.faces.align import as_tensor
-    from despoof.generator.diffusion import content_noise
+    from despoof.faces.store import Store
+    from despoof.generator.schedule import content_noise
 
     opened, count = Store(options.store), CALIBRATION + options.faces
     rows = [row for row in opened.with_face() if options.domain in (None, row.sample.domain)]
@@ -95,7 +95,7 @@ def variants(folder: Path, calibration: Given, threads: int) -> Iterator[tuple[s
     """Yield name, bytes of the model and the way to liveness; float32 first."""
     from onnxruntime import quantization
 
-    from despoof.engine.engine import RUNTIMES, open_engine
+    from despoof.engine.runtime import RUNTIMES, open_engine
 
     model = folder / "out/model.onnx"
 

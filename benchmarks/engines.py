@@ -27,12 +27,12 @@ def main() -> None:
     import torch
 
     import despoof
-    from despoof.engine.engine import RUNTIMES, open_engine
-    from despoof.engine.whole import Whole
+    from despoof.engine.graph import JudgeGraph
+    from despoof.engine.runtime import RUNTIMES, open_engine
 
     torch.set_num_threads(options.threads)
     guard = despoof.load("small")
-    whole = Whole(guard.generator, guard.detector).eval()
+    whole = JudgeGraph(guard.generator, guard.detector).eval()
     engines = {name: open_engine(options.exported, name, threads=options.threads) for name in RUNTIMES}
     bf16 = open_engine(options.exported, "openvino", threads=options.threads, precision="bfloat16")
     engines[bf16.name] = bf16
@@ -121,7 +121,7 @@ def paper(fastest: float) -> None:
     import torch
 
     from despoof.generator.config import PAPER
-    from despoof.generator.network import build_denoiser
+    from despoof.generator.denoiser import build_denoiser
 
     unet = build_denoiser(PAPER).eval()
     x, tokens = torch.randn(1, 4, 32, 32), torch.randn(1, 49, 768)

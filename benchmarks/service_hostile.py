@@ -277,8 +277,7 @@ def costly() -> None:
     import resource
 
     from despoof.service.config import ServiceConfig
-    from despoof.service.header import MAX_SCANS
-    from despoof.service.intake import inspect
+    from despoof.service.uploads import MAX_SCANS, inspect
 
     guard, limit = open_guard(None), ServiceConfig().max_pixels
     side = int(limit**0.5)

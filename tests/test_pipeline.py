@@ -15,7 +15,7 @@ from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
 from despoof.errors import ArtefactError
 from despoof.generator.config import TINY as TINY_GENERATOR
-from despoof.generator.generator import Generator, save_generator
+from despoof.generator.registry import LatentDiffusion, save_generator
 from despoof.pipeline import Decision, Guard, load
 
 
@@ -24,7 +24,7 @@ def write_weights(folder: Path, *, insertion: str = "attention", thresholds: tup
     torch.manual_seed(0)
     facts = {"thresholds": {"attack_below": thresholds[0], "live_from": thresholds[1]}}
     save_detector(folder / "detector.safetensors", Detector(replace(TINY, insertion=insertion), facts))
-    save_generator(folder / "generator.safetensors", Generator(TINY_GENERATOR))
+    save_generator(folder / "generator.safetensors", LatentDiffusion(TINY_GENERATOR))
     return folder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import despoof
-from despoof.data.source import SUFFIXES
+from despoof.data.manifest import SUFFIXES
 from despoof.data.video import FrameRule, is_video, read_frames
 from despoof.errors import ConfigError, InputError
 from despoof.metrics import proportion_interval

@@ -13,14 +13,14 @@ from despoof.cue import cue as make_cue
 from despoof.cue import cue_picture
 from despoof.data.image import ImageSource, read_image
 from despoof.detector.network import Detector, load_detector
-from despoof.engine.engine import Engine, open_engine, usual_folder
+from despoof.engine.runtime import Engine, open_engine, usual_folder
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import align, as_image, as_tensor
 from despoof.faces.detect import FindFaces, FoundFace, find_faces, retinaface
 from despoof.faces.prepare import ABOUT
 from despoof.faces.quality import QualityLimits, Reason, gate
-from despoof.generator.diffusion import content_noise
-from despoof.generator.generator import Generator, load_generator
+from despoof.generator.registry import LatentDiffusion, load_generator
+from despoof.generator.schedule import content_noise
 from despoof.profile import Profile, read_profile
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.config import to_dict
@@ -113,7 +113,7 @@ class Guard:
 
     def __init__(
         self,
-        generator: Generator | None,
+        generator: LatentDiffusion | None,
         detector: Detector,
         *,
         limits: QualityLimits,

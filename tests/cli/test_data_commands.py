@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from despoof.cli.app import build_app
-from despoof.data.store import Store
 from despoof.errors import InputError
+from despoof.faces.store import Store
 
 
 def run(*tokens: object) -> object:
@@ -98,8 +98,8 @@ def test_leaks_in_a_manifest(manifest, capsys):
 def test_leaks_in_a_store(manifest, tmp_path, capsys):
     store = Store(tmp_path / "store", about={})
     from despoof.data.image import read_image
-    from despoof.data.source import from_csv
-    from despoof.data.store import StoredSample
+    from despoof.data.manifest import from_csv
+    from despoof.faces.store import StoredSample
 
     for sample, picture in zip(from_csv(manifest), ("0.png", "1.png", "0.png"), strict=True):
         store.add(StoredSample(sample, "face", "x"), read_image(tmp_path / picture))

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from despoof.cli.app import build_app
 from despoof.data.sample import Label, Sample
-from despoof.data.store import Store, StoredSample
 from despoof.errors import ArtefactError, InputError
-from despoof.evaluation.results import ScoreFile, ScoreRow, write_scores
+from despoof.evaluation.scores import ScoreFile, ScoreRow, write_scores
+from despoof.faces.counterparts import CounterpartCache, face_hash
+from despoof.faces.store import Store, StoredSample
 from despoof.runs.folder import write_text
 
 pytest.importorskip("matplotlib", reason="curves need the extra `report`")
@@ -44,13 +44,15 @@ def scores(tmp_path: Path) -> Path:
 def store(tmp_path: Path) -> Path:
     """Grey faces whose counterparts are white: no person is needed to see that a picture arrives."""
     opened = Store(tmp_path / "store", about={"face_size": 256})
-    (tmp_path / "white").mkdir()
     for label, values in LIVENESS.items():
         for i in range(len(values)):
             sample = Sample(f"{label}-{i}.png", Label(label), "none" if label == "live" else "print")
             row = StoredSample(sample, "face", sample.path)
             opened.add(row, np.full((256, 256, 3), 90, np.uint8))
-            cv2.imwrite(str(tmp_path / "white" / f"{row.key}.png"), np.full((32, 32, 3), 255, np.uint8))
+    grey = opened.faces(opened.rows[:1], 32)[0]
+    CounterpartCache(opened.root / "counterparts" / "white", {"size": 32}).add(
+        {face_hash(grey): np.full_like(grey, 255)}
+    )
     return opened.root
 
 
@@ -69,7 +71,7 @@ def test_page_markdown_and_pictures_are_written_and_agree(scores: Path, tmp_path
 
 
 def test_faces_are_shown_only_if_the_licence_is_said_to_allow_it(scores: Path, store: Path, tmp_path: Path) -> None:
-    places = ("--store", store, "--counterparts", tmp_path / "white")
+    places = ("--store", store, "--counterparts", store / "counterparts" / "white")
     run("report", scores, tmp_path / "without", "--rounds", 0, *places)
     run("report", scores, tmp_path / "with", "--rounds", 0, *places, "--show-faces")
     counts = [(tmp_path / name / "report.html").read_text().count("<img") for name in ("without", "with")]

@@ -14,7 +14,7 @@ from cyclopts import CycloptsError, MissingArgumentError
 from PIL import Image
 
 from despoof.cli.app import build_app
-from despoof.data.source import from_csv
+from despoof.data.manifest import from_csv
 from despoof.pipeline import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]

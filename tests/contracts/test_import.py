@@ -17,8 +17,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 REGISTRIES = {
     "despoof.detector.cue_encoder:CUE_ENCODERS",
     "despoof.cue:CUE_FORMS",
-    "despoof.detector.backbone:BACKBONES",
-    "despoof.engine.engine:RUNTIMES",
+    "despoof.detector.backbones:BACKBONES",
+    "despoof.engine.runtime:RUNTIMES",
     "despoof.evaluation.baselines:NUMBERS",
 }
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage.color import lab2rgb
 
-from despoof.data.camera import (
+from despoof.data.simulation.camera import (
     Camera,
     blur,
     develop,

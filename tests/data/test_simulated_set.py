@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from PIL import Image
 
+from despoof.data.manifest import from_csv
 from despoof.data.sample import Label, Sample
-from despoof.data.simulated_set import EVERY, is_simulated, write_captures, write_recaptures
-from despoof.data.source import from_csv
+from despoof.data.simulation.dataset import EVERY, is_simulated, write_captures, write_recaptures
 
 
 def _portraits(folder, people) -> list[Sample]:

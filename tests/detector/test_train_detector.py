@@ -15,7 +15,7 @@ from despoof.detector.batches import Gathered
 from despoof.detector.config import TINY, TINY_TRAINING, Augmentation
 from despoof.detector.network import Detector, load_detector
 from despoof.detector.scoring import fit_calibration, logits, scores
-from despoof.detector.techniques.registry import TECHNIQUES
+from despoof.detector.techniques import TECHNIQUES
 from despoof.detector.train import train
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.runs.config import describe, description_hash

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from despoof.detector.backbone import BACKBONES, TRANSFORMERS
-from despoof.detector.pretrained import load_pretrained
-from despoof.detector.resnet import resnet_layers
-from despoof.detector.vit import ViTShape, resized_positions, vit_layers
+from despoof.detector.backbones import BACKBONES, TRANSFORMERS
+from despoof.detector.backbones.resnet import resnet_layers
+from despoof.detector.backbones.vit import ViTShape, resized_positions, vit_layers
+from despoof.detector.backbones.weights import load_pretrained
 from despoof.errors import ArtefactError, ConfigError
 
 SHAPE = TRANSFORMERS["vit_tiny"][0]
@@ -129,7 +129,7 @@ def tiny(request, monkeypatch):
 
 
 def _random(parts) -> torch.nn.Module:
-    from despoof.detector.backbone import transformer
+    from despoof.detector.backbones import transformer
 
     network = transformer(*parts).eval()
     with torch.no_grad():

@@ -17,14 +17,14 @@ import despoof
 from despoof.cli.app import build_app
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
-from despoof.engine import engine as opening
 from despoof.engine import export as exporting
-from despoof.engine.engine import RUNTIMES, installed, open_engine
+from despoof.engine import runtime as opening
 from despoof.engine.export import TOLERANCE, export
-from despoof.engine.whole import Whole
+from despoof.engine.graph import JudgeGraph
+from despoof.engine.runtime import RUNTIMES, installed, open_engine
 from despoof.errors import ArtefactError, ConfigError
 from despoof.generator.config import TINY as TINY_GENERATOR
-from despoof.generator.generator import Generator, build_generator, save_generator
+from despoof.generator.registry import LatentDiffusion, build_generator, save_generator
 
 pytest.importorskip("onnx", reason="needs the extra `export`")
 pytest.importorskip("onnxscript", reason="needs the extra `export`")
@@ -198,10 +198,10 @@ def test_a_graph_that_differs_is_not_written(weights: Path, tmp_path: Path, monk
     guard = despoof.load(weights)
     write = exporting._write_model
 
-    def broken(whole: Whole, folder: Path, to: str) -> str:
+    def broken(whole: JudgeGraph, folder: Path, to: str) -> str:
         other = detector()
         other.facts["offset"] = -0.1
-        return write(Whole(guard.generator, other).eval(), folder, to)
+        return write(JudgeGraph(guard.generator, other).eval(), folder, to)
 
     monkeypatch.setattr(exporting, "_write_model", broken)
     with pytest.raises(ArtefactError, match="differs from torch"):
@@ -211,6 +211,6 @@ def test_a_graph_that_differs_is_not_written(weights: Path, tmp_path: Path, monk
 
 def test_what_cannot_be_exported_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="train student"):
-        export(Generator(TINY_GENERATOR), detector(), tmp_path / "out", weights={})
+        export(LatentDiffusion(TINY_GENERATOR), detector(), tmp_path / "out", weights={})
     with pytest.raises(ArtefactError, match="exists"):
         export(None, detector("none"), tmp_path, weights={})

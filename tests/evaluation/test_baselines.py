@@ -9,10 +9,10 @@ from skimage.data import astronaut
 from sklearn.linear_model import LogisticRegression
 
 from despoof.data.sample import Label, Sample
-from despoof.data.store import Store, StoredSample
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation import baselines
 from despoof.faces.detect import FoundFace
+from despoof.faces.store import Store, StoredSample
 
 WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
 FACE = astronaut()[0:224, 112:336]

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from despoof.errors import InputError
-from despoof.evaluation.bootstrap import Scores, bootstrap_interval, bootstrap_rounds, mean_interval, paired_bootstrap
+from despoof.evaluation.intervals import Scores, bootstrap_interval, bootstrap_rounds, mean_interval, paired_bootstrap
 from despoof.metrics import auc, hter
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-import despoof.evaluation.detectors as detectors
+import despoof.evaluation.models as detectors
 from despoof.detector.batches import Gathered, without_simulated
 from despoof.detector.network import load_detector
-from despoof.evaluation.detectors import DetectorRecipe
+from despoof.evaluation.models import DetectorRecipe
 
 
 def _gathered(start: int, count: int = 24) -> Gathered:

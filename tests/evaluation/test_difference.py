@@ -8,9 +8,9 @@ import pytest
 from despoof import metrics
 from despoof.data.sample import Label
 from despoof.errors import InputError
-from despoof.evaluation.bootstrap import paired_bootstrap
 from despoof.evaluation.difference import COMPARED, compare
-from despoof.evaluation.results import ScoreFile, ScoreRow
+from despoof.evaluation.intervals import paired_bootstrap
+from despoof.evaluation.scores import ScoreFile, ScoreRow
 
 HTER, AUC = COMPARED
 

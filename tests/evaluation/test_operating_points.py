@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from despoof.data.sample import Label, Sample
-from despoof.data.store import StoredSample
-from despoof.evaluation.detectors import figures, thresholds
+from despoof.evaluation.models import figures, thresholds
+from despoof.faces.store import StoredSample
 
 LIVENESS = np.array([*np.linspace(0.5, 0.99, 50), *np.linspace(0.01, 0.6, 60)])
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from despoof.data.sample import Label, Sample
-from despoof.data.store import StoredSample
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.protocols import Cell, Part, Protocol, leave_one_domain_out
-from despoof.evaluation.results import read_scores
 from despoof.evaluation.runner import Model, run_protocol, untrained
+from despoof.evaluation.scores import read_scores
+from despoof.faces.store import StoredSample
 from despoof.metrics import eer
 
 DOMAINS = ("a", "b", "c")

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 import despoof
+from despoof.data.manifest import from_folder
 from despoof.data.sample import Sample
-from despoof.data.source import from_folder
-from despoof.data.store import Store
 from despoof.faces.align import TEMPLATE
 from despoof.faces.detect import find_faces
 from despoof.faces.prepare import prepare
+from despoof.faces.store import Store
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_second_run_does_nothing_and_new_samples_are_added(dataset, tmp_path, 
 # Kills itself the moment the third face has been written to its temporary file, before it gets its name.
 KILLED = """
 import os, signal, sys
-from despoof.data.source import from_folder
+from despoof.data.manifest import from_folder
 from despoof.faces.prepare import prepare
 
 fsync, calls = os.fsync, []

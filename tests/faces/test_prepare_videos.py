@@ -7,11 +7,11 @@ import pytest
 
 from despoof.data.image import read_image
 from despoof.data.sample import Label, Sample, Split
-from despoof.data.store import Store
 from despoof.data.video import parse_rule
 from despoof.errors import ArtefactError, InputError
 from despoof.faces import prepare as module
 from despoof.faces.prepare import prepare
+from despoof.faces.store import Store
 
 av = pytest.importorskip("av", reason="PyAV, the extra `video`, is not installed")
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from despoof.data.sample import Label, Split
-from despoof.data.store import Store
 from despoof.errors import InputError
 from despoof.evaluation.baselines import number
 from despoof.evaluation.protocols import read_protocol
-from despoof.evaluation.published import own_results, read_registry
-from despoof.evaluation.results import read_scores
 from despoof.evaluation.runner import run_protocol, untrained
+from despoof.evaluation.scores import read_scores
 from despoof.faces.prepare import prepare
+from despoof.faces.store import Store
+from despoof.published.registry import own_results, read_registry
 
 pytest.importorskip("av", reason="reading and making videos needs PyAV")
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from despoof.cli.app import build_app
-from despoof.data.store import Store
-from despoof.generator.reconstruct import read_counterparts
+from despoof.faces.counterparts import read_counterparts
+from despoof.faces.store import Store
 
 STEPS = ["--steps", "2", "--preset", "tiny", "--threads", "1"]
 
@@ -49,7 +49,7 @@ class StubTeacher:
 def test_the_whole_recipe(
     captures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    import despoof.generator.train_identity as train_identity
+    import despoof.generator.training.identity as train_identity
     from despoof.pipeline import Decision, load
 
     monkeypatch.setattr(train_identity, "teacher_encoder", lambda path: StubTeacher())

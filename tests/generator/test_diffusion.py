@@ -6,7 +6,7 @@ import torch
 
 from despoof.errors import ConfigError
 from despoof.generator.config import DiffusionConfig
-from despoof.generator.diffusion import add_noise, build_schedule, cut_steps, sample, target
+from despoof.generator.schedule import add_noise, build_schedule, cut_steps, sample, target
 
 PUBLISHED = {201: 0.752, 401: 0.423, 601: 0.160, 701: 0.082, 801: 0.0365, 981: 0.0058}  # SD 1.5, ᾱ_t
 

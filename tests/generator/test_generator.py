@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from despoof.errors import ArtefactError, InputError
-from despoof.generator.autoencoder import Autoencoder
+from despoof.generator.autoencoders import Autoencoder
 from despoof.generator.config import SMALL, TINY
-from despoof.generator.generator import Generator, content_noise, load_generator, save_generator
+from despoof.generator.denoiser import build_denoiser
 from despoof.generator.identity import IdentityEncoder, condition_tokens
-from despoof.generator.network import build_denoiser
+from despoof.generator.registry import LatentDiffusion, content_noise, load_generator, save_generator
 from despoof.runs.checkpoint import save_artefact
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
+def generator() -> LatentDiffusion:
     torch.manual_seed(0)
-    return Generator(TINY).eval()
+    return LatentDiffusion(TINY).eval()
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +28,14 @@ def faces() -> torch.Tensor:
     return ((drawn + 1) * 127.5).round() / 127.5 - 1  # as if from 8 bits
 
 
-def test_counterpart_keeps_shape_and_range(generator: Generator, faces: torch.Tensor) -> None:
+def test_counterpart_keeps_shape_and_range(generator: LatentDiffusion, faces: torch.Tensor) -> None:
     made = generator.counterpart(faces)
     assert made.shape == faces.shape
     assert made.abs().max() <= 1
 
 
 def test_counterpart_depends_on_neither_batch_nor_order_nor_global_seed(
-    generator: Generator, faces: torch.Tensor
+    generator: LatentDiffusion, faces: torch.Tensor
 ) -> None:
     together = generator.counterpart(faces)
     torch.manual_seed(123)
@@ -54,7 +54,7 @@ def test_noise_is_standard_and_changes_with_content_and_salt(faces: torch.Tensor
     assert not torch.equal(noise, content_noise(faces[0], shape, 1))
 
 
-def test_later_start_moves_further_from_the_autoencoder(generator: Generator, faces: torch.Tensor) -> None:
+def test_later_start_moves_further_from_the_autoencoder(generator: LatentDiffusion, faces: torch.Tensor) -> None:
     latents = generator.autoencoder.encode(faces)
     near, far = (generator.noised(latents, faces, step) - latents for step in (101, 901))
     assert far.square().mean() > near.square().mean()
@@ -69,13 +69,13 @@ def test_later_start_moves_further_from_the_autoencoder(generator: Generator, fa
         torch.full((1, 3, 64, 64), 255.0),
     ],
 )
-def test_bad_faces_are_refused(generator: Generator, bad: torch.Tensor) -> None:
+def test_bad_faces_are_refused(generator: LatentDiffusion, bad: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"face"):
         generator.counterpart(bad)
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_weights_round_trip(generator: Generator, faces: torch.Tensor, tmp_path: Path, half: bool) -> None:
+def test_weights_round_trip(generator: LatentDiffusion, faces: torch.Tensor, tmp_path: Path, half: bool) -> None:
     path = tmp_path / "generator.safetensors"
     save_generator(path, generator, half=half)
     loaded = load_generator(path)
@@ -86,7 +86,7 @@ def test_weights_round_trip(generator: Generator, faces: torch.Tensor, tmp_path:
     )
 
 
-def test_foreign_and_misshapen_weights_are_refused(generator: Generator, tmp_path: Path) -> None:
+def test_foreign_and_misshapen_weights_are_refused(generator: LatentDiffusion, tmp_path: Path) -> None:
     save_artefact(tmp_path / "a.safetensors", "detector", {}, {"x": torch.zeros(1)})
     with pytest.raises(ArtefactError, match="kind"):
         load_generator(tmp_path / "a.safetensors")
@@ -98,7 +98,7 @@ def test_foreign_and_misshapen_weights_are_refused(generator: Generator, tmp_pat
 
 @pytest.mark.parametrize(("condition", "tokens"), [("map", 49), ("embedding", 1), ("none", 1)])
 def test_every_condition_builds_and_runs(condition: str, tokens: int, faces: torch.Tensor) -> None:
-    generator = Generator(replace(TINY, condition=condition)).eval()
+    generator = LatentDiffusion(replace(TINY, condition=condition)).eval()
     assert condition_tokens(generator.identity(faces), condition).shape[1] == tokens
     assert generator.counterpart(faces[:1]).shape == (1, 3, 64, 64)
 

@@ -9,15 +9,14 @@ import pytest
 import torch
 
 from despoof.errors import ArtefactError, ConfigError
-from despoof.generator.autoencoder import Autoencoder
+from despoof.generator.autoencoders import Autoencoder
 from despoof.generator.config import TINY, BottleneckConfig, GeneratorConfig, IdentityConfig
-from despoof.generator.flow import Flow
-from despoof.generator.generator import KINDS, build_generator, load_generator, save_generator
-from despoof.generator.identity import IdentityEncoder
-from despoof.generator.iresnet import IResNet
-from despoof.generator.part_files import read_encoder
-from despoof.generator.train_generator import GeneratorTraining, train_generator
-from despoof.generator.train_plain import train_plain
+from despoof.generator.diffusion import Flow
+from despoof.generator.identity import IdentityEncoder, IResNet
+from despoof.generator.registry import GENERATORS, build_generator, load_generator, save_generator
+from despoof.generator.training.diffusion import GeneratorTraining, train_generator
+from despoof.generator.training.plain import train_plain
+from despoof.generator.weights import read_encoder
 from despoof.runs.checkpoint import load_artefact, save_artefact
 from despoof.runs.config import describe
 from despoof.runs.loop import LoopConfig
@@ -41,7 +40,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "autoencoder.safetensors", folder / "identity.safetensors"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GENERATORS)
 def test_every_kind_keeps_the_contract(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = build_generator(replace(TINY, kind=kind)).eval()
@@ -55,7 +54,7 @@ def test_every_kind_keeps_the_contract(kind: str, tmp_path: Path) -> None:
     save_generator(tmp_path / "generator.safetensors", generator)
     assert load_artefact(tmp_path / "generator.safetensors", "generator").config.get("kind", "diffusion") == kind
     loaded = load_generator(tmp_path / "generator.safetensors")
-    assert type(loaded) is KINDS[kind]
+    assert type(loaded) is GENERATORS[kind]
     assert loaded.name == generator.name
     assert torch.equal(loaded.counterpart(faces()), made)
 
@@ -63,7 +62,7 @@ def test_every_kind_keeps_the_contract(kind: str, tmp_path: Path) -> None:
 def test_registry_and_config_know_the_same_kinds() -> None:
     from typing import get_args, get_type_hints
 
-    assert set(get_args(get_type_hints(GeneratorConfig)["kind"])) == set(KINDS)
+    assert set(get_args(get_type_hints(GeneratorConfig)["kind"])) == set(GENERATORS)
 
 
 def test_names_of_equal_weights_differ_by_kind() -> None:
@@ -189,7 +188,7 @@ def test_an_onnx_arcface_takes_the_place_of_ours(shared: Path, parts: tuple[Path
     assert generator.config.identity.embedding == 128
     small = torch.nn.functional.interpolate(faces(), (112, 112), mode="bilinear", align_corners=False)
     crops = ((small + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    from despoof.generator.train_identity import teacher_encoder
+    from despoof.generator.training.identity import teacher_encoder
 
     cosine = (teacher_encoder(file)(crops) * generator.identity(faces()).embedding.numpy()).sum(1)
     assert cosine.min() > 0.999

@@ -14,10 +14,10 @@ import torch
 
 import despoof
 from despoof.errors import ConfigError
-from despoof.generator.autoencoder import Autoencoder
+from despoof.generator.autoencoders import Autoencoder
 from despoof.generator.config import TINY
 from despoof.generator.identity import IdentityEncoder
-from despoof.generator.train_generator import GeneratorTraining, train_generator
+from despoof.generator.training.diffusion import GeneratorTraining, train_generator
 from despoof.runs.checkpoint import load_artefact, save_artefact
 from despoof.runs.config import describe
 from despoof.runs.loop import LoopConfig
@@ -121,7 +121,7 @@ def test_sixteen_bit_training_resumes_bit_for_bit(folder: Path, precision: str) 
 
 
 def interrupted(folder: Path, run: str, **changes) -> None:
-    import despoof.generator.train_generator as trainer
+    import despoof.generator.training.diffusion as trainer
 
     draw = trainer.step_generator
 

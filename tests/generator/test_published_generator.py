@@ -12,16 +12,15 @@ import torch
 from torch.nn import functional as F
 
 from despoof.errors import ArtefactError
+from despoof.generator.autoencoders import POSTERIOR_SALT
 from despoof.generator.config import PAPER, SMALL, TINY, GeneratorConfig
-from despoof.generator.diffusion import add_noise, build_schedule, content_noise, cut_steps, sample
-from despoof.generator.generator import Generator, build_generator, load_generator, save_generator
-from despoof.generator.identity import condition_tokens
-from despoof.generator.iresnet import IResNet
-from despoof.generator.network import build_denoiser
+from despoof.generator.denoiser import build_denoiser
+from despoof.generator.identity import IResNet, condition_tokens
 from despoof.generator.parts import build_autoencoder, build_identity
-from despoof.generator.published import load_published
-from despoof.generator.stable_autoencoder import POSTERIOR_SALT
-from despoof.generator.train_generator import TRAININGS, train_generator
+from despoof.generator.registry import LatentDiffusion, build_generator, load_generator, save_generator
+from despoof.generator.schedule import add_noise, build_schedule, content_noise, cut_steps, sample
+from despoof.generator.training.diffusion import TRAININGS, train_generator
+from despoof.generator.weights import load_published
 from despoof.runs.config import describe, from_dict, to_dict
 from despoof.runs.loop import LoopConfig
 
@@ -42,7 +41,7 @@ def count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def write_folder(folder: Path, *, pickled: bool = False, below: str = "checkpoint-150000") -> Generator:
+def write_folder(folder: Path, *, pickled: bool = False, below: str = "checkpoint-150000") -> LatentDiffusion:
     """Write random weights in the authors' layout, by diffusers' own writer; return what they belong to."""
     torch.manual_seed(0)
     generator = build_generator(MINIATURE).eval()

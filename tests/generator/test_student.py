@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from despoof.errors import ConfigError
-from despoof.generator import train_student as distil
 from despoof.generator.config import TINY
-from despoof.generator.generator import Generator, load_generator, save_generator
-from despoof.generator.one_step import OneStep
-from despoof.generator.train_autoencoder import as_batch
+from despoof.generator.diffusion import OneStep
+from despoof.generator.registry import LatentDiffusion, load_generator, save_generator
+from despoof.generator.training import student as distil
+from despoof.generator.training.autoencoder import as_batch
 from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
@@ -27,7 +27,7 @@ class KilledError(Exception):
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("teacher") / "generator.safetensors"
-    save_generator(path, Generator(TINY))
+    save_generator(path, LatentDiffusion(TINY))
     return path
 
 

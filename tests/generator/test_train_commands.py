@@ -11,14 +11,14 @@ from despoof.cli.reconstruct import reconstruct
 from despoof.cli.train import generator as train_generator
 from despoof.cli.train import student as train_student
 from despoof.data.sample import Label, Sample, Split
-from despoof.data.store import Store, StoredSample
 from despoof.errors import ConfigError
-from despoof.generator.autoencoder import Autoencoder
+from despoof.faces.counterparts import read_counterparts
+from despoof.faces.store import Store, StoredSample
+from despoof.generator.autoencoders import Autoencoder
 from despoof.generator.config import TINY
-from despoof.generator.encoded import StoredFaces, encode_all
-from despoof.generator.generator import build_generator, load_generator
 from despoof.generator.identity import IdentityEncoder
-from despoof.generator.reconstruct import read_counterparts
+from despoof.generator.registry import build_generator, load_generator
+from despoof.generator.training.latents import StoredFaces, encode_all
 from despoof.runs.checkpoint import save_artefact
 from despoof.runs.config import describe
 
@@ -74,7 +74,7 @@ def test_missing_parts_are_named(store: Store, tmp_path: Path) -> None:
 
 
 def test_encoding_goes_on_where_it_was_killed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import despoof.generator.encoded as module
+    import despoof.generator.training.latents as module
 
     monkeypatch.setattr(module, "CHUNK", 1)
     torch.manual_seed(0)

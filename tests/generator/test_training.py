@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from despoof.generator import train_autoencoder as ae
-from despoof.generator import train_generator as dfg
-from despoof.generator import train_identity as ident
 from despoof.generator.config import TINY
+from despoof.generator.training import autoencoder as ae
+from despoof.generator.training import diffusion as dfg
+from despoof.generator.training import identity as ident
 from despoof.runs.checkpoint import load_artefact
 from despoof.runs.loop import LoopConfig
 

@@ -6,7 +6,7 @@ import pytest
 
 from despoof.errors import ConfigError
 from despoof.service.access import Access, is_loopback, read_keys
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
 
 KEY, OTHER = "k" * 15 + "1", "k" * 15 + "2"
 

@@ -5,9 +5,9 @@ import contextlib
 import pytest
 
 from despoof.errors import ConfigError
-from despoof.service.admission import Admission
+from despoof.service.access import Admission
 from despoof.service.config import ServiceConfig
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
 
 
 def test_one_caller_is_stopped_before_it_fills_the_room_of_all() -> None:

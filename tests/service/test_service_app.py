@@ -23,8 +23,8 @@ from despoof.errors import ArtefactError
 from despoof.pipeline import Decision, Verdict
 from despoof.service.app import build_app
 from despoof.service.config import ServiceConfig
-from despoof.service.intake import read_body
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
+from despoof.service.uploads import read_body
 
 KEY = "a-key-of-this-test"
 

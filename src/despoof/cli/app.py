@@ -15,9 +15,9 @@ from despoof.cli.faithfulness import faithfulness
 from despoof.cli.gate import gate
 from despoof.cli.info import info
 from despoof.cli.prepare import prepare
+from despoof.cli.published import results
 from despoof.cli.reconstruct import reconstruct
 from despoof.cli.report import report
-from despoof.cli.results import results
 from despoof.cli.serve import serve
 from despoof.cli.ship import ship
 from despoof.cli.simulate import simulate

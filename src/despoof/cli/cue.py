@@ -17,11 +17,11 @@ def cue(
     """
     import torch
 
-    from despoof.data.store import Store, counts
-    from despoof.evaluation.cue_alone import cue_table
-    from despoof.generator.generator import load_generator
+    from despoof.faces.store import Store, counts
     from despoof.generator.reconstruct import reconstruct
+    from despoof.generator.registry import load_generator
     from despoof.runs.folder import write_json
+    from despoof.studies.cue import cue_table
 
     torch.set_num_threads(threads)
     opened, loaded = Store(store), load_generator(generator)

@@ -117,10 +117,10 @@ def leaks(source: Path, *, limit: int = 4, images: bool = True) -> None:
 def _pictures(source: Path) -> "tuple[list[Sample], map[tuple[Sample, np.ndarray | None]]]":
     """Return the samples, and lazily each with its picture, None where there is none."""
     from despoof.data.image import read_image
-    from despoof.data.source import read_source
-    from despoof.data.store import Store
+    from despoof.data.manifest import read_source
     from despoof.data.video import is_video
     from despoof.errors import InputError
+    from despoof.faces.store import Store
     from despoof.runs.progress import track
 
     def picture(sample: "Sample") -> "tuple[Sample, np.ndarray | None]":

@@ -16,7 +16,7 @@ def demo(*, out: Path = Path("demo"), weights: str = "small", seeds: int = 1) ->
     from skimage.data import astronaut
 
     from despoof.cli.check import describe
-    from despoof.data.simulation import draw_medium, simulate
+    from despoof.data.simulation.media import draw_medium, simulate
     from despoof.pipeline import load
     from despoof.runs.progress import track
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from despoof.data.store import Store
-    from despoof.evaluation.detectors import DetectorRecipe
+    from despoof.evaluation.models import DetectorRecipe
     from despoof.evaluation.runner import Model
+    from despoof.faces.store import Store
 
 INSERTIONS = ("attention", "none", "dual", "last", "concat", "cue")
 MODELS = ("attention", "none", "dual", "saturation", "sharpness", "statistics", "minifasnet", "celeba-minifasnet")
@@ -51,10 +51,10 @@ def evaluate(
 
     import torch
 
-    from despoof.data.store import Store
-    from despoof.evaluation.detectors import DetectorRecipe
+    from despoof.evaluation.models import DetectorRecipe
     from despoof.evaluation.protocols import read_protocol
     from despoof.evaluation.runner import run_protocol
+    from despoof.faces.store import Store
 
     torch.set_num_threads(threads)
     opened = Store(store)
@@ -75,7 +75,7 @@ def evaluate(
 def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | None) -> "Model":
     from despoof.errors import InputError
     from despoof.evaluation import baselines
-    from despoof.evaluation.detectors import detector_model
+    from despoof.evaluation.models import detector_model
     from despoof.evaluation.runner import Model, untrained
 
     if name not in MODELS and recipe.insertion not in INSERTIONS:
@@ -102,7 +102,7 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
 
 def tables(out: Path) -> None:
     """Print the tables of all score files below `out` and write them and the curves there."""
-    from despoof.evaluation.report import read_tests, report, species_markdown, table_markdown
+    from despoof.evaluation.tables import read_tests, report, species_markdown, table_markdown
     from despoof.runs.folder import write_text
 
     files = read_tests(out / "scores")

@@ -13,8 +13,8 @@ def export(out: Path | None = None, *, to: Literal["onnx", "openvino"] = "onnx",
         to: format of the graph. OpenVINO reads both.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
     """
-    from despoof.engine.engine import usual_folder
     from despoof.engine.export import export as run
+    from despoof.engine.runtime import usual_folder
     from despoof.errors import ConfigError
     from despoof.pipeline import load
 

@@ -21,9 +21,9 @@ def faithfulness(
     import torch
 
     from despoof.data.sample import Split
-    from despoof.data.store import Store
-    from despoof.evaluation.faithfulness import faithfulness as run
-    from despoof.generator.generator import load_generator
+    from despoof.faces.store import Store
+    from despoof.generator.registry import load_generator
+    from despoof.studies.fidelity import faithfulness as run
 
     torch.set_num_threads(threads)
     opened = Store(store)

@@ -20,10 +20,10 @@ def gate(
     import torch
 
     from despoof.data.sample import Split
-    from despoof.data.store import Store
     from despoof.errors import InputError
-    from despoof.evaluation.gate import run_gate
-    from despoof.generator.generator import load_generator
+    from despoof.faces.store import Store
+    from despoof.generator.registry import load_generator
+    from despoof.studies.student import run_gate
 
     torch.set_num_threads(threads)
     slow, fast = load_generator(teacher), load_generator(student)

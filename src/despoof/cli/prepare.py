@@ -22,7 +22,7 @@ def prepare(
         workers: processes.
     """
     from despoof.data.datasets import load_dataset
-    from despoof.data.source import read_source
+    from despoof.data.manifest import read_source
     from despoof.data.video import parse_rule
     from despoof.errors import InputError
     from despoof.faces.prepare import prepare as run

@@ -20,9 +20,9 @@ def reconstruct(
     """
     import torch
 
-    from despoof.data.store import Store
-    from despoof.generator.generator import load_generator
+    from despoof.faces.store import Store
     from despoof.generator.reconstruct import reconstruct as run
+    from despoof.generator.registry import load_generator
 
     torch.set_num_threads(threads)
     made = _published(generator, scheduler, posterior) if generator.is_dir() else load_generator(generator)
@@ -33,6 +33,6 @@ def _published(folder: Path, scheduler: str, posterior: str):  # type: ignore[no
     from dataclasses import replace
 
     from despoof.generator.config import PAPER
-    from despoof.generator.published import load_published
+    from despoof.generator.weights import load_published
 
     return load_published(folder, diffusion=replace(PAPER.diffusion, scheduler=scheduler), posterior=posterior)

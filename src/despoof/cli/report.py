@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from despoof.evaluation.cases import Sheet
+    from despoof.report.cases import Sheet
 
 
 def report(
@@ -26,9 +26,9 @@ def report(
         show_faces: says that the licence of the data allows to show the people in it; needs the two above.
         rounds: of the bootstrap; 0 leaves its intervals and the difference between models out.
     """
-    from despoof.evaluation.page import write_report
-    from despoof.evaluation.report import read_tests
-    from despoof.evaluation.sections import report_sections
+    from despoof.evaluation.tables import read_tests
+    from despoof.report.content import report_sections
+    from despoof.report.page import write_report
 
     sheet = _sheet(store, counterparts) if show_faces else None
     sections = report_sections(read_tests(scores), rounds=rounds, model=model, sheet=sheet)
@@ -36,9 +36,9 @@ def report(
 
 
 def _sheet(store: Path | None, counterparts: Path | None) -> "Sheet":
-    from despoof.data.store import Store
     from despoof.errors import InputError
-    from despoof.evaluation.cases import case_sheet
+    from despoof.faces.store import Store
+    from despoof.report.cases import case_sheet
 
     if store is None or counterparts is None:
         raise InputError("--show-faces needs --store and --counterparts, where the pictures lie. Give both folders.")

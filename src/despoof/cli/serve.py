@@ -75,9 +75,9 @@ def application(
 ) -> "FastAPI":  # fmt: skip
     """Return the application as `serve` runs it; without a key on an open address it is a ConfigError."""
     from despoof.errors import ConfigError
-    from despoof.service.about import read_cards
     from despoof.service.access import is_loopback, read_keys
     from despoof.service.app import build_app
+    from despoof.service.schemas import read_cards
 
     keys = read_keys(key_file, os.environ.get(KEY_VARIABLE))
     if not keys and not is_loopback(host):

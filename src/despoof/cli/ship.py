@@ -13,7 +13,7 @@ def ship(generator: Path, detector: Path, out: Path, *, suffix: str = "") -> Non
         suffix: put into the names, such as -small for the package's own folder.
     """
     from despoof.detector.network import load_detector, save_detector
-    from despoof.generator.generator import load_generator, save_generator
+    from despoof.generator.registry import load_generator, save_generator
 
     save_generator(out / f"generator{suffix}.safetensors", load_generator(generator), half=True)
     save_detector(out / f"detector{suffix}.safetensors", load_detector(detector).half())

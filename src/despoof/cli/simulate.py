@@ -16,9 +16,9 @@ def simulate(source: Path, out: Path, *, count: int | None = None, recapture: bo
         recapture: the source's live captures are each shown on every medium, in domains named after theirs.
         workers: processes.
     """
+    from despoof.data.manifest import from_csv, from_folder
     from despoof.data.sample import Label, Split
-    from despoof.data.simulated_set import write_captures, write_recaptures
-    from despoof.data.source import from_csv, from_folder
+    from despoof.data.simulation.dataset import write_captures, write_recaptures
 
     is_file = source.suffix.lower() == ".csv"
     root = source.parent if is_file else source

@@ -24,10 +24,10 @@ def generators(
     """
     import torch
 
-    from despoof.data.store import Store
-    from despoof.evaluation.study import Candidate, Material, markdown, picture
-    from despoof.evaluation.study import study as run
+    from despoof.faces.store import Store
     from despoof.runs.folder import write_text
+    from despoof.studies.generators import Candidate, Material, markdown, picture
+    from despoof.studies.generators import study as run
 
     torch.set_num_threads(threads)
     material = Material(Store(faces), Store(captures), teacher, count, per_group, seed)
@@ -52,11 +52,11 @@ def robustness(
     """
     import torch
 
-    from despoof.data.store import Store
-    from despoof.evaluation.robustness import robustness as run
-    from despoof.evaluation.study import Material, captures_of
-    from despoof.generator.generator import load_generator
+    from despoof.faces.store import Store
+    from despoof.generator.registry import load_generator
     from despoof.runs.folder import write_text
+    from despoof.studies.generators import Material, captures_of
+    from despoof.studies.robustness import robustness as run
 
     torch.set_num_threads(threads)
     store, loaded = Store(captures), load_generator(generator)
@@ -87,11 +87,11 @@ def forms(out: Path, captures: Path, generator: Path, *, per_group: int = 120, s
     """
     import torch
 
-    from despoof.data.store import Store
-    from despoof.evaluation.cue_forms import markdown, read_forms
-    from despoof.evaluation.study import Material, captures_of
-    from despoof.generator.generator import load_generator
+    from despoof.faces.store import Store
+    from despoof.generator.registry import load_generator
     from despoof.runs.folder import write_text
+    from despoof.studies.cue import markdown, read_forms
+    from despoof.studies.generators import Material, captures_of
 
     torch.set_num_threads(threads)
     store, loaded = Store(captures), load_generator(generator)
@@ -118,11 +118,11 @@ def hard_faces(
     """
     import torch
 
-    from despoof.data.store import Store
-    from despoof.evaluation.hard_faces import audit
-    from despoof.evaluation.study import Material, faces_of
+    from despoof.faces.store import Store
     from despoof.pipeline import load
     from despoof.runs.folder import write_text
+    from despoof.studies.generators import Material, faces_of
+    from despoof.studies.hard_faces import audit
 
     torch.set_num_threads(threads)
     store = Store(faces)
@@ -151,10 +151,10 @@ def shortcuts(out: Path, store: Path, evaluation: Path, *, model: list[str] | No
         evaluation: folder that `despoof evaluate` wrote.
         model: only these of its models.
     """
-    from despoof.data.store import Store
-    from despoof.evaluation.report import read_tests
-    from despoof.evaluation.shortcuts import dependences, markdown
+    from despoof.evaluation.tables import read_tests
+    from despoof.faces.store import Store
     from despoof.runs.folder import write_text
+    from despoof.studies.shortcuts import dependences, markdown
 
     files = [file for file in read_tests(evaluation / "scores") if not model or file.facts["model"] in model]
     text = markdown(dependences(files, Store(store)))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-    from despoof.data.store import StoredSample
+    from despoof.faces.store import StoredSample
     from despoof.generator.config import GeneratorConfig
-    from despoof.generator.encoded import StoredFaces
+    from despoof.generator.training.latents import StoredFaces
 
 Preset = Literal["small", "tiny"]
 GeneratorPreset = Literal["small", "tiny", "paper"]
@@ -35,7 +35,7 @@ def autoencoder(
         seed: of weights and batches.
         threads: of the processor.
     """
-    from despoof.generator.train_autoencoder import AutoencoderTraining, train_autoencoder
+    from despoof.generator.training.autoencoder import AutoencoderTraining, train_autoencoder
     from despoof.runs.loop import LoopConfig
 
     config, _, faces = _real_faces(store, preset, threads)
@@ -57,7 +57,7 @@ def identity(
         seed: of weights and batches.
         threads: of the processor.
     """
-    from despoof.generator.train_identity import IdentityTraining, teacher_embeddings, train_identity
+    from despoof.generator.training.identity import IdentityTraining, teacher_embeddings, train_identity
     from despoof.runs.loop import LoopConfig
 
     config, rows, faces = _real_faces(store, preset, threads)
@@ -98,8 +98,8 @@ def generator(
 
     from despoof.errors import ConfigError
     from despoof.generator.config import PRESETS
-    from despoof.generator.train_generator import TRAININGS, train_generator
-    from despoof.generator.train_plain import PLAIN, train_plain
+    from despoof.generator.training.diffusion import TRAININGS, train_generator
+    from despoof.generator.training.plain import PLAIN, train_plain
 
     config, training = PRESETS[preset], TRAININGS[preset]
     config = replace(config, kind=kind or config.kind, condition=condition or config.condition)
@@ -135,8 +135,8 @@ def student(
         seed: of batches.
         threads: of the processor.
     """
-    from despoof.generator.generator import load_generator
-    from despoof.generator.train_student import StudentTraining, train_student
+    from despoof.generator.registry import load_generator
+    from despoof.generator.training.student import StudentTraining, train_student
     from despoof.runs.loop import LoopConfig
 
     faces = _live_faces(store, load_generator(teacher).config.face_size, threads)[1]
@@ -176,8 +176,8 @@ def detector(
     """
     import torch
 
-    from despoof.data.store import Store
-    from despoof.evaluation.detectors import DetectorRecipe, train_shipped
+    from despoof.evaluation.models import DetectorRecipe, train_shipped
+    from despoof.faces.store import Store
 
     torch.set_num_threads(threads)
     recipe = DetectorRecipe(
@@ -203,9 +203,9 @@ def _stored_faces(store: Path, size: int, threads: int) -> "StoredFaces":
     import torch
 
     from despoof.data.sample import Label, Split
-    from despoof.data.store import Store
     from despoof.errors import InputError
-    from despoof.generator.encoded import StoredFaces
+    from despoof.faces.store import Store
+    from despoof.generator.training.latents import StoredFaces
 
     torch.set_num_threads(threads)
     opened = Store(store)
@@ -218,7 +218,7 @@ def _stored_faces(store: Path, size: int, threads: int) -> "StoredFaces":
 def _first(stored: "StoredFaces", count: int, seed: int) -> "StoredFaces":
     """Return `count` of the faces, shuffled by a seed of its own."""
     from despoof.errors import InputError
-    from despoof.generator.encoded import StoredFaces
+    from despoof.generator.training.latents import StoredFaces
     from despoof.runs.seed import item_generator
 
     if not 0 < count <= len(stored):

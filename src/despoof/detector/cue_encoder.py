@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from despoof.detector.resnet import resnet_layers
+from despoof.detector.backbones.resnet import resnet_layers
 
 
 class CueEncoder(nn.Module):

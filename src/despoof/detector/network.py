@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from despoof.detector.backbone import BACKBONES
+from despoof.detector.backbones import BACKBONES
 from despoof.detector.config import DetectorConfig
 from despoof.detector.cue_encoder import CUE_ENCODERS
 from despoof.errors import ArtefactError, ConfigError, InputError

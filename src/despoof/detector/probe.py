@@ -15,10 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from despoof.detector.backbones.weights import load_pretrained
 from despoof.detector.batches import Gathered, check_gathered, chosen, inputs
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.detector.network import Detector, save_detector
-from despoof.detector.pretrained import load_pretrained
 from despoof.detector.scoring import logits
 from despoof.detector.train import FILE, calibrate, check_classes
 from despoof.errors import ConfigError

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from despoof.detector.batches import Batch, Gathered, check_gathered, draw, make_batch
+from despoof.detector.backbones.weights import load_pretrained
+from despoof.detector.batches import Batch, Gathered, Prefetched, check_gathered, draw, make_batch
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.detector.network import Detector, DetectorOutput, load_detector, save_detector
-from despoof.detector.prefetch import Prefetched
-from despoof.detector.pretrained import load_pretrained
 from despoof.detector.scoring import fit_calibration, logits, scores
-from despoof.detector.techniques.registry import TECHNIQUES
+from despoof.detector.techniques import TECHNIQUES
 from despoof.detector.techniques.style import mixed_styles
 from despoof.detector.techniques.technique import Setting, Technique
 from despoof.errors import ArtefactError, ConfigError, InputError

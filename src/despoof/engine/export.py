@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from despoof.detector.network import Detector
-from despoof.engine.engine import DESCRIPTION, FORMAT, RUNTIMES, installed, open_engine
-from despoof.engine.whole import Whole
+from despoof.engine.graph import JudgeGraph
+from despoof.engine.runtime import DESCRIPTION, FORMAT, RUNTIMES, installed, open_engine
 from despoof.errors import ArtefactError, ConfigError
 from despoof.faces.align import TEMPLATE
 from despoof.faces.detect import retinaface_onnx
-from despoof.generator.kind import Kind
+from despoof.generator.generator import Generator
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import write_json
 from despoof.runs.seed import item_generator
@@ -26,7 +26,7 @@ To = Literal["onnx", "openvino"]
 
 
 def export(
-    generator: Kind | None, detector: Detector, out: str | Path, *, weights: dict[str, str], to: To = "onnx"
+    generator: Generator | None, detector: Detector, out: str | Path, *, weights: dict[str, str], to: To = "onnx"
 ) -> dict[str, float]:
     """Write `out` and return the largest difference of liveness by runtime.
 
@@ -37,7 +37,7 @@ def export(
         raise ArtefactError(f"{out} exists. Name a folder that does not, or delete this one.")
     if missing := [name for name in ("onnx", "onnxscript") if not installed(name)]:
         raise ConfigError(f"{', '.join(missing)} not installed. Run `pip install 'despoof[export]'`.")
-    whole = Whole(generator, detector).eval()
+    whole = JudgeGraph(generator, detector).eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         made = Path(name) / "made"
@@ -54,7 +54,7 @@ def export(
     return found
 
 
-def parity(whole: Whole, folder: str | Path) -> dict[str, float]:
+def parity(whole: JudgeGraph, folder: str | Path) -> dict[str, float]:
     """Return the largest difference of liveness from torch by installed runtime; beyond tolerance it raises."""
     face, noise = _trial(whole, 8)
     with torch.inference_mode():
@@ -77,7 +77,7 @@ def _runtimes(to: To) -> list[str]:
     return [name for name in readers if installed(name)]
 
 
-def _trial(whole: Whole, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _trial(whole: JudgeGraph, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Return flat, sloped and seeded random faces, smooth and rough, with noise."""
     side = whole.detector.config.face_size
     slope = np.linspace(0, 255, side)
@@ -91,7 +91,7 @@ def _trial(whole: Whole, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     return np.stack(faces).round().astype(np.uint8), noise
 
 
-def _write_model(whole: Whole, folder: Path, to: To) -> str:
+def _write_model(whole: JudgeGraph, folder: Path, to: To) -> str:
     face, noise = _trial(whole, 2)  # two, since a batch of one would be taken for fixed
     given = tuple(torch.from_numpy(array) for array in (face, noise) if array is not None)
     outputs = ["liveness", "counterpart", "cue"] if len(given) == 2 else ["liveness"]
@@ -114,7 +114,7 @@ def _write_model(whole: Whole, folder: Path, to: To) -> str:
     return "model.xml"
 
 
-def _description(whole: Whole, weights: dict[str, str], model: str) -> dict:
+def _description(whole: JudgeGraph, weights: dict[str, str], model: str) -> dict:
     low, high = whole.detector.thresholds
     return {
         "format": FORMAT,

@@ -11,10 +11,10 @@ import numpy as np
 
 from despoof.data.image import read_image
 from despoof.data.sample import Label
-from despoof.data.store import Store, StoredSample
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.runner import Fit, Rows, Score
 from despoof.faces.detect import FindFaces, FoundFace, find_faces
+from despoof.faces.store import Store, StoredSample
 
 FACE_SIDE = 128  # every face at one size by one filter, or its size in the source would tell the class
 PAIR_SCALES = (2.7, 4.0)  # box enlargement of MiniFASNetV2 and MiniFASNetV1SE, in their file names

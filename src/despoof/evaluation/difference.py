@@ -12,9 +12,9 @@ import numpy as np
 
 from despoof import metrics
 from despoof.errors import InputError
-from despoof.evaluation.bootstrap import Difference, Statistic, bootstrap_rounds
-from despoof.evaluation.report import SOURCE
-from despoof.evaluation.results import ScoreFile
+from despoof.evaluation.intervals import Difference, Statistic, bootstrap_rounds
+from despoof.evaluation.scores import ScoreFile
+from despoof.evaluation.tables import SOURCE
 from despoof.metrics import Interval
 
 MEAN = "mean"  # over the cells; never the name of a cell in a protocol of the package

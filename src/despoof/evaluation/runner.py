@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from despoof.data.manifest import refuse_shared_subjects
 from despoof.data.sample import Label, Split
-from despoof.data.source import refuse_shared_subjects
-from despoof.data.store import StoredSample
+from despoof.data.split import split_by_subject
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.protocols import Cell, Protocol
-from despoof.evaluation.results import ScoreFile, ScoreRow, read_scores, software_facts, write_scores
-from despoof.evaluation.split import split_by_subject
+from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, software_facts, write_scores
+from despoof.faces.store import StoredSample
 from despoof.metrics import eer
 from despoof.runs.checkpoint import file_hash
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import torch
 
-from despoof.data.store import FACE_SIZE, shrink
 from despoof.errors import InputError
+from despoof.faces.store import FACE_SIZE, shrink
 
 # Five points as fractions of the crop's side: eyes, nose, mouth corners, left of the picture first.
 # Source: README of the authors' release (AG-FAS).

@@ -13,12 +13,12 @@ import numpy as np
 
 from despoof.data.image import read_image
 from despoof.data.sample import Sample
-from despoof.data.store import FACE_SIZE, Store, StoredSample
 from despoof.data.video import FrameRule, is_video, read_frames, require_pyav
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import align
 from despoof.faces.detect import FindFaces, find_faces, retinaface, yunet
 from despoof.faces.quality import measure
+from despoof.faces.store import FACE_SIZE, Store, StoredSample
 from despoof.runs.folder import read_json
 from despoof.runs.progress import track
 

@@ -1,91 +1,115 @@
-"""Noise schedule and sampler: x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε, and from step t back to 0.
+"""Latent diffusion: a face is encoded, noised to t, denoised under its identity (AG-FAS): many calls, one, or a flow."""
 
-Schedules are diffusers', with the β of Stable Diffusion 1.5. DDIM is the sound choice. PNDM is the release's:
-cutting its grid drops the warm-up call, so from the third call on the denoiser is told a step one notch below the
-one its latents are at; the choice exists to repeat the release.
-"""
-
-import copy
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import math
 
 import torch
 
 from despoof.errors import ConfigError
-from despoof.generator.config import DiffusionConfig
-from despoof.runs.seed import content_seed
-
-if TYPE_CHECKING:
-    from diffusers import DDIMScheduler, PNDMScheduler
-
-    Schedule = DDIMScheduler | PNDMScheduler
-
-Denoise = Callable[[torch.Tensor, int], torch.Tensor]
+from despoof.generator.config import GeneratorConfig
+from despoof.generator.generator import Generator, Lap
+from despoof.generator.identity import Identity, condition_tokens
+from despoof.generator.parts import Parts, build_parts
+from despoof.generator.schedule import add_noise, build_schedule, clean_from, content_noise, sample, target
 
 
-def build_schedule(config: DiffusionConfig) -> "Schedule":
-    """Return the schedule; its grid of steps is set."""
-    from diffusers import DDIMScheduler, PNDMScheduler
+class LatentDiffusion(Generator):
+    """Latent diffusion DFG (AG-FAS). Use `counterpart`; the four steps are public for study and timing."""
 
-    kind: type = DDIMScheduler
-    own = {"clip_sample": False}
-    if config.scheduler == "pndm":
-        kind, own = PNDMScheduler, {"skip_prk_steps": True}
-    schedule = kind(
-        num_train_timesteps=config.train_steps,
-        beta_start=config.beta_start,
-        beta_end=config.beta_end,
-        beta_schedule="scaled_linear",
-        prediction_type=config.prediction,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        **own,
-    )
-    schedule.set_timesteps(config.grid)
-    return schedule
+    def __init__(self, config: GeneratorConfig, parts: Parts | None = None) -> None:
+        super().__init__(config)
+        parts = parts or build_parts(config)
+        self.autoencoder, self.identity, self.denoiser = parts.autoencoder, parts.identity, parts.denoiser
+        self.schedule = build_schedule(config.diffusion)
 
+    def make(self, face: torch.Tensor, start: int, salt: int, lap: Lap) -> torch.Tensor:
+        """Run the four steps."""
+        identity = self.identity(face)
+        lap("identity")
+        noised = self.noised(self.autoencoder.encode(face), face, start, salt)
+        lap("encode")
+        clean = self.denoised(noised, identity, start)
+        lap("denoise")
+        made = self.autoencoder.decode(clean)
+        lap("decode")
+        return made
 
-def cut_steps(schedule: "Schedule", start_step: int) -> list[int]:
-    """Return the grid's steps from `start_step` down, as the release does (its 50 steps from 801 leave 41)."""
-    steps = [int(step) for step in schedule.timesteps]
-    if start_step not in steps:
-        raise ConfigError(f"start_step {start_step} is not on the grid {steps}. Choose one of these.")
-    return [step for step in steps if step <= start_step]
+    def start_of(self, start_step: int | None) -> int:
+        """Return the wish, or the config's t; whether it is on the grid is seen when sampling."""
+        return self.config.diffusion.start_step if start_step is None else start_step
 
+    def noised(self, latents: torch.Tensor, face: torch.Tensor, start: int, salt: int = 0) -> torch.Tensor:
+        """Return latents at step `start` with noise that belongs to each face."""
+        noise = torch.stack([content_noise(one, latents.shape[1:], salt) for one in face]).to(latents)
+        steps = torch.full((len(face),), start, device=latents.device)
+        return self.add_noise(latents, noise, steps)
 
-def content_noise(face: torch.Tensor, shape: torch.Size, salt: int) -> torch.Tensor:
-    """Return standard normal noise seeded by a face's pixels, rounded to 8 bits, and a salt."""
-    pixels = ((face.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    generator = torch.Generator().manual_seed(content_seed(pixels.numpy().tobytes(), salt))
-    return torch.randn(shape, generator=generator)
+    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Return latents (N, C, H, W) at steps (N,)."""
+        return add_noise(self.schedule, latents, noise, steps)
 
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Return what the denoiser learns to predict from noised latents."""
+        return target(self.schedule, latents, noise, steps)
 
-def add_noise(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Return x_t for latents x_0 (N, C, H, W), noise of that shape and steps (N,)."""
-    return schedule.add_noise(latents, noise, steps)
+    def denoised(self, noised: torch.Tensor, identity: Identity, start: int) -> torch.Tensor:
+        """Return clean latents."""
+        tokens = condition_tokens(identity, self.config.condition).to(noised)
 
+        def denoise(x: torch.Tensor, step: int) -> torch.Tensor:
+            return self.denoiser(x, step, encoder_hidden_states=tokens).sample
 
-def target(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Return what the denoiser learns: ε, or v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) x_0 (Salimans & Ho 2022)."""
-    if schedule.config.prediction_type == "epsilon":
-        return noise
-    alpha = schedule.alphas_cumprod.to(latents)[steps][:, None, None, None]
-    return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
-
-
-def clean_from(schedule: "Schedule", noised: torch.Tensor, prediction: torch.Tensor, step: int) -> torch.Tensor:
-    """Return the x_0 that a prediction at `step` stands for: the formulas above, solved for it."""
-    alpha = schedule.alphas_cumprod[step].to(noised)
-    if schedule.config.prediction_type == "epsilon":
-        return (noised - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
-    return alpha.sqrt() * noised - (1 - alpha).sqrt() * prediction
+        return sample(self.schedule, noised, start, denoise)
 
 
-def sample(schedule: "Schedule", noised: torch.Tensor, start_step: int, denoise: Denoise) -> torch.Tensor:
-    """Return x_0 from x_t by the deterministic sampler (DDIM with η = 0, or PNDM) over the cut grid."""
-    steps, x = cut_steps(schedule, start_step), noised
-    own = copy.copy(schedule)  # PNDM remembers its last calls; this way every sampling has its own memory
-    own.set_timesteps(schedule.num_inference_steps)
-    for step in steps:
-        x = own.step(denoise(x, step), step, x).prev_sample
-    return x
+class OneStep(LatentDiffusion):
+    """Distilled from a `LatentDiffusion` of the same shape by `train_student`; knows one t only."""
+
+    def start_of(self, start_step: int | None) -> int:
+        """Return the config's t; any other is refused, since the student never saw it."""
+        own = self.config.diffusion.start_step
+        if start_step not in (None, own):
+            raise ConfigError(
+                f"start_step {start_step}: this one-step generator was distilled at {own} only. "
+                "Leave start_step out, or train another student."
+            )
+        return own
+
+    def denoised(self, noised: torch.Tensor, identity: Identity, start: int) -> torch.Tensor:
+        """Return clean latents."""
+        tokens = condition_tokens(identity, self.config.condition).to(noised)
+        return self.clean_of(noised, self.denoiser(noised, start, encoder_hidden_states=tokens).sample)
+
+    def clean_of(self, noised: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
+        """Return the clean latents that a prediction stands for."""
+        return clean_from(self.schedule, noised, prediction, self.config.diffusion.start_step)
+
+
+class Flow(LatentDiffusion):
+    """A `LatentDiffusion` with another path of noise; `grid` Euler steps cover the whole of it."""
+
+    def start_of(self, start_step: int | None) -> int:
+        """Return t in 1..train_steps; the path is continuous, so there is no grid to be on."""
+        start, most = super().start_of(start_step), self.config.diffusion.train_steps
+        if not 1 <= start <= most:
+            raise ConfigError(f"start_step {start}; expected 1..{most}. Choose one within.")
+        return start
+
+    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Return the point of the line at steps (N,)."""
+        s = (steps.to(latents) / self.config.diffusion.train_steps)[:, None, None, None]
+        return (1 - s) * latents + s * noise
+
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Return the line's direction."""
+        return noise - latents
+
+    def denoised(self, noised: torch.Tensor, identity: Identity, start: int) -> torch.Tensor:
+        """Return clean latents."""
+        tokens = condition_tokens(identity, self.config.condition).to(noised)
+        whole = self.config.diffusion.train_steps
+        calls = math.ceil(self.config.diffusion.grid * start / whole)
+        x = noised
+        for call in range(calls):
+            step = start * (1 - call / calls)
+            x = x - start / calls / whole * self.denoiser(x, step, encoder_hidden_states=tokens).sample
+        return x

@@ -1,46 +1,62 @@
-"""The stage's front: the kinds of generator by name, and their weights on disk."""
+"""What every kind of generator is: a module with a config, a name and `counterpart`."""
 
-from pathlib import Path
+import hashlib
+from collections.abc import Callable
 
-from despoof.generator.bottleneck import Bottleneck
+import torch
+from torch import nn
+
+from despoof.errors import InputError
 from despoof.generator.config import GeneratorConfig
-from despoof.generator.diffusion import content_noise
-from despoof.generator.flow import Flow
-from despoof.generator.kind import Kind
-from despoof.generator.latent_diffusion import Generator
-from despoof.generator.one_step import OneStep
-from despoof.generator.plain_autoencoder import PlainAutoencoder
-from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
-from despoof.runs.config import describe, from_dict
+from despoof.runs.config import description_hash
 
-__all__ = ["KINDS", "Generator", "build_generator", "content_noise", "load_generator", "save_generator"]
-
-KINDS: dict[str, type[Kind]] = {
-    "diffusion": Generator,
-    "one_step": OneStep,
-    "flow": Flow,
-    "autoencoder": PlainAutoencoder,
-    "bottleneck": Bottleneck,
-}
+Lap = Callable[[str], None]
 
 
-def build_generator(config: GeneratorConfig) -> Kind:
-    """Return an untrained generator of the config's kind."""
-    return KINDS[config.kind](config)
+class Generator(nn.Module):
+    """Face -> counterpart. A kind says how in `make`, and from which steps it can start in `start_of`."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @torch.no_grad()
+    def counterpart(
+        self, face: torch.Tensor, *, start_step: int | None = None, salt: int = 0, lap: Lap | None = None
+    ) -> torch.Tensor:
+        """Return the real counterpart of faces (N, 3, S, S) in [-1, 1], of the same shape and range.
+
+        Whatever is random is seeded by each face's own pixels and `salt`, so a face has the same counterpart in
+        any batch, order or process (up to float rounding). `start_step` overrides the config's t; `lap` is
+        called with the name of each stage as it ends.
+        """
+        check_face(face, self.config.face_size)
+        return self.make(face, self.start_of(start_step), salt, lap or _no_lap).clamp(-1, 1)
+
+    def make(self, face: torch.Tensor, start: int, salt: int, lap: Lap) -> torch.Tensor:
+        """Return counterparts of checked faces, not clamped."""
+        raise NotImplementedError
+
+    def start_of(self, start_step: int | None) -> int:
+        """Return t for a wish; None wishes for the config's. A kind without noise has 0."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """Hex digits that name config and weights; counterparts on disk carry it."""
+        digest = hashlib.blake2b(description_hash(self.config).encode(), digest_size=6)
+        for tensor in self.state_dict().values():
+            digest.update(tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
 
-def save_generator(path: str | Path, generator: Kind, *, half: bool = False, facts: dict | None = None) -> None:
-    """Write all parts and the config, which names the kind, as one file; `half` stores 16-bit floats."""
-    tensors = {
-        name: tensor.half() if half and tensor.is_floating_point() else tensor
-        for name, tensor in generator.state_dict().items()
-    }
-    save_artefact(path, "generator", describe(generator.config), tensors, facts=facts)
+def check_face(face: torch.Tensor, size: int) -> None:
+    """Raise InputError unless faces are (N, 3, size, size), finite, in [-1, 1]."""
+    if face.ndim != 4 or face.shape[1:] != (3, size, size):
+        raise InputError(f"face of shape {tuple(face.shape)}; expected (N, 3, {size}, {size}). Align it first.")
+    if not torch.isfinite(face).all() or face.abs().max() > 1.001:
+        raise InputError("face holds NaN, infinity or values beyond [-1, 1]. Use despoof.faces.as_tensor.")
 
 
-def load_generator(path: str | Path) -> Kind:
-    """Read what `save_generator` wrote, of whichever kind, ready to use (eval mode, 32-bit)."""
-    artefact = load_artefact(path, "generator")
-    generator = build_generator(from_dict(GeneratorConfig, artefact.config, str(path)))
-    load_strict(generator, artefact.tensors, path)
-    return generator.eval()
+def _no_lap(stage: str) -> None:
+    pass

@@ -2,15 +2,26 @@
 
 As in the released AG-FAS (model/arcface.py in `method` notes), the condition is the 7 x 7 map before the
 embedding, 49 tokens, so it carries coarse layout and not identity alone.
+
+ArcFace's iResNet (Deng et al. 2019), with the layer names of InsightFace's checkpoints, so these load strictly.
+
+Face (N, 3, S, S) in [-1, 1] -> identity. The tokens are the 7 x 7 x 512 map after the last 2-D batch norm, filled
+with zeros to the width of the denoiser's cross-attention, as in the paper's release: no learned projection.
+
+Any ArcFace checkpoint in ONNX form as identity encoder; the file's bytes are part of the generator's weights.
+
+So an artefact stays one file that needs nothing beside it. Frozen, on the processor, embedding only.
 """
 
-from typing import NamedTuple
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from despoof.errors import ConfigError
+from despoof.errors import ArtefactError, ConfigError
 from despoof.generator.config import IdentityConfig
 
 IDENTITY_SIDE = 112
@@ -106,3 +117,120 @@ def condition_width(config: IdentityConfig, condition: str) -> int:
     if config.encoder == "onnx":
         raise ConfigError("condition 'map' with an ONNX encoder, which gives no map. Choose 'embedding' or 'none'.")
     return config.pad_to or config.widths[-1]
+
+
+class IBlock(nn.Module):
+    """Pre-normalised residual block; the second convolution strides."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(width_in)
+        self.conv1 = nn.Conv2d(width_in, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.prelu = nn.PReLU(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 or width_in != width:
+            self.downsample = nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = self.conv1(self.bn1(x))
+        return self.bn3(self.conv2(self.prelu(self.bn2(inner)))) + self.downsample(x)
+
+
+class IResNet(nn.Module):
+    """iResNet-18 with blocks (2, 2, 2, 2), iResNet-50 with (3, 4, 14, 3), iResNet-100 with (3, 13, 30, 3)."""
+
+    def __init__(self, config: IdentityConfig) -> None:
+        super().__init__()
+        first = width_in = config.widths[0]
+        self.pad_to = config.pad_to or config.widths[-1]
+        self.conv1 = nn.Conv2d(3, first, 3, padding=1, bias=False)  # (first, 112, 112)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.prelu = nn.PReLU(first)
+        for number, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True), 1):
+            layer = [IBlock(width_in, width, 2), *(IBlock(width, width, 1) for _ in range(blocks - 1))]
+            self.add_module(f"layer{number}", nn.Sequential(*layer))
+            width_in = width
+        self.bn2 = nn.BatchNorm2d(width_in)
+        self.fc = nn.Linear(width_in * 49, config.embedding)
+        self.features = nn.BatchNorm1d(config.embedding)
+
+    def map(self, face: torch.Tensor) -> torch.Tensor:
+        """Return the map (N, width, 7, 7)."""
+        x = self.prelu(self.bn1(self.conv1(to_identity_side(face))))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return self.bn2(x)
+
+    def forward(self, face: torch.Tensor) -> Identity:
+        """Return tokens (N, 49, pad_to) and embedding."""
+        spatial = self.map(face)
+        tokens = spatial.flatten(2).transpose(1, 2)
+        tokens = F.pad(tokens, (0, self.pad_to - tokens.shape[-1]))
+        return Identity(tokens, F.normalize(self.features(self.fc(spatial.flatten(1))), dim=1))
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class OnnxIdentity(nn.Module):
+    """Runs the ONNX file it holds; the session is opened at the first face."""
+
+    def __init__(self, config: IdentityConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("file", torch.zeros(config.onnx_bytes, dtype=torch.uint8))
+        self._session: Any = None
+
+    @torch.no_grad()
+    def forward(self, face: torch.Tensor) -> Identity:
+        """Return the embedding, also as the only token."""
+        pixels = to_identity_side(face.float())
+        if self.config.pixels == "imagenet":
+            mean, deviation = (pixels.new_tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+            pixels = ((pixels + 1) / 2 - mean) / deviation
+        session = self._open()
+        name = session.get_inputs()[0].name
+        # one by one: many exported files have a fixed batch of one
+        found = [session.run(None, {name: one[None].cpu().numpy()})[0] for one in pixels]
+        embedding = F.normalize(torch.cat([torch.from_numpy(one) for one in found]), dim=1).to(face)
+        return Identity(embedding[:, None], embedding)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self._session = None
+        super()._load_from_state_dict(*args)
+
+    def _open(self) -> Any:
+        if self._session is None:
+            self._session = open_onnx(self.file.cpu().numpy().tobytes(), "identity encoder")
+        return self._session
+
+
+def open_onnx(data: bytes, where: str | Path) -> Any:
+    """Return an onnxruntime session of one thread; bytes that are no ONNX model are an ArtefactError."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no public class
+        raise ArtefactError(
+            f"{where} is no ONNX model ({error}); expected an ArcFace checkpoint, 112 px. Give its path."
+        ) from None
+
+
+def read_onnx(path: str | Path, config: IdentityConfig) -> tuple[IdentityConfig, OnnxIdentity]:
+    """Return the config with this file's length and embedding size, and the encoder that holds the file."""
+    path = Path(path)
+    if not path.is_file():
+        raise ArtefactError(f"identity encoder {path} is missing; expected an ArcFace ONNX file. Give its path.")
+    data = path.read_bytes()
+    width = open_onnx(data, path).get_outputs()[0].shape[-1]
+    config = replace(config, encoder="onnx", onnx_bytes=len(data), embedding=int(width))
+    encoder = OnnxIdentity(config)
+    encoder.file.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    return config, encoder

@@ -4,13 +4,10 @@ from typing import NamedTuple
 
 from torch import nn
 
-from despoof.generator.autoencoder import Autoencoder
+from despoof.generator.autoencoders import Autoencoder, StableAutoencoder
 from despoof.generator.config import AutoencoderConfig, GeneratorConfig, IdentityConfig
-from despoof.generator.identity import IdentityEncoder
-from despoof.generator.iresnet import IResNet
-from despoof.generator.network import build_denoiser
-from despoof.generator.onnx_identity import OnnxIdentity
-from despoof.generator.stable_autoencoder import StableAutoencoder
+from despoof.generator.denoiser import build_denoiser
+from despoof.generator.identity import IdentityEncoder, IResNet, OnnxIdentity
 
 ENCODERS: dict[str, type[nn.Module]] = {"ours": IdentityEncoder, "iresnet": IResNet, "onnx": OnnxIdentity}
 

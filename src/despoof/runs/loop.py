@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import torch
 
-from despoof.runs.board import open_board, show
 from despoof.runs.checkpoint import load_state, save_state
 from despoof.runs.folder import atomic_path
 from despoof.runs.progress import track
 from despoof.runs.seed import content_seed
+from despoof.runs.tensorboard import open_board, show
 
 
 class Stateful(Protocol):

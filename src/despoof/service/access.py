@@ -1,14 +1,19 @@
-"""Who may ask: an API key, or without keys only this machine, and no page of another origin."""
+"""Who may ask: an API key, or without keys only this machine, and no page of another origin.
+
+Who may come in now: how many images are under way, for one caller and for all.
+"""
 
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from despoof.errors import ConfigError
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
 
 MIN_KEY = 16  # characters; `python -c "import secrets; print(secrets.token_urlsafe())"` gives 43
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz"})  # hold nothing secret; probes and browsers send no key
@@ -84,3 +89,37 @@ def _refuse_other_origins(headers: Mapping[bytes, bytes]) -> None:
     origin = headers.get(b"origin")
     if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
         raise RefusedError(403, "other_origin", "pages of other origins may not ask. Ask from your own server instead.")
+
+
+class Admission:
+    """Counts images from before their body is read until their answer is made. Lives on the event loop only."""
+
+    def __init__(self, waiting: int, per_caller: int) -> None:
+        self._waiting = waiting
+        self._per_caller = per_caller
+        self._held: Counter[str] = Counter()
+
+    @property
+    def held(self) -> int:
+        """How many images are under way."""
+        return self._held.total()
+
+    @contextmanager
+    def hold(self, caller: str, images: int) -> Iterator[None]:
+        """Hold room for `images`; refuse with 429 what is too much of one caller, with 503 what is too much of all."""
+        if self._held[caller] + images > self._per_caller:
+            raise RefusedError(
+                429,
+                "too_many_requests",
+                f"more than {self._per_caller} images of this caller are under way. Wait for their answers first.",
+                retry_after=1,
+            )
+        if self.held + images > self._waiting:
+            raise RefusedError(503, "overloaded", "the queue is full. Try again in a moment.", retry_after=1)
+        self._held[caller] += images
+        try:
+            yield
+        finally:
+            self._held[caller] -= images
+            if not self._held[caller]:
+                del self._held[caller]

@@ -10,15 +10,14 @@ from starlette.exceptions import HTTPException
 
 import despoof
 from despoof.pipeline import Guard
-from despoof.service.access import Access
-from despoof.service.admission import Admission
-from despoof.service.border import Border, refusal
+from despoof.service.access import Access, Admission
 from despoof.service.config import ServiceConfig
-from despoof.service.counters import Counters
 from despoof.service.endpoints import check, health, model, page
-from despoof.service.judge import Judge
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
+from despoof.service.metrics import Counters
+from despoof.service.middleware import Border, refusal
 from despoof.service.state import Service
+from despoof.service.worker import Judge
 
 ROUTERS = (check.router, model.router, health.router, page.router)
 

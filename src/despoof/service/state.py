@@ -7,15 +7,13 @@ from typing import Any
 
 from starlette.requests import Request
 
-from despoof.service.about import model_version, profile_of
-from despoof.service.access import Access
-from despoof.service.admission import Admission
-from despoof.service.answers import ClipResult, Result, unjudged
+from despoof.service.access import Access, Admission
 from despoof.service.config import ServiceConfig
-from despoof.service.counters import Counters
-from despoof.service.intake import inspect
-from despoof.service.judge import Judge
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
+from despoof.service.metrics import Counters
+from despoof.service.schemas import ClipResult, Result, model_version, profile_of, unjudged
+from despoof.service.uploads import inspect
+from despoof.service.worker import Judge
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from despoof.clip.frame import container_of
 from despoof.faces.quality import Reason
-from despoof.service.answers import BatchAnswer, CheckAnswer, ClipAnswer, Refusal, Result, unjudged
-from despoof.service.intake import NOT_AN_IMAGE, TOO_MANY_PIXELS, read_body
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
+from despoof.service.schemas import BatchAnswer, CheckAnswer, ClipAnswer, Refusal, Result, unjudged
 from despoof.service.state import Service, service_of
+from despoof.service.uploads import NOT_AN_IMAGE, TOO_MANY_PIXELS, read_body
 
 STATUS = {NOT_AN_IMAGE: 415, TOO_MANY_PIXELS: 413}  # reasons for which a single image is refused as a request
 REFUSALS: dict[int | str, dict[str, Any]] = {

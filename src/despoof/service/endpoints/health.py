@@ -5,8 +5,8 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from despoof.service.answers import Refusal
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
+from despoof.service.schemas import Refusal
 from despoof.service.state import service_of
 
 router = APIRouter(tags=["health"])

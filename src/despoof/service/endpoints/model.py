@@ -2,9 +2,8 @@
 
 from fastapi import APIRouter, Request
 
-from despoof.service.about import ModelAnswer, about
-from despoof.service.answers import Refusal
-from despoof.service.refused import RefusedError
+from despoof.service.errors import RefusedError
+from despoof.service.schemas import ModelAnswer, Refusal, about
 from despoof.service.state import service_of
 
 router = APIRouter(prefix="/v1", tags=["model"])

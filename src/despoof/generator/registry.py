@@ -1,0 +1,43 @@
+"""The stage's front: the kinds of generator by name, and their weights on disk."""
+
+from pathlib import Path
+
+from despoof.generator.config import GeneratorConfig
+from despoof.generator.diffusion import Flow, LatentDiffusion, OneStep
+from despoof.generator.generator import Generator
+from despoof.generator.plain import Bottleneck, PlainAutoencoder
+from despoof.generator.schedule import content_noise
+from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
+from despoof.runs.config import describe, from_dict
+
+__all__ = ["GENERATORS", "LatentDiffusion", "build_generator", "content_noise", "load_generator", "save_generator"]
+
+GENERATORS: dict[str, type[Generator]] = {
+    "diffusion": LatentDiffusion,
+    "one_step": OneStep,
+    "flow": Flow,
+    "autoencoder": PlainAutoencoder,
+    "bottleneck": Bottleneck,
+}
+
+
+def build_generator(config: GeneratorConfig) -> Generator:
+    """Return an untrained generator of the config's kind."""
+    return GENERATORS[config.kind](config)
+
+
+def save_generator(path: str | Path, generator: Generator, *, half: bool = False, facts: dict | None = None) -> None:
+    """Write all parts and the config, which names the kind, as one file; `half` stores 16-bit floats."""
+    tensors = {
+        name: tensor.half() if half and tensor.is_floating_point() else tensor
+        for name, tensor in generator.state_dict().items()
+    }
+    save_artefact(path, "generator", describe(generator.config), tensors, facts=facts)
+
+
+def load_generator(path: str | Path) -> Generator:
+    """Read what `save_generator` wrote, of whichever kind, ready to use (eval mode, 32-bit)."""
+    artefact = load_artefact(path, "generator")
+    generator = build_generator(from_dict(GeneratorConfig, artefact.config, str(path)))
+    load_strict(generator, artefact.tensors, path)
+    return generator.eval()

@@ -1,0 +1,91 @@
+"""Noise schedule and sampler: x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε, and from step t back to 0.
+
+Schedules are diffusers', with the β of Stable Diffusion 1.5. DDIM is the sound choice. PNDM is the release's:
+cutting its grid drops the warm-up call, so from the third call on the denoiser is told a step one notch below the
+one its latents are at; the choice exists to repeat the release.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from despoof.errors import ConfigError
+from despoof.generator.config import DiffusionConfig
+from despoof.runs.seed import content_seed
+
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler, PNDMScheduler
+
+    Schedule = DDIMScheduler | PNDMScheduler
+
+Denoise = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+def build_schedule(config: DiffusionConfig) -> "Schedule":
+    """Return the schedule; its grid of steps is set."""
+    from diffusers import DDIMScheduler, PNDMScheduler
+
+    kind: type = DDIMScheduler
+    own = {"clip_sample": False}
+    if config.scheduler == "pndm":
+        kind, own = PNDMScheduler, {"skip_prk_steps": True}
+    schedule = kind(
+        num_train_timesteps=config.train_steps,
+        beta_start=config.beta_start,
+        beta_end=config.beta_end,
+        beta_schedule="scaled_linear",
+        prediction_type=config.prediction,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        **own,
+    )
+    schedule.set_timesteps(config.grid)
+    return schedule
+
+
+def cut_steps(schedule: "Schedule", start_step: int) -> list[int]:
+    """Return the grid's steps from `start_step` down, as the release does (its 50 steps from 801 leave 41)."""
+    steps = [int(step) for step in schedule.timesteps]
+    if start_step not in steps:
+        raise ConfigError(f"start_step {start_step} is not on the grid {steps}. Choose one of these.")
+    return [step for step in steps if step <= start_step]
+
+
+def content_noise(face: torch.Tensor, shape: torch.Size, salt: int) -> torch.Tensor:
+    """Return standard normal noise seeded by a face's pixels, rounded to 8 bits, and a salt."""
+    pixels = ((face.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    generator = torch.Generator().manual_seed(content_seed(pixels.numpy().tobytes(), salt))
+    return torch.randn(shape, generator=generator)
+
+
+def add_noise(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Return x_t for latents x_0 (N, C, H, W), noise of that shape and steps (N,)."""
+    return schedule.add_noise(latents, noise, steps)
+
+
+def target(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Return what the denoiser learns: ε, or v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) x_0 (Salimans & Ho 2022)."""
+    if schedule.config.prediction_type == "epsilon":
+        return noise
+    alpha = schedule.alphas_cumprod.to(latents)[steps][:, None, None, None]
+    return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
+
+
+def clean_from(schedule: "Schedule", noised: torch.Tensor, prediction: torch.Tensor, step: int) -> torch.Tensor:
+    """Return the x_0 that a prediction at `step` stands for: the formulas above, solved for it."""
+    alpha = schedule.alphas_cumprod[step].to(noised)
+    if schedule.config.prediction_type == "epsilon":
+        return (noised - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
+    return alpha.sqrt() * noised - (1 - alpha).sqrt() * prediction
+
+
+def sample(schedule: "Schedule", noised: torch.Tensor, start_step: int, denoise: Denoise) -> torch.Tensor:
+    """Return x_0 from x_t by the deterministic sampler (DDIM with η = 0, or PNDM) over the cut grid."""
+    steps, x = cut_steps(schedule, start_step), noised
+    own = copy.copy(schedule)  # PNDM remembers its last calls; this way every sampling has its own memory
+    own.set_timesteps(schedule.num_inference_steps)
+    for step in steps:
+        x = own.step(denoise(x, step), step, x).prev_sample
+    return x

@@ -1,0 +1,246 @@
+"""Parts from files: the suffix or the config says whose they are. Loaded parts are frozen, in eval mode.
+
+Read the authors' folder: U-Net and autoencoder in diffusers' format, ArcFace as InsightFace's `backbone.pth`.
+
+    FOLDER/unet_ema/{config.json, diffusion_pytorch_model.safetensors}     or under FOLDER/checkpoint-*/
+    FOLDER/vae/{config.json, diffusion_pytorch_model.safetensors}          Stable Diffusion 1.5's own
+    FOLDER/backbone.pth                                                    iResNet-18
+    FOLDER/scheduler/scheduler_config.json                                 optional; must agree with ours
+
+Weights may also be `.bin`; whatever is pickled is read by torch's weights-only loader. Everything is strict.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from despoof.errors import ArtefactError
+from despoof.generator.config import (
+    PAPER,
+    AutoencoderConfig,
+    DiffusionConfig,
+    GeneratorConfig,
+    IdentityConfig,
+    NetworkConfig,
+    Posterior,
+    StableConfig,
+)
+from despoof.generator.diffusion import LatentDiffusion
+from despoof.generator.identity import read_onnx
+from despoof.generator.parts import Parts, build_autoencoder, build_identity, build_parts
+from despoof.runs.checkpoint import load_artefact, load_strict
+from despoof.runs.folder import read_json
+
+
+def read_parts(
+    config: GeneratorConfig, autoencoder: str | Path, identity: str | Path
+) -> tuple[GeneratorConfig, nn.Module, nn.Module]:
+    """Return both parts, and the config with the identity encoder that the file holds."""
+    encoder_config, encoder = read_encoder(config.identity, identity)
+    encoder.requires_grad_(False).eval()
+    return replace(config, identity=encoder_config), read_autoencoder(config, autoencoder), encoder
+
+
+def read_autoencoder(config: GeneratorConfig, path: str | Path) -> nn.Module:
+    """Return ours from an artefact, or Stable Diffusion's from a folder in diffusers' format."""
+    built = build_autoencoder(config.autoencoder)
+    if config.autoencoder.stable is None:
+        load_strict(built, load_artefact(path, "autoencoder").tensors, path)
+    else:
+        load_stable(built, Path(path))
+    return built.requires_grad_(False).eval()
+
+
+def read_encoder(config: IdentityConfig, path: str | Path) -> tuple[IdentityConfig, nn.Module]:
+    """Return ours (.safetensors), any ArcFace ONNX file (.onnx) or a torch iResNet (.pth, .pt), with its config."""
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return read_onnx(path, config)
+    if path.suffix in (".pth", ".pt"):
+        tensors = read_tensors(path)
+        config = replace(read_identity(tensors, path), pad_to=config.pad_to)
+    elif path.suffix == ".safetensors":
+        tensors = load_artefact(path, "identity").tensors
+        config = replace(config, encoder="ours")
+    else:
+        raise ArtefactError(f"identity encoder {path} is of no known kind; expected .safetensors, .onnx, .pth or .pt.")
+    encoder = build_identity(config)
+    load_strict(encoder, tensors, path)
+    return config, encoder
+
+
+WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+# Names of the attention layers before diffusers 0.15, in which Stable Diffusion 1.5's autoencoder is stored
+OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+NEXT = "Give the folder that holds unet_ema, vae and backbone.pth of the authors' release (see docs/generator.md)."
+
+
+def load_published(
+    folder: str | Path,
+    *,
+    diffusion: DiffusionConfig = PAPER.diffusion,
+    posterior: Posterior = "sample",
+    face_size: int = PAPER.face_size,
+) -> LatentDiffusion:
+    """Return the published generator, ready to use. Missing and foreign files are ArtefactErrors.
+
+    Shapes follow the files; what no file says (t, grid, scheduler, posterior) is the paper's or as given.
+    """
+    folder = Path(folder)
+    unet, vae, backbone = _find(folder, "unet_ema"), _find(folder, "vae"), _find(folder, "backbone.pth")
+    network, width, channels = read_network(unet)
+    autoencoder = autoencoder_config(vae, posterior)
+    tensors = read_tensors(backbone)
+    identity = replace(read_identity(tensors, backbone), pad_to=width)
+    _check_schedule(folder, diffusion)
+    if autoencoder.latent_channels != channels:
+        raise ArtefactError(
+            f"{unet} works on {channels} channels, {vae} makes {autoencoder.latent_channels}; expected one number. "
+            + NEXT
+        )
+    config = GeneratorConfig(face_size, "map", autoencoder, identity, network, diffusion)
+    with torch.device("meta"):  # a gigabyte of random weights would only be overwritten
+        parts = build_parts(config)
+    generator = LatentDiffusion(config, Parts(*(part.to_empty(device="cpu") for part in parts)))
+    load_denoiser(generator.denoiser, unet)
+    load_stable(generator.autoencoder, vae)
+    load_strict(generator.identity, tensors, backbone)
+    return generator.eval()
+
+
+def load_denoiser(denoiser: nn.Module, folder: Path) -> None:
+    """Load a stored U-Net of the same shape, for example the published one or Stable Diffusion's."""
+    _config(folder, "UNet2DConditionModel")
+    _check_config(denoiser.config, folder)
+    load_strict(denoiser, _weights(folder), folder)
+
+
+def load_stable(autoencoder: nn.Module, folder: Path) -> None:
+    """Load a stored `AutoencoderKL` into a `StableAutoencoder` of its shape."""
+    _config(folder, "AutoencoderKL")
+    _check_config(autoencoder.kl.config, folder)
+    load_strict(autoencoder.kl, _renamed(_weights(folder)), folder)
+
+
+def read_network(folder: Path) -> tuple[NetworkConfig, int, int]:
+    """Return the shape of a stored U-Net, the width of its condition and its latent channels."""
+    found = _config(folder, "UNet2DConditionModel")
+    try:
+        first = found["down_block_types"][0] == "DownBlock2D"
+        network = NetworkConfig(
+            tuple(found["block_out_channels"]), found["layers_per_block"], found["norm_num_groups"],
+            "first" if first else "last", found["attention_head_dim"],
+        )  # fmt: skip
+        return network, found["cross_attention_dim"], found["in_channels"]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ArtefactError(f"{folder / 'config.json'} has no usable {error}; expected a U-Net's. {NEXT}") from None
+
+
+def autoencoder_config(folder: Path, posterior: Posterior) -> AutoencoderConfig:
+    """Return the shape of a stored `AutoencoderKL`."""
+    found = _config(folder, "AutoencoderKL")
+    try:
+        stable = StableConfig(
+            tuple(found["block_out_channels"]), found["layers_per_block"], found["norm_num_groups"],
+            found.get("scaling_factor", StableConfig.scaling),  # Stable Diffusion 1.5's own file lacks it
+            posterior,
+        )  # fmt: skip
+        return AutoencoderConfig(latent_channels=found["latent_channels"], stable=stable)
+    except (KeyError, TypeError) as error:
+        raise ArtefactError(
+            f"{folder / 'config.json'} has no usable {error}; expected an autoencoder's. {NEXT}"
+        ) from None
+
+
+def read_identity(tensors: dict[str, torch.Tensor], path: Path) -> IdentityConfig:
+    """Return the shape of a stored iResNet: blocks and widths as the names and sizes of its tensors say."""
+    try:
+        widths = tuple(tensors[f"layer{n}.0.conv1.weight"].shape[0] for n in (1, 2, 3, 4))
+        blocks = tuple(sum(f"layer{n}.{i}.conv1.weight" in tensors for i in range(64)) for n in (1, 2, 3, 4))
+        embedding = tensors["fc.weight"].shape[0]
+    except KeyError as error:
+        raise ArtefactError(f"{path} holds no {error}; expected the layers of an ArcFace iResNet. {NEXT}") from None
+    return IdentityConfig(widths, blocks, embedding, encoder="iresnet")
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file or of a pickled state dict, by the weights-only loader."""
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ArtefactError(f"{path} is missing; expected a file of weights. {NEXT}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds here
+        raise ArtefactError(f"{path} cannot be read as tensors ({error}). Restore it from its source.") from None
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise ArtefactError(f"{path} holds no plain state dict; expected names and tensors. {NEXT}")
+    return found
+
+
+def _find(folder: Path, name: str) -> Path:
+    found = [path for path in (folder / name, *sorted(folder.glob(f"*/{name}"))) if path.exists()]
+    if not found:
+        raise ArtefactError(f"{folder / name} is missing, also one folder below; expected the release's. {NEXT}")
+    return found[0]
+
+
+def _config(folder: Path, kind: str) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        raise ArtefactError(f"{folder / 'config.json'} is missing; expected diffusers' description of a model. {NEXT}")
+    found = read_json(folder / "config.json")
+    if found.get("_class_name") != kind:
+        raise ArtefactError(
+            f"{folder / 'config.json'} is of class {found.get('_class_name')!r}; expected {kind!r}. {NEXT}"
+        )
+    return found
+
+
+def _check_config(built: Any, folder: Path) -> None:
+    """Refuse a stored setting that is not what was built: an activation or padding has no weights to betray it."""
+    stored = read_json(folder / "config.json")
+    told = {"sample_size"}  # the size that a model was made for; convolutions and attention take any
+    for key, value in stored.items():
+        if key.startswith("_") or key in told or key not in built:
+            continue
+        own = list(built[key]) if isinstance(built[key], tuple) else built[key]
+        if own != value:
+            raise ArtefactError(f"{folder / 'config.json'} has {key} = {value!r}; expected {own!r}. {NEXT}")
+
+
+def _check_schedule(folder: Path, diffusion: DiffusionConfig) -> None:
+    paths = sorted(folder.glob("**/scheduler_config.json"))
+    if not paths:
+        return
+    stored = read_json(paths[0])
+    ours = {
+        "num_train_timesteps": diffusion.train_steps, "beta_start": diffusion.beta_start,
+        "beta_end": diffusion.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1,
+        "set_alpha_to_one": False, "prediction_type": diffusion.prediction,
+    }  # fmt: skip
+    for key, value in ours.items():
+        if stored.get(key, value) != value:
+            raise ArtefactError(f"{paths[0]} has {key} = {stored[key]!r}; expected {value!r}. {NEXT}")
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    paths = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+    if not paths:
+        raise ArtefactError(f"{folder / WEIGHTS[0]} is missing; expected it or {WEIGHTS[1]}. {NEXT}")
+    return read_tensors(paths[0])
+
+
+def _renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return an autoencoder's tensors by today's names."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if "attentions" in parts and parts[-2] in OLD_ATTENTION:
+            name = ".".join([*parts[:-2], OLD_ATTENTION[parts[-2]], parts[-1]])
+        renamed[name] = tensor
+    return renamed

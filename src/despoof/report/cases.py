@@ -1,0 +1,83 @@
+"""Score file -> the presentations judged best and worst, and their picture *face | counterpart | cue*.
+
+Pictures show people. Nothing here decides whether they may be shown: the caller must know the licence.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from despoof.data.sample import Label
+from despoof.errors import InputError
+from despoof.evaluation.scores import ScoreFile, ScoreRow
+from despoof.evaluation.tables import SOURCE
+from despoof.faces.store import Store, StoredSample
+
+Sheet = Callable[[str], bytes]  # path of a sample -> PNG
+GAP = 4  # white pixels between the three
+
+
+@dataclass(frozen=True)
+class Case:
+    """A presentation and how it was judged: `word` is "best" or "worst"; `accepted` at the source threshold."""
+
+    row: ScoreRow
+    word: str
+    accepted: bool
+
+    @property
+    def kind(self) -> str:
+        """What it was, in words."""
+        return "live" if self.row.label is Label.LIVE else f"attack, {self.row.attack_type}"
+
+
+def best_and_worst(file: ScoreFile, *, count: int = 2) -> list[Case]:
+    """Return at most `count` each of the live and of the attacks judged best and judged worst.
+
+    Best is the live of highest liveness and the attack of lowest, worst the other way; equal ones go by path.
+    Where a class has too few, the best come first and none is shown twice.
+    """
+    threshold, cases = file.threshold(SOURCE), []
+    for label, sign in ((Label.LIVE, -1), (Label.ATTACK, 1)):
+        rows = [row for row in file.labelled(label) if row.liveness is not None]
+        rows.sort(key=lambda row: (sign * (row.liveness or 0.0), row.path))
+        best, rest = rows[:count], rows[count:]
+        for word, chosen in (("best", best), ("worst", rest[::-1][:count])):
+            cases += [Case(row, word, (row.liveness or 0.0) >= threshold) for row in chosen]
+    return cases
+
+
+def case_sheet(store: Store, counterparts: str | Path) -> Sheet:
+    """Return the function that draws a sample of the store; a video is shown by its first frame with a face."""
+    first: dict[str, StoredSample] = {}
+    for row in store.with_face():
+        first.setdefault(row.sample.presentation, row)
+        first.setdefault(row.sample.path, row)
+
+    def sheet(path: str) -> bytes:
+        if path not in first:
+            raise InputError(f"sample {path} has no face in store {store.root}; expected the store that was scored.")
+        return _png(_side_by_side(store, first[path], Path(counterparts)))
+
+    return sheet
+
+
+def _side_by_side(store: Store, row: StoredSample, counterparts: Path) -> np.ndarray:
+    """Return (S, 3 S + 2 gaps, 3) uint8 RGB at the size of the counterpart."""
+    from despoof.cue import cue, cue_picture
+    from despoof.faces.align import as_tensor
+    from despoof.faces.counterparts import counterpart_size, read_counterparts
+
+    size = counterpart_size(counterparts)
+    face, counterpart = store.faces([row], size)[0], read_counterparts(counterparts, [row], size)[0]
+    difference = cue_picture(cue(as_tensor(face, size), as_tensor(counterpart, size)))
+    gap = np.full((size, GAP, 3), 255, np.uint8)
+    return np.hstack([face, gap, counterpart, gap, difference])
+
+
+def _png(image: np.ndarray) -> bytes:
+    _, data = cv2.imencode(".png", image[..., ::-1])
+    return data.tobytes()

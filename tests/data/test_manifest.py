@@ -1,0 +1,175 @@
+"""Folders and CSV files become samples, or an InputError; a wrong label or split here spoils every figure after it."""
+
+import pytest
+
+from despoof.data.manifest import from_csv, from_folder, from_parquet, read_source, refuse_shared_subjects
+from despoof.data.sample import Label, Sample, Split, parse_label
+from despoof.errors import InputError
+
+
+def csv(folder, text: str):
+    path = folder / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_folder(tmp_path):
+    names = ["live/a/1.jpg", "live/2.PNG", "attack/print/3.jpg", "attack/4.webp", "attack/print/notes.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "live/folder.jpg").mkdir()
+    found = {(s.path, s.label.value, s.attack_type) for s in from_folder(tmp_path)}
+    assert found == {
+        ("live/a/1.jpg", "live", "none"),
+        ("live/2.PNG", "live", "none"),
+        ("attack/print/3.jpg", "attack", "print"),
+        ("attack/4.webp", "attack", "unknown"),
+    }
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty"])
+def test_a_folder_without_images_is_refused(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no images"):
+        from_folder(tmp_path / name)
+
+
+def test_csv(tmp_path):
+    rows = from_csv(
+        csv(tmp_path, "path,label,attack_type,subject,split\na.jpg, LIVE ,,s1,train\nb.jpg,attack,print,,\n")
+    )
+    assert rows == [
+        Sample("a.jpg", Label.LIVE, subject="s1", split=Split.TRAIN),
+        Sample("b.jpg", Label.ATTACK, "print", subject="b.jpg"),
+    ]
+
+
+def test_csv_without_label_is_a_face_collection(tmp_path):
+    assert [s.label for s in from_csv(csv(tmp_path, "path\na.jpg\nb.jpg\n"))] == [Label.LIVE] * 2
+
+
+def test_csv_of_a_spreadsheet_with_a_byte_order_mark(tmp_path):
+    assert len(from_csv(csv(tmp_path, "\ufeffpath,label\na.jpg,live\n"))) == 1
+
+
+BAD = {
+    "label number": "path,label\na.jpg,1\n",
+    "empty label, which must not pass for live": "path,label\na.jpg,\n",
+    "missing cell": "path,label\na.jpg\n",
+    "surplus cell": "path,label\na.jpg,live,x\n",
+    "no path": "path,label\n,live\n",
+    "no path column": "file,label\na.jpg,live\n",
+    "unknown column": "path,label,colour\na.jpg,live,red\n",
+    "twice": "path,label\na.jpg,live\na.jpg,attack\n",
+    "live with an attack type": "path,label,attack_type\na.jpg,live,print\n",
+    "unknown split": "path,label,split\na.jpg,live,training\n",
+    "both sides of its split": "path,label,subject,split\na.jpg,live,s,train\nb.jpg,live,s,test\n",
+    "header only": "path,label\n",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_csv_is_refused(tmp_path, name):
+    with pytest.raises(InputError):
+        from_csv(csv(tmp_path, BAD[name]))
+
+
+def test_unreadable_csv_is_refused(tmp_path):
+    (tmp_path / "latin.csv").write_bytes(b"path,label\n\xe9.jpg,live\n")
+    for name in ("missing.csv", ".", "latin.csv"):
+        with pytest.raises(InputError):
+            from_csv(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["0", "1", "spoof", "", "real", "true"])
+def test_only_two_words_are_labels(text):
+    with pytest.raises(InputError, match="write the word"):
+        parse_label(text)
+
+
+def test_a_row_survives_the_way_through_json():
+    sample = Sample("a/b.jpg", Label.ATTACK, "print", "s", "office", Split.TEST)
+    assert Sample.from_row(sample.as_row()) == sample
+
+
+def test_a_subject_on_both_sides_is_an_error():
+    one = [Sample("a.jpg", Label.LIVE, subject="s1", domain="d")]
+    refuse_shared_subjects(one, [Sample("b.jpg", Label.LIVE, subject="s2", domain="d")])
+    refuse_shared_subjects(one, [Sample("b.jpg", Label.LIVE, subject="s1", domain="other")])
+    with pytest.raises(InputError, match="'s1'"):
+        refuse_shared_subjects(one, [Sample("b.jpg", Label.ATTACK, "print", subject="s1", domain="d")])
+
+
+# what is wrong -> (CSV, what the error names: the line, and how to mend it)
+WHERE = {
+    "typo in a label": ("path,label\na.jpg,live\nb.jpg,atack\n", "line 3.*'atack'.*write the word"),
+    "twice": ("path,label\na.jpg,live\nb.jpg,live\na.jpg,live\n", "line 4.*after line 2.*Remove one"),
+    "both sides": (
+        "path,label,subject,split\na.jpg,live,s,train\nb.jpg,live,t,test\nc.jpg,live,s,test\n",
+        "line 4.*'s' is in test, and in train at line 2.*Move",
+    ),
+    "no path column": ("file,label\na.jpg,live\n", "no column `path`|unknown column 'file'"),
+    "unknown column": ("path,lable\na.jpg,live\n", "'lable'.*Rename or remove"),
+    "unknown split": ("path,label,split\na.jpg,live,train\nb.jpg,live,dev\n", "line 3.*'dev'.*validation"),
+    "a cell over two lines before it": ('path,label\n"a\nb.jpg",live\nc.jpg,1\n', "line 4"),
+}
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_errors_name_file_line_and_remedy(tmp_path, name):
+    text, words = WHERE[name]
+    with pytest.raises(InputError, match=f"labels.csv.*(?:{words})"):
+        from_csv(csv(tmp_path, text))
+
+
+def test_one_person_in_two_domains_is_two_people(tmp_path):
+    text = "path,label,subject,domain,split\na.jpg,live,1,x,train\nb.jpg,live,1,y,test\n"
+    assert len(from_csv(csv(tmp_path, text))) == 2
+
+
+def test_videos_in_a_folder_are_samples(tmp_path):
+    for name in ("live/a.mp4", "attack/replay/b.MOV", "attack/replay/c.avi.part"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [s.path for s in from_folder(tmp_path)] == ["live/a.mp4", "attack/replay/b.MOV"]
+
+
+def test_parquet_is_read_as_csv_is(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow, the extra `parquet`, is not installed")
+    from pyarrow import parquet
+
+    text = "path,label,attack_type,subject,split\na.jpg,live,,7,train\nb.jpg,attack,print,,\n"
+    columns = {
+        "path": ["a.jpg", "b.jpg"], "label": ["live", "attack"], "attack_type": [None, "print"], "subject": [7, None],
+        "split": ["train", None],
+    }  # fmt: skip
+    parquet.write_table(arrow.table(columns), tmp_path / "labels.parquet")
+    assert from_parquet(tmp_path / "labels.parquet") == from_csv(csv(tmp_path, text))
+    assert read_source(tmp_path / "labels.parquet") == read_source(tmp_path / "labels.csv")
+    parquet.write_table(arrow.table({"path": ["a", "b"], "label": ["live", "spoof"]}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match="bad.parquet, row 2.*spoof"):
+        from_parquet(tmp_path / "bad.parquet")
+
+
+def test_a_file_that_is_no_parquet(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow, the extra `parquet`, is not installed")
+    (tmp_path / "text.parquet").write_text("path,label\n")
+    for name in ("text.parquet", "missing.parquet"):
+        with pytest.raises(InputError, match=name):
+            from_parquet(tmp_path / name)
+
+
+def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"despoof\[parquet\]"):
+        from_parquet(tmp_path / "labels.parquet")
+
+
+def test_a_source_says_where_its_paths_begin(tmp_path):
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live/a.png").touch()
+    samples, root = read_source(tmp_path, domain="office")
+    assert (samples[0].domain, root) == ("office", tmp_path)
+    assert read_source(csv(tmp_path, "path,label\na.jpg,live\n"))[1] == tmp_path

@@ -1,0 +1,125 @@
+"""A store gives back what was put in and survives a kill, a full disk and damage; half a row must not live on."""
+
+import errno
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from despoof.data.sample import Label, Sample
+from despoof.errors import ArtefactError
+from despoof.faces.store import Store, StoredSample, counts, sample_key, shrink
+
+ABOUT = {"face_size": 256, "version": 1}
+
+
+def stored(name: str, outcome: str = "face") -> StoredSample:
+    return StoredSample(Sample(name, Label.LIVE, domain="d"), outcome, f"/x/{name}", [[1.0, 2.0]] * 5, {"luma": 3.0})
+
+
+@pytest.fixture
+def face(people) -> np.ndarray:
+    return cv2.resize(people[0], (256, 256))
+
+
+def test_what_goes_in_comes_out(tmp_path, face):
+    store = Store(tmp_path, about=ABOUT)
+    store.add(stored("a"), face)
+    store.add(stored("b", "no_face"), None)
+    again = Store(tmp_path)
+    assert again.rows == store.rows == [stored("a"), stored("b", "no_face")]
+    assert again.with_face() == [stored("a")]
+    np.testing.assert_array_equal(again.faces(again.with_face(), 256)[0], face)
+    np.testing.assert_array_equal(np.asarray(Image.open(again.face_path(stored("a")))), face)  # RGB, not BGR
+    assert counts(again.rows) == {("d", Label.LIVE): 2}
+
+
+def test_shrinking_is_the_mean_of_blocks(face):
+    blocks = face.reshape(128, 2, 128, 2, 3).mean((1, 3))
+    assert np.abs(shrink(face, 128) - blocks).max() <= 0.5
+
+
+def test_keys_depend_on_the_path_alone_and_differ():
+    assert sample_key(stored("a").sample) == sample_key(Sample("a", Label.ATTACK, "print"))
+    assert len({sample_key(Sample(str(i), Label.LIVE)) for i in range(1000)}) == 1000
+
+
+def test_half_a_row_is_cut_off(tmp_path, face):
+    store = Store(tmp_path, about=ABOUT)
+    store.add(stored("a"), face)
+    store.add(stored("b"), face)
+    manifest = tmp_path / "samples.jsonl"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:-25])
+    again = Store(tmp_path, about=ABOUT)
+    assert [row.sample.path for row in again.rows] == ["a"]
+    again.add(stored("b"), face)
+    assert manifest.read_bytes() == whole
+
+
+def test_another_recipe_is_refused(tmp_path):
+    Store(tmp_path, about=ABOUT)
+    with pytest.raises(ArtefactError, match="was made with"):
+        Store(tmp_path, about=ABOUT | {"version": 2})
+
+
+@pytest.mark.parametrize("line", ["{}", "null", "not json", '{"path": "a", "label": "1", "outcome": "face"}'])
+def test_a_damaged_manifest_is_an_artefact_error(tmp_path, line):
+    Store(tmp_path, about=ABOUT)
+    (tmp_path / "samples.jsonl").write_text(line + "\n")
+    with pytest.raises(ArtefactError, match="line 1"):
+        Store(tmp_path)
+
+
+def test_no_store_and_a_broken_one(tmp_path):
+    with pytest.raises(ArtefactError, match="does not exist"):
+        Store(tmp_path / "nothing")
+    (tmp_path / "store.json").write_text("{")
+    with pytest.raises(ArtefactError, match="not valid JSON"):
+        Store(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_lost_face_is_an_artefact_error(tmp_path, face, damage):
+    store = Store(tmp_path, about=ABOUT)
+    store.add(stored("a"), face)
+    path = store.face_path(stored("a"))
+    path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ArtefactError, match="missing or damaged"):
+        store.faces(store.rows, 128)
+
+
+def test_a_disk_that_fills_up_with_the_face_leaves_no_row(tmp_path, face, monkeypatch):
+    store = Store(tmp_path, about=ABOUT)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(ArtefactError, match="No space left"):
+            store.add(stored("a"), face)
+    assert store.rows == Store(tmp_path).rows == []
+    assert list((tmp_path / "faces").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_with_the_row_leaves_no_half_row(tmp_path, face, monkeypatch):
+    store = Store(tmp_path, about=ABOUT)
+    store.add(stored("a"), face)
+
+    class Full(io.FileIO):
+        def write(self, data):
+            super().write(bytes(data)[:20])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(self, mode, encoding):
+        return io.TextIOWrapper(Full(str(self), mode), encoding=encoding, write_through=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.open", opened)
+        with pytest.raises(ArtefactError, match="No space left"):
+            store.add(stored("b"), None)
+    assert (tmp_path / "samples.jsonl").read_bytes().count(b'"path"') == 2  # the fault did leave half a row
+    assert Store(tmp_path).rows == [stored("a")]
