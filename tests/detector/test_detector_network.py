@@ -10,7 +10,6 @@ from despoof.detector.config import PAPER, PRESETS, SMALL, TINY, DetectorConfig
 from despoof.detector.cue_encoder import CueEncoder
 from despoof.detector.network import CueAttention, Detector, load_detector, save_detector
 from despoof.errors import ArtefactError, ConfigError, InputError
-from despoof.runs.config import description_hash
 
 INSERTIONS = ("attention", "last", "concat", "dual", "cue", "none")
 
@@ -294,7 +293,3 @@ def test_a_face_larger_than_the_transformers_picture_is_made_smaller_and_the_cue
 def test_an_unknown_cue_encoder_is_named():
     with pytest.raises(ConfigError, match="expected one of ours, resnet18"):
         Detector(replace(TINY, cue_encoder="magic"))
-
-
-def test_the_shipped_detector_keeps_its_name():
-    assert description_hash(SMALL) == "dfa9821acd29"

@@ -7,7 +7,8 @@ import pytest
 
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
-from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, software_facts, write_scores
+from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, write_scores
+from despoof.runs.identity import software
 
 FACTS = {
     "protocol": "p",
@@ -108,7 +109,7 @@ def test_a_failed_write_leaves_the_old_file(written):
     assert written.read_bytes() == before
 
 
-def test_software_facts_name_commit_and_versions():
-    facts = software_facts()
+def test_software_name_commit_and_versions():
+    facts = software()
     assert facts["commit"]
     assert facts["versions"]["numpy"] == np.__version__

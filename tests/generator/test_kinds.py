@@ -18,7 +18,7 @@ from despoof.generator.training.diffusion import GeneratorTraining, train_genera
 from despoof.generator.training.plain import train_plain
 from despoof.generator.weights import read_encoder
 from despoof.runs.checkpoint import load_artefact, save_artefact
-from despoof.runs.config import describe
+from despoof.runs.config import to_dict
 from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
@@ -36,7 +36,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.manual_seed(0)
     models = {"autoencoder": Autoencoder(TINY.autoencoder), "identity": IdentityEncoder(TINY.identity)}
     for kind, model in models.items():
-        save_artefact(folder / f"{kind}.safetensors", kind, describe(TINY), model.state_dict())
+        save_artefact(folder / f"{kind}.safetensors", kind, to_dict(TINY), model.state_dict())
     return folder / "autoencoder.safetensors", folder / "identity.safetensors"
 
 

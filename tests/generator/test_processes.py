@@ -19,7 +19,7 @@ from despoof.generator.config import TINY
 from despoof.generator.identity import IdentityEncoder
 from despoof.generator.training.diffusion import GeneratorTraining, train_generator
 from despoof.runs.checkpoint import load_artefact, save_artefact
-from despoof.runs.config import describe
+from despoof.runs.config import to_dict
 from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
@@ -38,7 +38,7 @@ def write_parts(folder: Path) -> tuple[Path, Path]:
     torch.manual_seed(0)
     models = {"autoencoder": Autoencoder(TINY.autoencoder), "identity": IdentityEncoder(TINY.identity)}
     for kind, model in models.items():
-        save_artefact(folder / f"{kind}.safetensors", kind, describe(TINY), model.state_dict())
+        save_artefact(folder / f"{kind}.safetensors", kind, to_dict(TINY), model.state_dict())
     return folder / "autoencoder.safetensors", folder / "identity.safetensors"
 
 
@@ -123,7 +123,7 @@ def test_sixteen_bit_training_resumes_bit_for_bit(folder: Path, precision: str) 
 def interrupted(folder: Path, run: str, **changes) -> None:
     import despoof.generator.training.diffusion as trainer
 
-    draw = trainer.step_generator
+    draw = trainer.step_rng
 
     def dies(seed: int, number: int) -> torch.Generator:
         if number == 4:
@@ -131,7 +131,7 @@ def interrupted(folder: Path, run: str, **changes) -> None:
         return draw(seed, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "step_generator", dies)
+        patch.setattr(trainer, "step_rng", dies)
         train(folder, run, **changes)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from despoof.errors import ArtefactError
 from despoof.generator.autoencoders import POSTERIOR_SALT
-from despoof.generator.config import PAPER, SMALL, TINY, GeneratorConfig
+from despoof.generator.config import PAPER
 from despoof.generator.denoiser import build_denoiser
 from despoof.generator.identity import IResNet, condition_tokens
 from despoof.generator.parts import build_autoencoder, build_identity
@@ -21,7 +21,6 @@ from despoof.generator.registry import LatentDiffusion, build_generator, load_ge
 from despoof.generator.schedule import add_noise, build_schedule, content_noise, cut_steps, sample
 from despoof.generator.training.diffusion import TRAININGS, train_generator
 from despoof.generator.weights import load_published
-from despoof.runs.config import describe, from_dict, to_dict
 from despoof.runs.loop import LoopConfig
 
 MINIATURE = replace(
@@ -288,18 +287,6 @@ def test_a_missing_or_foreign_file_is_named(folder: Path, harm) -> None:
     change(folder)
     with pytest.raises(ArtefactError, match=message):
         load_published(folder, face_size=64)
-
-
-def test_descriptions_keep_the_names_of_the_first_artefacts() -> None:
-    """What a config was before a field came is what it is described by at that field's default."""
-    assert set(describe(SMALL)) == {"face_size", "condition", "autoencoder", "identity", "network", "diffusion"}
-    assert set(describe(SMALL)["diffusion"]) == {
-        "train_steps", "beta_start", "beta_end", "prediction", "grid", "start_step",
-    }  # fmt: skip
-    for config in (SMALL, TINY, PAPER, MINIATURE, replace(TINY, kind="flow")):
-        assert from_dict(GeneratorConfig, describe(config)) == config
-    assert describe(replace(TINY, kind="flow"))["kind"] == "flow"
-    assert to_dict(PAPER)["diffusion"] == describe(PAPER)["diffusion"]
 
 
 def test_noise_of_both_schedulers_is_one() -> None:

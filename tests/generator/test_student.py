@@ -37,17 +37,17 @@ def train(teacher: Path, folder: Path, steps: int = 4, **more) -> Path:
 
 
 def test_student_resumes_bit_for_bit(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = distil.step_generator
+    draw = distil.step_rng
 
     def dies(seed: int, number: int) -> torch.Generator:
         if number == 3:
             raise KilledError
         return draw(seed, number)
 
-    monkeypatch.setattr(distil, "step_generator", dies)
+    monkeypatch.setattr(distil, "step_rng", dies)
     with pytest.raises(KilledError):
         train(teacher, tmp_path / "killed", pixel_weight=0.5)
-    monkeypatch.setattr(distil, "step_generator", draw)
+    monkeypatch.setattr(distil, "step_rng", draw)
     killed = load_generator(train(teacher, tmp_path / "killed", pixel_weight=0.5))
     straight = load_generator(train(teacher, tmp_path / "straight", pixel_weight=0.5))
     assert isinstance(killed, OneStep)

@@ -20,7 +20,7 @@ from despoof.generator.identity import IdentityEncoder
 from despoof.generator.registry import build_generator, load_generator
 from despoof.generator.training.latents import StoredFaces, encode_all
 from despoof.runs.checkpoint import save_artefact
-from despoof.runs.config import describe
+from despoof.runs.config import to_dict
 
 TINY_RUN = {"preset": "tiny", "steps": 2, "batch": 4, "threads": 1}
 
@@ -41,7 +41,7 @@ def parts(tmp_path: Path) -> tuple[Path, Path]:
     torch.manual_seed(0)
     models = {"autoencoder": Autoencoder(TINY.autoencoder), "identity": IdentityEncoder(TINY.identity)}
     for kind, model in models.items():
-        save_artefact(tmp_path / f"{kind}.safetensors", kind, describe(TINY), model.state_dict())
+        save_artefact(tmp_path / f"{kind}.safetensors", kind, to_dict(TINY), model.state_dict())
     return tmp_path / "autoencoder.safetensors", tmp_path / "identity.safetensors"
 
 

@@ -50,17 +50,17 @@ def same(first: Path, second: Path, kind: str) -> bool:
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, module: object, step: int, run) -> None:
     """Run until the given step's draw, then die there."""
-    draw = module.step_generator
+    draw = module.step_rng
 
     def dies(seed: int, number: int):
         if number == step:
             raise KilledError
         return draw(seed, number)
 
-    monkeypatch.setattr(module, "step_generator", dies)
+    monkeypatch.setattr(module, "step_rng", dies)
     with pytest.raises(KilledError):
         run()
-    monkeypatch.setattr(module, "step_generator", draw)
+    monkeypatch.setattr(module, "step_rng", draw)
 
 
 def test_autoencoder_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import despoof
-from despoof.runs.seed import content_seed, item_generator, seed_everything
+from despoof.runs.seed import content_seed, item_rng, seed_everything
 
 
 def test_content_seeds_differ_by_content_and_salt_and_fit_in_63_bits():
@@ -19,14 +19,14 @@ def test_content_seeds_differ_by_content_and_salt_and_fit_in_63_bits():
 
 
 def test_seeds_are_the_same_in_another_process():
-    code = "from despoof.runs.seed import *; print(content_seed(b'a', 1), item_generator(0, 'x').integers(2**40))"
+    code = "from despoof.runs.seed import *; print(content_seed(b'a', 1), item_rng(0, 'x').integers(2**40))"
     env = {"PYTHONPATH": str(Path(despoof.__file__).parents[1]), "PYTHONHASHSEED": "77"}
     said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
-    assert said.split() == [str(content_seed(b"a", 1)), str(item_generator(0, "x").integers(2**40))]
+    assert said.split() == [str(content_seed(b"a", 1)), str(item_rng(0, "x").integers(2**40))]
 
 
 def test_item_generators_are_independent():
-    first, second = item_generator(0, "a").normal(size=20_000), item_generator(0, "b").normal(size=20_000)
+    first, second = item_rng(0, "a").normal(size=20_000), item_rng(0, "b").normal(size=20_000)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, run_loop
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -22,9 +23,9 @@ def test_a_killed_and_resumed_run_shows_each_step_once_with_the_logged_value(tmp
     parts = {"net": torch.nn.Linear(1, 1)}
     config = LoopConfig(8, save_every=3, log_every=1)
     with pytest.raises(KeyboardInterrupt):
-        run_loop(tmp_path, parts, _step, config, title="test")
+        run_loop(tmp_path, parts, _step, config, title="test", identity=Identity("test"))
     _step.resumed = True  # type: ignore[attr-defined]
-    run_loop(tmp_path, parts, _step, config, title="test")
+    run_loop(tmp_path, parts, _step, config, title="test", identity=Identity("test"))
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -219,9 +219,9 @@ def _first(stored: "StoredFaces", count: int, seed: int) -> "StoredFaces":
     """Return `count` of the faces, shuffled by a seed of its own."""
     from despoof.errors import InputError
     from despoof.generator.training.latents import StoredFaces
-    from despoof.runs.seed import item_generator
+    from despoof.runs.seed import item_rng
 
     if not 0 < count <= len(stored):
         raise InputError(f"faces {count}; the store holds {len(stored)} to learn from. Ask for 1 to {len(stored)}.")
-    picks = item_generator(seed, "faces learned from").permutation(len(stored))[:count]
+    picks = item_rng(seed, "faces learned from").permutation(len(stored))[:count]
     return StoredFaces(stored.store, [stored.rows[i] for i in picks], stored.size)

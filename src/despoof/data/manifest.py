@@ -8,7 +8,7 @@ from despoof.data.video import VIDEO_SUFFIXES
 from despoof.errors import InputError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"} | VIDEO_SUFFIXES
-COLUMNS = ("path", "label", "attack_type", "subject", "domain", "split")
+COLUMNS = ("path", "label", "attack_type", "subject", "domain", "split", "simulated", "origin")
 MANIFESTS = {".csv", ".parquet"}
 
 

@@ -28,7 +28,8 @@ class Sample:
     `path` is relative to the dataset's root and identifies the sample there; a frame of a video is
     ``clip.mp4#12``, counted from 0. `attack_type` is the attack
     instrument species in ISO/IEC 30107-3 terms (``"none"`` for live). `subject` is the unit that splits and
-    bootstraps respect. `split` is ``None`` where the dataset defines none.
+    bootstraps respect. `split` is ``None`` where the dataset defines none. `simulated` is true of what a simulated
+    camera made; `origin` is then the domain whose capture was shown to it, empty for a portrait of no domain.
     """
 
     path: str
@@ -37,6 +38,8 @@ class Sample:
     subject: str = ""
     domain: str = ""
     split: Split | None = None
+    simulated: bool = False
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if self.label is Label.LIVE and self.attack_type != "none":
@@ -68,6 +71,8 @@ class Sample:
             subject=row.get("subject") or "",
             domain=row.get("domain") or "",
             split=None if split is None else Split(split),
+            simulated=row.get("simulated") in (True, "true", "True", "1"),
+            origin=row.get("origin") or "",
         )
 
 

@@ -7,7 +7,7 @@ from despoof.data.manifest import refuse_shared_subjects
 from despoof.data.sample import Label, Sample
 from despoof.data.simulation.dataset import RECAPTURED
 from despoof.errors import InputError
-from despoof.runs.seed import item_generator
+from despoof.runs.seed import item_rng
 
 FEW_SUBJECTS = 5  # below this, a share of the subjects rounds to none, so one whole subject is held out
 
@@ -48,7 +48,7 @@ def _held_out(domain: str, samples: list[Sample], fraction: float, seed: int) ->
         counts[sample.subject][sample.label] += 1
     total = sum(counts.values(), Counter())
     names = sorted(counts)
-    item_generator("split by subject", seed, domain).shuffle(names)
+    item_rng("split by subject", seed, domain).shuffle(names)
     pick = _one_whole if len(names) < FEW_SUBJECTS else _near_share
     held = pick(names, counts, total, fraction)
     inside = sum((counts[name] for name in held), Counter())

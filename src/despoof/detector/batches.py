@@ -16,7 +16,7 @@ from despoof.detector.augment import apply_change, draw_change
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.errors import InputError
 from despoof.faces.align import as_tensor
-from despoof.runs.seed import item_generator
+from despoof.runs.seed import item_rng
 
 
 class Gathered(NamedTuple):
@@ -98,8 +98,7 @@ def make_batch(
     indices = indices[places]
     side = config.face_size
     changes = [
-        draw_change(item_generator(training.seed, "augment", step, place), training.augmentation, side)
-        for place in places
+        draw_change(item_rng(training.seed, "augment", step, place), training.augmentation, side) for place in places
     ]
     face, counterpart = (
         None
@@ -146,7 +145,7 @@ def _is_simulated(gathered: Gathered, domain: int) -> bool:
 def _from_pool(pool: np.ndarray, count: int, step: int, key: str) -> np.ndarray:
     places = np.arange(step * count, (step + 1) * count)
     rounds = places // max(len(pool), 1)
-    orders = {r: item_generator(key, r).permutation(pool) for r in np.unique(rounds)}
+    orders = {r: item_rng(key, r).permutation(pool) for r in np.unique(rounds)}
     return np.array([orders[r][place % len(pool)] for r, place in zip(rounds, places, strict=True)], np.int64)
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from despoof.errors import ConfigError
-from despoof.runs.config import later
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,12 @@ class DetectorConfig:
     embedding: int = 256
     unit_norm: bool = True  # embedding on the unit sphere; False keeps the projection as it is
     dropout: float = 0.2
-    cue_encoder: str = later("ours")  # a key of cue_encoder.CUE_ENCODERS
-    attention_width: int | None = later(None)  # of queries, keys and values; the tokens' if None
+    cue_encoder: str = "ours"  # a key of cue_encoder.CUE_ENCODERS
+    attention_width: int | None = None  # of queries, keys and values; the tokens' if None
     # Strides whose channels' means and deviations are judged, and nothing after them; the head's mean if none.
-    statistics: tuple[int, ...] = later(())
-    every_layer: bool = later(False)  # statistics of every layer at these strides, not of each stride's last alone
-    rectified: bool = later(False)  # ReLU after the projection, so that the head is not linear in what it judges
+    statistics: tuple[int, ...] = ()
+    every_layer: bool = False  # statistics of every layer at these strides, not of each stride's last alone
+    rectified: bool = False  # ReLU after the projection, so that the head is not linear in what it judges
 
     def __post_init__(self) -> None:
         if self.face_size < 32 or self.face_size % 32:
@@ -114,13 +113,13 @@ class DetectorTraining:
     evaluate_every: int = 125
     checkpoint_every: int = 125
     seed: int = 0
-    start_seed: int | None = later(None)  # of the first weights, where runs shall differ in their batches alone
-    technique: str = later("ssdg")  # a key of techniques.registry.TECHNIQUES
-    style_mixing: float = later(0.0)  # chance of MixStyle after each of the first two stages; 0: none
-    risk_variance: float = later(1.0)  # weight of the variance of the domains' risks (vrex, sare)
-    contrast: float = later(0.1)  # weight of the contrastive loss (safas)
-    penalty: float = later(0.03)  # half of it times the squared weights is added to a linear probe's mean loss
-    simulated_share: float = later(1.0)  # of a simulated domain in a batch, or a probe's loss; a real one has 1
+    start_seed: int | None = None  # of the first weights, where runs shall differ in their batches alone
+    technique: str = "ssdg"  # a key of techniques.registry.TECHNIQUES
+    style_mixing: float = 0.0  # chance of MixStyle after each of the first two stages; 0: none
+    risk_variance: float = 1.0  # weight of the variance of the domains' risks (vrex, sare)
+    contrast: float = 0.1  # weight of the contrastive loss (safas)
+    penalty: float = 0.03  # half of it times the squared weights is added to a linear probe's mean loss
+    simulated_share: float = 1.0  # of a simulated domain in a batch, or a probe's loss; a real one has 1
 
     def __post_init__(self) -> None:
         positive = {

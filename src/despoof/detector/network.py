@@ -12,7 +12,7 @@ from despoof.detector.config import DetectorConfig
 from despoof.detector.cue_encoder import CUE_ENCODERS
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
-from despoof.runs.config import describe, from_dict
+from despoof.runs.config import from_dict, to_dict
 
 KIND = "detector"
 
@@ -261,7 +261,7 @@ class Detector(nn.Module):
 def save_detector(path: str | Path, detector: Detector, *, facts: dict | None = None) -> None:
     """Write a detector; `facts` (such as temperature and thresholds) are laid over those it has."""
     merged = detector.facts | (facts or {})
-    save_artefact(path, KIND, describe(detector.config), detector.state_dict(), facts=merged)
+    save_artefact(path, KIND, to_dict(detector.config), detector.state_dict(), facts=merged)
 
 
 def load_detector(path: str | Path) -> Detector:

@@ -18,9 +18,10 @@ from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.techniques import TECHNIQUES
 from despoof.detector.techniques.style import mixed_styles
 from despoof.detector.techniques.technique import Setting, Technique
-from despoof.errors import ArtefactError, ConfigError, InputError
+from despoof.errors import ConfigError, InputError
 from despoof.metrics import auc
-from despoof.runs.config import describe, description_hash
+from despoof.runs.config import config_hash, to_dict
+from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, warm_cosine
 from despoof.runs.processes import global_batch, open_processes, own_share, run_together
 from despoof.runs.seed import content_seed
@@ -111,9 +112,8 @@ def train(
         return values
 
     # Run, or go on
-    identity = _Identity(_run_hash(config, training, train_set, validation))
+    run = Identity("train detector", {"run": _run_hash(config, training, train_set, validation)})
     parts = {
-        "identity": identity,  # first, so that a foreign state is refused before any of it is taken
         "detector": detector,
         "average": average,
         "technique": technique,
@@ -122,7 +122,7 @@ def train(
         "best": best,
     }
     loop = LoopConfig(training.steps, training.checkpoint_every, 1)
-    if run_together(processes, folder, parts, step, loop, title="train detector"):
+    if run_together(processes, folder, parts, step, loop, title="train detector", identity=run):
         calibrate(path, training, validation, where)
     processes.wait_for_everyone()
     return path
@@ -132,7 +132,7 @@ def calibrate(path: Path, training: DetectorTraining, validation: Gathered, devi
     """Write temperature, offset and how it was trained into a detector's file."""
     chosen = load_detector(path)
     temperature, offset = fit_calibration(logits(chosen.to(device), validation), validation.live)
-    facts = {"temperature": temperature, "offset": offset, "training": describe(training)}
+    facts = {"temperature": temperature, "offset": offset, "training": to_dict(training)}
     save_detector(path, chosen.cpu(), facts=facts)
 
 
@@ -149,25 +149,8 @@ class _Best:
         self.auc, self.step = state["auc"], state["step"]
 
 
-class _Identity:
-    """What a run is a run of; a state of another one is refused."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"name": self.name}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state["name"] != self.name:
-            raise ArtefactError(
-                f"the folder holds run {state['name']}, now asked for {self.name}: config or data differ. "
-                "Use another folder or delete this one."
-            )
-
-
 def _run_hash(config: DetectorConfig, training: DetectorTraining, train_set: Gathered, validation: Gathered) -> str:
-    digest = hashlib.blake2b(f"{description_hash(config)}|{description_hash(training)}".encode(), digest_size=6)
+    digest = hashlib.blake2b(f"{config_hash(config)}|{config_hash(training)}".encode(), digest_size=6)
     for gathered in (train_set, validation):
         digest.update("\n".join(gathered.keys).encode())
         for array in (gathered.faces, gathered.counterparts, gathered.live, gathered.domain):

@@ -18,7 +18,7 @@ from despoof.faces.detect import retinaface_onnx
 from despoof.generator.generator import Generator
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import write_json
-from despoof.runs.seed import item_generator
+from despoof.runs.seed import item_rng
 
 OPSET = 18
 TOLERANCE = 1e-3  # largest difference of liveness between torch and a runtime
@@ -83,11 +83,11 @@ def _trial(whole: JudgeGraph, count: int) -> tuple[np.ndarray, np.ndarray | None
     slope = np.linspace(0, 255, side)
     faces = [np.full((side, side, 3), 128.0), np.broadcast_to(slope[:, None, None], (side, side, 3))]
     while len(faces) < count:
-        draw = item_generator("parity", len(faces))
+        draw = item_rng("parity", len(faces))
         coarse = draw.uniform(0, 255, (4, 4, 3)).repeat(side // 4, 0).repeat(side // 4, 1)
         faces.append(np.clip(coarse + draw.normal(0, 20, coarse.shape), 0, 255))
     shape = whole.noise_shape
-    noise = None if shape is None else item_generator("parity noise").standard_normal((count, *shape), np.float32)
+    noise = None if shape is None else item_rng("parity noise").standard_normal((count, *shape), np.float32)
     return np.stack(faces).round().astype(np.uint8), noise
 
 

@@ -21,7 +21,7 @@ from despoof.evaluation.runner import Model, Rows, Score
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
-from despoof.runs.config import description_hash
+from despoof.runs.config import config_hash
 from despoof.runs.processes import usual_device
 
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
@@ -149,8 +149,8 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {
-        "config_hash": description_hash(recipe.config),
-        "training_hash": description_hash(recipe.training(0)),
+        "config_hash": config_hash(recipe.config),
+        "training_hash": config_hash(recipe.training(0)),
         "counterparts": recipe.counterparts.name if recipe.config.uses_cue else None,
     }
     if recipe.members > 1:

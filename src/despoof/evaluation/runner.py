@@ -19,10 +19,11 @@ from despoof.data.sample import Label, Split
 from despoof.data.split import split_by_subject
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.protocols import Cell, Protocol
-from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, software_facts, write_scores
+from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, write_scores
 from despoof.faces.store import StoredSample
 from despoof.metrics import eer
 from despoof.runs.checkpoint import file_hash
+from despoof.runs.identity import software
 
 Rows = list[StoredSample]
 Score = Callable[[Rows], np.ndarray]  # rows -> liveness (N,), NaN where there is no answer
@@ -91,7 +92,7 @@ def _run_cell(job: _Job, rows: Rows, root: Path) -> Path:
     folder = root / "fits" / job.stem
     folder.mkdir(parents=True, exist_ok=True)
     score = job.model.fit(_with_face(train), _with_face(validation), job.seed, folder)
-    facts |= software_facts()
+    facts |= software()
     facts["weights_hash"] = {path.name: file_hash(path) for path in sorted(folder.glob("*.safetensors"))}
     unit = job.protocol.unit
     found = _scored(score, validation, unit)

@@ -8,11 +8,8 @@ import csv
 import io
 import json
 import math
-import platform
-import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -141,29 +138,6 @@ def read_scores(path: str | Path) -> ScoreFile:
             f"score file {path} is not usable ({error}); expected a file that the runner wrote. "
             "Delete it and run its cell again."
         ) from None
-
-
-def software_facts() -> dict:
-    """Return versions of what computes scores, and the commit where the package runs from its repository."""
-    versions = {"python": platform.python_version()}
-    for name in ("despoof", "torch", "numpy", "opencv-python", "onnxruntime"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "absent"
-    return {"versions": versions, "commit": _commit()}
-
-
-def _commit() -> str:
-    here = Path(__file__).resolve()
-    git = ["git", "-C", str(here.parent)]
-    tracked = [*git, "ls-files", "--error-unmatch", here.name]
-    describe = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:  # an installed copy may lie inside somebody else's repository: only tracked files name a commit
-        subprocess.run(tracked, check=True, capture_output=True)
-        return subprocess.run(describe, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _rows(text: str) -> Iterable[ScoreRow]:

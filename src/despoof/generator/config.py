@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from despoof.runs.config import later
-
 Posterior = Literal["sample", "mode"]
 
 
@@ -26,7 +24,7 @@ class AutoencoderConfig:
     latent_channels: int = 8
     width: int = 64  # channels at a quarter of the side; twice as many at an eighth
     blocks: int = 2  # residual blocks per level
-    stable: StableConfig | None = later(None)  # in place of ours; width and blocks are then not read
+    stable: StableConfig | None = None  # in place of ours; width and blocks are then not read
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,10 @@ class IdentityConfig:
     widths: tuple[int, ...] = (48, 96, 128)  # at 28, 14 and 7 px
     blocks: tuple[int, ...] = (1, 2, 2)
     embedding: int = 128  # the teacher's size
-    encoder: Literal["ours", "iresnet", "onnx"] = later("ours")
-    pad_to: int | None = later(None)  # width to which the tokens of an iresnet are filled with zeros
-    onnx_bytes: int = later(0)  # length of the ONNX file, which becomes part of the artefact
-    pixels: Literal["half", "imagenet"] = later("half")  # what an ONNX file takes: [-1, 1] or ImageNet units
+    encoder: Literal["ours", "iresnet", "onnx"] = "ours"
+    pad_to: int | None = None  # width to which the tokens of an iresnet are filled with zeros
+    onnx_bytes: int = 0  # length of the ONNX file, which becomes part of the artefact
+    pixels: Literal["half", "imagenet"] = "half"  # what an ONNX file takes: [-1, 1] or ImageNet units
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ class NetworkConfig:
     channels: tuple[int, ...] = (64, 96, 128)
     layers: int = 1
     groups: int = 16  # of the group norms; divides every width
-    plain_level: Literal["first", "last"] = later("first")  # the level without attention: ours, Stable Diffusion's
-    heads: int | None = later(None)  # on every level; None: heads of dimension 32
+    plain_level: Literal["first", "last"] = "first"  # the level without attention: ours, Stable Diffusion's
+    heads: int | None = None  # on every level; None: heads of dimension 32
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class DiffusionConfig:
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
     grid: int = 10  # sampling steps over the whole schedule; the cut at start_step leaves fewer
     start_step: int = 501  # t to which a face is noised; on the grid 1, 1 + train_steps/grid, ...
-    scheduler: Literal["ddim", "pndm"] = later("ddim")  # pndm: as the release does, warts included
+    scheduler: Literal["ddim", "pndm"] = "ddim"  # pndm: as the release does, warts included
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,8 @@ class GeneratorConfig:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
-    kind: Literal["diffusion", "one_step", "flow", "autoencoder", "bottleneck"] = later("diffusion")
-    bottleneck: BottleneckConfig | None = later(None)  # of the kind `bottleneck` only
+    kind: Literal["diffusion", "one_step", "flow", "autoencoder", "bottleneck"] = "diffusion"
+    bottleneck: BottleneckConfig | None = None  # of the kind `bottleneck` only
 
 
 SMALL = GeneratorConfig()

@@ -1,4 +1,4 @@
-"""Latent diffusion: a face is encoded, noised to t, denoised under its identity (AG-FAS): many calls, one, or a flow."""
+"""Latent diffusion: a face is encoded, noised to t, denoised under its identity; many calls, one or a flow."""
 
 import math
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from despoof.errors import InputError
 from despoof.generator.config import GeneratorConfig
-from despoof.runs.config import description_hash
+from despoof.runs.config import config_hash
 
 Lap = Callable[[str], None]
 
@@ -44,7 +44,7 @@ class Generator(nn.Module):
     @property
     def name(self) -> str:
         """Hex digits that name config and weights; counterparts on disk carry it."""
-        digest = hashlib.blake2b(description_hash(self.config).encode(), digest_size=6)
+        digest = hashlib.blake2b(config_hash(self.config).encode(), digest_size=6)
         for tensor in self.state_dict().values():
             digest.update(tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()

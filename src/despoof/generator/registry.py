@@ -8,7 +8,7 @@ from despoof.generator.generator import Generator
 from despoof.generator.plain import Bottleneck, PlainAutoencoder
 from despoof.generator.schedule import content_noise
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
-from despoof.runs.config import describe, from_dict
+from despoof.runs.config import from_dict, to_dict
 
 __all__ = ["GENERATORS", "LatentDiffusion", "build_generator", "content_noise", "load_generator", "save_generator"]
 
@@ -32,7 +32,7 @@ def save_generator(path: str | Path, generator: Generator, *, half: bool = False
         name: tensor.half() if half and tensor.is_floating_point() else tensor
         for name, tensor in generator.state_dict().items()
     }
-    save_artefact(path, "generator", describe(generator.config), tensors, facts=facts)
+    save_artefact(path, "generator", to_dict(generator.config), tensors, facts=facts)
 
 
 def load_generator(path: str | Path) -> Generator:

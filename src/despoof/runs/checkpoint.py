@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from despoof.errors import ArtefactError
 from despoof.runs.folder import atomic_path
@@ -33,14 +33,24 @@ class Artefact:
 def save_artefact(
     path: str | Path, kind: str, config: dict, tensors: dict[str, torch.Tensor], *, facts: dict | None = None
 ) -> None:
-    """Write one safetensors file atomically. `facts` are JSON values such as operating points."""
-    metadata = {"format": FORMAT, "kind": kind, "config": json.dumps(config), "facts": json.dumps(facts or {})}
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    """Write one safetensors file atomically. `facts` are JSON values such as operating points.
+
+    Equal content gives equal bytes, since profiles, exports and score files are bound to the file's hash.
+    """
+    told = {name: json.dumps(value, sort_keys=True) for name, value in (("config", config), ("facts", facts or {}))}
+    metadata = {"format": FORMAT, "kind": kind} | told
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
     with atomic_path(path) as temporary:
-        try:
-            save_file(plain, str(temporary), metadata=metadata)
-        except SafetensorError as error:  # what a full disk is to safetensors
-            raise OSError(str(error)) from error
+        temporary.write_bytes(_canonical(save(plain), metadata))
+
+
+def _canonical(data: bytes, metadata: dict[str, str]) -> bytes:
+    """Put metadata into a safetensors file (8 bytes of length, JSON, tensors) in sorted order; the library's varies."""
+    length = int.from_bytes(data[:8], "little")
+    header = {"__metadata__": metadata} | json.loads(data[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns tensors by spaces
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def load_artefact(path: str | Path, kind: str) -> Artefact:

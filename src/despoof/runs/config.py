@@ -1,25 +1,15 @@
-"""Configs are frozen dataclasses beside what they configure; here is how they become and come from JSON.
-
-A field marked `later` came after the first artefacts were written. At its default it is left out of what names and
-describes a config, so their files and names stay what they were; hence such a default never changes.
-"""
+"""Configs are frozen dataclasses beside what they configure; here is how they become and come from JSON or TOML."""
 
 import dataclasses
 import hashlib
 import json
-import types
-import typing
-from dataclasses import field
+import tomllib
+from pathlib import Path
 from typing import Any, TypeVar
 
 from despoof.errors import ConfigError
 
 T = TypeVar("T")
-
-
-def later(default: Any) -> Any:
-    """Return a field that was added after the first artefacts."""
-    return field(default=default, metadata={"later": True})
 
 
 def to_dict(config: Any) -> dict:
@@ -28,59 +18,69 @@ def to_dict(config: Any) -> dict:
 
 
 def config_hash(config: Any) -> str:
-    """Return twelve hex digits that name a config."""
-    text = json.dumps(to_dict(config), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    """Return twelve hex digits that name a config, or any JSON value."""
+    values = to_dict(config) if dataclasses.is_dataclass(config) else config
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def describe(config: Any) -> dict:
-    """Return a config as plain values without the `later` fields that are at their default."""
-    values = to_dict(config)
-    for each in dataclasses.fields(config):
-        held = getattr(config, each.name)
-        if each.metadata.get("later") and held == each.default:
-            del values[each.name]
-        elif dataclasses.is_dataclass(held):
-            values[each.name] = describe(held)
-    return values
+def from_dict(kind: type[T], values: Any, where: str = "config") -> T:
+    """Build a config from plain values; unknown keys and wrong types raise ConfigError naming the known ones.
+
+    Nothing is converted but a whole number where a float is wanted: "3", 3.0 and true are no int.
+    """
+    from cattrs import transform_error
+    from cattrs.errors import BaseValidationError
+
+    try:
+        return _strict().structure(values, kind)
+    except BaseValidationError as error:
+        raise ConfigError("; ".join(transform_error(error, where, _told))) from None
+    except (TypeError, ValueError) as error:  # a config's own check, or no table where one is wanted
+        raise ConfigError(f"{where}: {error}") from None
 
 
-def description_hash(config: Any) -> str:
-    """Return twelve hex digits that name a config."""
-    text = json.dumps(describe(config), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+def read_toml(kind: type[T], path: str | Path) -> T:
+    """Read a config from a TOML file; a missing or broken file is a ConfigError."""
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"config {path} cannot be read ({error}). Give a TOML file of {kind.__name__}.") from None
+    return from_dict(kind, values, str(path))
 
 
-def from_dict(kind: type[T], values: dict, where: str = "config") -> T:
-    """Build a config from plain values; unknown keys and wrong types raise ConfigError naming the known ones."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ConfigError(
-            f"{where}: unknown key {unknown[0]!r}; {kind.__name__} knows {', '.join(sorted(fields))}. "
-            "Correct the spelling or remove it."
-        )
-    hints = typing.get_type_hints(kind)
-    return kind(**{key: _coerce(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+def _strict() -> Any:
+    from cattrs import Converter
+
+    converter = Converter(forbid_extra_keys=True)
+    for kind in (int, str, bool, float):
+        converter.register_structure_hook(kind, _plain)
+    converter.register_structure_hook_func(lambda hint: getattr(hint, "__origin__", None) is tuple, _tuple(converter))
+    converter.register_structure_hook(dict, _plain)
+    return converter
 
 
-def _coerce(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return from_dict(typing.cast(type, hint), value, where)
-    origin = typing.get_origin(hint)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in typing.get_args(hint):
-            return None
-        return _coerce(next(a for a in typing.get_args(hint) if a is not type(None)), value, where)
-    if origin is tuple and isinstance(value, list | tuple):
-        inner = typing.get_args(hint)[0]
-        return tuple(_coerce(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is typing.Literal:
-        if value in typing.get_args(hint):
-            return value
-        raise ConfigError(f"{where} is {value!r}; expected one of {', '.join(map(repr, typing.get_args(hint)))}.")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+def _plain(value: Any, kind: type) -> Any:
+    if kind is float and type(value) is int:
         return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    raise ConfigError(f"{where} is {value!r} of type {type(value).__name__}; expected {hint}.")
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} of type {type(value).__name__}; expected {kind.__name__}")
+    return value
+
+
+def _tuple(converter: Any) -> Any:
+    def structure(value: Any, hint: Any) -> tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{value!r} of type {type(value).__name__}; expected a list")
+        return tuple(converter.structure(list(value), list[hint.__args__[0]]))
+
+    return structure
+
+
+def _told(error: BaseException, kind: type | None) -> str:
+    """Return one fault as text; cattrs adds the place."""
+    from cattrs import ForbiddenExtraKeysError
+
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = ", ".join(sorted(each.name for each in dataclasses.fields(error.cl)))
+        return f"unknown key {min(error.extra_fields)!r}; {error.cl.__name__} knows {known}. Correct or remove it"
+    return str(error)

@@ -1,6 +1,6 @@
 """One training loop for every trainer: resume, progress, log, checkpoint.
 
-A step function is given the step's number and must draw everything random from it (`step_generator`), so a
+A step function is given the step's number and must draw everything random from it (`step_rng`), so a
 killed run that resumes is the same, bit for bit, as one that was never killed.
 """
 
@@ -15,6 +15,7 @@ import torch
 
 from despoof.runs.checkpoint import load_state, save_state
 from despoof.runs.folder import atomic_path
+from despoof.runs.identity import Identity
 from despoof.runs.progress import track
 from despoof.runs.seed import content_seed
 from despoof.runs.tensorboard import open_board, show
@@ -36,7 +37,7 @@ class LoopConfig:
     log_every: int = 50
 
 
-def step_generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+def step_rng(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a torch generator that belongs to one step of one run."""
     generator = torch.Generator(device=device)
     generator.manual_seed(content_seed(f"{seed}|{step}".encode()))
@@ -50,15 +51,17 @@ def run_loop(
     config: LoopConfig,
     *,
     title: str,
+    identity: Identity,
 ) -> None:
     """Call `step` for every number not yet done, keeping `parts` in ``folder/state.pt``.
 
+    A state of another identity is an ArtefactError, before any of it is taken.
     Each logged line of ``folder/log.jsonl`` is the mean of the values since the last line; TensorBoard, where it is
     installed, shows the same.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    begin = _resume(folder, parts)
+    begin = resume(folder, parts, identity)
     log = folder / "log.jsonl"
     _cut_log(log, begin)
     board = open_board(folder, begin) if begin < config.steps else None
@@ -78,13 +81,15 @@ def run_loop(
             sums, counted = {}, 0
         if (number + 1) % config.save_every == 0 or last:
             states = {name: part.state_dict() for name, part in parts.items()}
-            save_state(folder / "state.pt", {"step": number + 1, "parts": states})
+            save_state(folder / "state.pt", {"step": number + 1, "parts": states, "identity": identity.as_dict()})
 
 
-def _resume(folder: Path, parts: dict[str, Stateful]) -> int:
+def resume(folder: Path, parts: dict[str, Stateful], identity: Identity) -> int:
+    """Give `parts` the state that lies in the folder and return how many steps it has done; 0 without one."""
     state = load_state(folder / "state.pt")
     if state is None:
         return 0
+    identity.require(state.get("identity"), folder / "state.pt")
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     return state["step"]

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from despoof.errors import ConfigError
-from despoof.runs.checkpoint import load_state
-from despoof.runs.loop import LoopConfig, Stateful, run_loop
+from despoof.runs.identity import Identity
+from despoof.runs.loop import LoopConfig, Stateful, resume, run_loop
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -65,6 +65,7 @@ def run_together(
     config: LoopConfig,
     *,
     title: str,
+    identity: Identity,
 ) -> bool:
     """Run or resume a loop; True in the process that may write.
 
@@ -72,16 +73,9 @@ def run_together(
     step waits for all gradients.
     """
     if accelerator.is_main_process:
-        run_loop(folder, parts, step, config, title=title)
+        run_loop(folder, parts, step, config, title=title, identity=identity)
     else:
-        _follow(Path(folder), parts, step, config)
+        for number in range(resume(Path(folder), parts, identity), config.steps):
+            step(number)
     accelerator.wait_for_everyone()
     return accelerator.is_main_process
-
-
-def _follow(folder: Path, parts: dict[str, Any], step: Callable[[int], dict[str, float]], config: LoopConfig) -> None:
-    state = load_state(folder / "state.pt") or {"step": 0, "parts": {}}
-    for name in state["parts"]:
-        parts[name].load_state_dict(state["parts"][name])
-    for number in range(state["step"], config.steps):
-        step(number)

@@ -12,7 +12,7 @@ def content_seed(data: bytes, salt: int = 0) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def item_generator(*parts: object) -> np.random.Generator:
+def item_rng(*parts: object) -> np.random.Generator:
     """Return a NumPy generator keyed by the text of `parts`, for example (seed, epoch, sample path)."""
     return np.random.default_rng(content_seed("|".join(map(str, parts)).encode()))
 

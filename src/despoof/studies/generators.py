@@ -24,7 +24,7 @@ from despoof.generator.training.identity import teacher_encoder
 from despoof.metrics import auc
 from despoof.runs.folder import atomic_path, write_text
 from despoof.runs.progress import track
-from despoof.runs.seed import item_generator
+from despoof.runs.seed import item_rng
 from despoof.studies.cue import cue_statistics, leave_one_out, per_face
 from despoof.studies.fidelity import arcface_crops
 
@@ -159,7 +159,7 @@ def captures_of(material: Material) -> list[StoredSample]:
 
 def _pick(rows: list[StoredSample], count: int, seed: int) -> list[StoredSample]:
     """Return `count` of the rows, or all, the same in any run."""
-    order = item_generator(seed, "study").permutation(len(rows))[:count]
+    order = item_rng(seed, "study").permutation(len(rows))[:count]
     return [rows[i] for i in sorted(order)]
 
 

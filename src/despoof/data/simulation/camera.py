@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from despoof.runs.seed import item_generator
+from despoof.runs.seed import item_rng
 
 MTF50_SIGMA = 0.1874  # a Gaussian of standard deviation s px halves the contrast at 0.1874 / s cycles per px
 
@@ -42,7 +42,7 @@ class Camera:
 
 def draw_camera(seed: int) -> Camera:
     """Draw a plausible webcam or phone. Ranges: widths of four published capture set-ups, taken together."""
-    rng = item_generator(seed, "camera")
+    rng = item_rng(seed, "camera")
     shot = float(np.exp(rng.uniform(np.log(1e-4), np.log(4e-3))))
     warmth = rng.uniform(-0.25, 0.12)  # roughly 2,900 to 7,000 K in log gain of red against blue
     return Camera(
@@ -149,7 +149,7 @@ def sense(radiance: np.ndarray, camera: Camera, seed: int) -> np.ndarray:
     gain = (camera.target / max(float(radiance.mean()), 1e-6)) ** camera.metering if camera.metering else 1.0
     signal = radiance * gain
     spread = np.sqrt(np.maximum(camera.shot_noise * signal + camera.read_noise, 0))
-    grain = item_generator(seed, "sensor noise").standard_normal(signal.shape, dtype=np.float32)
+    grain = item_rng(seed, "sensor noise").standard_normal(signal.shape, dtype=np.float32)
     return np.clip(signal + spread * grain, 0, 1)
 
 

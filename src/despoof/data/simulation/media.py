@@ -28,7 +28,7 @@ from despoof.data.simulation.camera import (
     sense,
     to_linear,
 )
-from despoof.runs.seed import item_generator
+from despoof.runs.seed import item_rng
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # linear sRGB, ITU-R BT.709
 STRIPES = (1 / 6, 3 / 6, 5 / 6)  # where red, green and blue lie in a pixel, as a share of the pitch
@@ -83,7 +83,7 @@ class Capture:
 
 def draw_medium(name: MediumName, seed: int) -> Medium:
     """Draw a medium; its generator is its own, so that the camera of a seed stays the same."""
-    rng = item_generator(seed, "medium", name)
+    rng = item_rng(seed, "medium", name)
     if name == "print":
         return _draw_print(rng)
     return _draw_replay(rng) if name == "replay" else Ideal()
@@ -161,7 +161,7 @@ def reflectance(linear: np.ndarray, medium: Print, seed: int) -> np.ndarray:
     sheet = medium.black + (np.asarray(medium.paper, np.float32) - medium.black) * inked
     if medium.grain == 0:
         return sheet.astype(np.float32)
-    fibres = item_generator(seed, "paper grain").standard_normal(linear.shape[:2], dtype=np.float32)
+    fibres = item_rng(seed, "paper grain").standard_normal(linear.shape[:2], dtype=np.float32)
     fibres = cv2.GaussianBlur(fibres, (0, 0), 0.8)
     return (sheet * (1 + medium.grain * fibres / fibres.std())[..., None]).astype(np.float32)
 

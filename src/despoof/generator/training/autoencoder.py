@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from despoof.generator.autoencoders import Autoencoder
 from despoof.generator.config import GeneratorConfig
 from despoof.runs.checkpoint import save_artefact
-from despoof.runs.config import describe
-from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
+from despoof.runs.config import to_dict
+from despoof.runs.identity import Identity as RunIdentity
+from despoof.runs.loop import LoopConfig, run_loop, step_rng, warm_cosine
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def train_autoencoder(
     schedule = warm_cosine(optimiser, 100, training.loop.steps)
 
     def step(number: int) -> dict[str, float]:
-        generator = step_generator(training.seed, number)
+        generator = step_rng(training.seed, number)
         face = draw_faces(faces, training.batch, generator).to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16):
             raw = model.encoder(face)
@@ -62,11 +63,18 @@ def train_autoencoder(
         return {"loss": loss.item(), "l1": (back.detach() - face).abs().mean().item()}
 
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    run_loop(folder, parts, step, training.loop, title="train autoencoder")
+    run_loop(
+        folder,
+        parts,
+        step,
+        training.loop,
+        title="train autoencoder",
+        identity=RunIdentity("train autoencoder", {"training": to_dict(training)}),
+    )
     if network is None:
         _measure_latents(model, faces, device)
     path = Path(folder) / "autoencoder.safetensors"
-    save_artefact(path, "autoencoder", describe(config), model.state_dict())
+    save_artefact(path, "autoencoder", to_dict(config), model.state_dict())
     return path
 
 
@@ -100,6 +108,6 @@ def pyramid_error(back: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _measure_latents(model: Autoencoder, faces: np.ndarray, device: torch.device) -> None:
-    generator = step_generator(0, 0)
+    generator = step_rng(0, 0)
     raw = [model.encoder(draw_faces(faces, 64, generator).to(device)) for _ in range(8)]
     model.standardise(torch.cat(raw))

@@ -14,7 +14,9 @@ from despoof.generator.registry import GENERATORS, LatentDiffusion, save_generat
 from despoof.generator.training.latents import Encoded, Faces, encode_all
 from despoof.generator.training.trainer import Fit, Precision
 from despoof.generator.weights import load_denoiser, read_parts
-from despoof.runs.loop import LoopConfig, step_generator
+from despoof.runs.config import to_dict
+from despoof.runs.identity import Identity as RunIdentity
+from despoof.runs.loop import LoopConfig, step_rng
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ def train_generator(
         return fit.step(training.batch, loss)
 
     path = Path(folder) / "generator.safetensors"
-    if fit.run(folder, step, title="train generator"):
+    if fit.run(
+        folder, step, title="train generator", identity=RunIdentity("train generator", {"training": to_dict(training)})
+    ):
         save_generator(path, generator)
     return path
 
@@ -104,7 +108,7 @@ def _draw(
     encoded: Encoded, generator: LatentDiffusion, training: GeneratorTraining, number: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return what is random in one global batch: views, times, noise, and 0 where identity is withheld."""
-    draw, count = step_generator(training.seed, number), training.batch
+    draw, count = step_rng(training.seed, number), training.batch
     views = torch.randint(len(encoded), (count,), generator=draw)
     times = torch.randint(generator.config.diffusion.train_steps, (count,), generator=draw)
     noise = torch.randn(count, *encoded.latents.shape[1:], generator=draw)

@@ -14,9 +14,10 @@ from despoof.generator.config import GeneratorConfig
 from despoof.generator.identity import IMAGENET_MEAN, IMAGENET_STD, IdentityEncoder, open_onnx
 from despoof.generator.training.autoencoder import as_batch, mirrored
 from despoof.runs.checkpoint import save_artefact
-from despoof.runs.config import describe
+from despoof.runs.config import to_dict
 from despoof.runs.folder import atomic_path
-from despoof.runs.loop import LoopConfig, run_loop, step_generator, warm_cosine
+from despoof.runs.identity import Identity as RunIdentity
+from despoof.runs.loop import LoopConfig, run_loop, step_rng, warm_cosine
 from despoof.runs.progress import track
 
 
@@ -85,7 +86,7 @@ def train_identity(
     schedule = warm_cosine(optimiser, 100, training.loop.steps)
 
     def step(number: int) -> dict[str, float]:
-        generator = step_generator(training.seed, number)
+        generator = step_rng(training.seed, number)
         picks = torch.randint(len(faces), (training.batch,), generator=generator).numpy()
         face = _varied(as_batch(faces[picks]), generator).to(device, memory_format=torch.channels_last)
         target = torch.from_numpy(targets[picks]).to(device)
@@ -102,9 +103,16 @@ def train_identity(
         return {"loss": loss.item(), "cosine": cosine.item()}
 
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    run_loop(folder, parts, step, training.loop, title="train identity")
+    run_loop(
+        folder,
+        parts,
+        step,
+        training.loop,
+        title="train identity",
+        identity=RunIdentity("train identity", {"training": to_dict(training)}),
+    )
     path = Path(folder) / "identity.safetensors"
-    save_artefact(path, "identity", describe(config), model.state_dict())
+    save_artefact(path, "identity", to_dict(config), model.state_dict())
     return path
 
 

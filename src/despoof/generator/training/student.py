@@ -23,8 +23,10 @@ from despoof.generator.registry import LatentDiffusion, load_generator, save_gen
 from despoof.generator.training.autoencoder import as_batch
 from despoof.generator.training.trainer import Fit, Precision
 from despoof.runs.checkpoint import file_hash, load_strict
+from despoof.runs.config import to_dict
 from despoof.runs.folder import atomic_path
-from despoof.runs.loop import LoopConfig, step_generator
+from despoof.runs.identity import Identity as RunIdentity
+from despoof.runs.loop import LoopConfig, step_rng
 from despoof.runs.progress import track
 from despoof.runs.seed import content_seed
 
@@ -79,7 +81,7 @@ def train_student(
         pairs = teacher_pairs(source.to(fit.accelerator.device), start, faces, training.noises, shards)
 
     def step(number: int) -> dict[str, float]:
-        draw = step_generator(training.seed, number)
+        draw = step_rng(training.seed, number)
         views = torch.randint(len(pairs.tokens), (training.batch,), generator=draw)
         noises = torch.randint(training.noises, (training.batch,), generator=draw)
 
@@ -91,7 +93,9 @@ def train_student(
         return fit.step(training.batch, loss)
 
     path = Path(folder) / "generator.safetensors"
-    if fit.run(folder, step, title="train student"):
+    if fit.run(
+        folder, step, title="train student", identity=RunIdentity("train student", {"training": to_dict(training)})
+    ):
         save_generator(path, student)
     return path
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, warm_cosine
 from despoof.runs.processes import Precision, open_processes, own_share, run_together
 
@@ -70,9 +71,11 @@ class Fit:
         }  # fmt: skip
         return held if self.accelerator.scaler is None else held | {"scaler": self.accelerator.scaler}
 
-    def run(self, folder: str | Path, step: Callable[[int], dict[str, float]], *, title: str) -> bool:
+    def run(
+        self, folder: str | Path, step: Callable[[int], dict[str, float]], *, title: str, identity: Identity
+    ) -> bool:
         """Run or resume the loop, leave the running mean in the network; True in the process that may write."""
-        writes = run_together(self.accelerator, folder, self.states, step, self.loop, title=title)
+        writes = run_together(self.accelerator, folder, self.states, step, self.loop, title=title, identity=identity)
         self.average.copy_to(self.network.parameters())
         return writes
 
