@@ -22,7 +22,8 @@ from despoof.cli.serve import serve
 from despoof.cli.ship import ship
 from despoof.cli.simulate import simulate
 from despoof.cli.study import forms, generators, hard_faces, robustness, shortcuts
-from despoof.cli.train import autoencoder, detector, generator, identity, student
+from despoof.cli.train import autoencoder, generator, identity, student
+from despoof.cli.train_detector import detector
 
 
 def build_app() -> App:
