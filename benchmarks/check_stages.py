@@ -1,72 +1,76 @@
-"""Time of one `check` by stage on two threads, as a ratio to the MiniFASNet pair in the same run.
+"""Time of one check by stage, and of the MiniFASNet pair doing the same work: image in memory -> score.
 
-    python benchmarks/check_stages.py [--peers FOLDER] [--runs 30]
+    python benchmarks/check_stages.py [--peers FOLDER] [--runs 30] [--threads 2] [--engine torch]
 
-Stages and peer are timed in turn, run by run, so that a machine whose speed drifts slows both alike. Medians.
+Both sides are given the same decoded image, once with the same found face and once with detection, in turn, run by
+run, so that a machine whose speed drifts slows both alike. Medians. The peer always runs on one thread of ONNX Runtime
+(more do not pay at its size); `--threads` are of despoof.
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
 def main() -> None:
-    """Print the median milliseconds of each stage and the ratio of the whole to the peer."""
+    """Print the median milliseconds of each stage and the ratios to the peer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, help="folder with the MiniFASNet ONNX files")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--engine", default="torch", help="torch, or a folder made by `despoof export`")
     options = parser.parse_args()
 
     import torch
     from skimage.data import astronaut
 
     import despoof
+    from despoof.faces.detect import find_faces
 
     torch.set_num_threads(options.threads)
-    guard, image = despoof.load("small", engine="torch"), astronaut()
-    peer = _peer(options.peers, image) if options.peers else None
-    for _ in range(3):
-        guard.check(image)
-    laps: dict[str, list[float]] = {}
-    peer_times: list[float] = []
-    for _ in range(options.runs):
-        for stage, value in guard.check(image).milliseconds.items():
-            laps.setdefault(stage, []).append(value)
-        if peer is not None:
-            begun = time.perf_counter()
-            peer()
-            peer_times.append((time.perf_counter() - begun) * 1e3)
-    medians = {stage: statistics.median(values) for stage, values in laps.items()}
-    whole = sum(medians.values())
-    print(f"{image.shape[1]}x{image.shape[0]} image, {options.threads} threads, median of {options.runs} runs")
-    for stage, value in medians.items():
-        print(f"{stage:16} {value:8.2f} ms  {value / whole:5.1%}")
-    print(f"{'whole':16} {whole:8.2f} ms")
-    if peer_times:
-        middle = statistics.median(peer_times)
-        after = whole - medians["decode image"] - medians["detect"]
-        print(f"after detection: MiniFASNet pair {middle:.2f} ms, despoof {after:.2f} ms")
-        print(f"ratio {after / middle:.1f}")
-
-
-def _peer(folder: Path, image):  # type: ignore[no-untyped-def]
-    import tempfile
-
-    from PIL import Image
-
-    from despoof.data.sample import Label, Sample
-    from despoof.evaluation.baselines import minifasnet_pair
-    from despoof.faces.detect import find_faces
-    from despoof.faces.store import StoredSample
-
+    guard, image = despoof.load("small", engine=options.engine), astronaut()
     found = find_faces(image)
-    path = Path(tempfile.mkdtemp()) / "image.png"
-    Image.fromarray(image).save(path)
-    score = minifasnet_pair(folder / "MiniFASNetV2_27.onnx", folder / "MiniFASNetV1SE_40.onnx", find=lambda _: found)
-    row = StoredSample(Sample("image.png", Label.LIVE), "face", str(path))
-    return lambda: score([row])
+    stages: dict[str, list[float]] = {}
+
+    def check() -> None:
+        for stage, value in guard.check(image).milliseconds.items():
+            stages.setdefault(stage, []).append(value)
+
+    works: dict[str, Callable[[], object]] = {
+        "despoof, whole": check,
+        "despoof, after detection": lambda: guard.check_faces(image, found),
+    }
+    if options.peers:
+        from despoof.evaluation.baselines import pair_liveness
+
+        peer = pair_liveness(*(options.peers / name for name in ("MiniFASNetV2_27.onnx", "MiniFASNetV1SE_40.onnx")))
+        works["MiniFASNet pair, whole"] = lambda: peer(image, find_faces(image)[0])
+        works["MiniFASNet pair, after detection"] = lambda: peer(image, found[0])
+    medians = _timed(works, options.runs, stages)
+    print(f"{image.shape[1]}x{image.shape[0]} image, {options.threads} threads, median of {options.runs} runs")
+    for stage, values in stages.items():
+        print(f"  {stage:32} {statistics.median(values):8.2f} ms")
+    for name, value in medians.items():
+        print(f"{name:34} {value:8.2f} ms")
+    for part in ("whole", "after detection"):
+        if options.peers:
+            print(f"ratio, {part}: {medians[f'despoof, {part}'] / medians[f'MiniFASNet pair, {part}']:.1f}")
+
+
+def _timed(works: dict[str, Callable[[], object]], runs: int, stages: dict[str, list[float]]) -> dict[str, float]:
+    """Return the median milliseconds of each work, all run in turn, after three rounds to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for run in range(runs + 3):
+        if run == 3:
+            stages.clear()
+            times = {name: [] for name in works}
+        for name, work in works.items():
+            begun = time.perf_counter()
+            work()
+            times[name].append((time.perf_counter() - begun) * 1e3)
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 if __name__ == "__main__":

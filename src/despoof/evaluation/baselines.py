@@ -68,7 +68,12 @@ def residual(faces: np.ndarray, counterparts: np.ndarray) -> np.ndarray:
 
 
 def minifasnet_pair(v2_path: str | Path, v1se_path: str | Path, *, find: FindFaces | None = None) -> Score:
-    """Return the score function of the Silent-Face pair: mean P(live) of two ONNX files.
+    """Return the score function of the Silent-Face pair, see `pair_liveness`, on the originals of rows."""
+    return _on_originals(pair_liveness(v2_path, v1se_path), find)
+
+
+def pair_liveness(v2_path: str | Path, v1se_path: str | Path) -> Callable[[np.ndarray, FoundFace], float]:
+    """Return the mean P(live) of two ONNX files for a face found in an image (H, W, 3) uint8 RGB.
 
     Input: the found box enlarged 2.7 and 4.0 times and clamped into the frame, 80 x 80, BGR in 0..255;
     softmax of three classes, index 1 is live. The models are meant for whole camera frames: on images that
@@ -84,7 +89,7 @@ def minifasnet_pair(v2_path: str | Path, v1se_path: str | Path, *, find: FindFac
             values.append(_softmax(_run(session, pixels.astype(np.float32)))[1])
         return float(np.mean(values))
 
-    return _on_originals(liveness, find)
+    return liveness
 
 
 def celeba_spoof_minifasnet(path: str | Path, *, find: FindFaces | None = None) -> Score:
