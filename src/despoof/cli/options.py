@@ -1,0 +1,76 @@
+"""Commands that take a config: a preset, under `--config FILE.toml`, under one dotted flag for each field."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_type_hints
+
+from cyclopts import Parameter
+
+from despoof.errors import ConfigError
+from despoof.runs.config import from_dict, read_toml, to_dict
+
+T = TypeVar("T")
+CONFIG = "TOML file of options; what it leaves out is the preset's, and flags go before it."
+
+
+def configured(presets: Mapping[str, Any], default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return a decorator of a command that takes a whole config (one of the presets' class) as keyword `recipe`.
+
+    In its place the command line has ``--preset``, ``--config FILE.toml`` and a flag for each field, nested ones
+    dotted (``--training.steps 600``). Called from Python, the flags are a nested dict, `flags`.
+    """
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(command)
+        def with_options(
+            *given: Any, preset: str = default, config: Path | None = None, flags: dict | None = None, **more: Any
+        ) -> T:
+            return command(*given, recipe=chosen(presets, preset, config, flags), **more)
+
+        signature = inspect.signature(command)
+        kept = [each for name, each in signature.parameters.items() if name != "recipe"]
+        hints = {name: hint for name, hint in get_type_hints(command, include_extras=True).items() if name != "recipe"}
+        added = {
+            "preset": (Annotated[Literal[tuple(presets)], Parameter(help="what all options start from.")], default),
+            "config": (Annotated[Path | None, Parameter(help=CONFIG)], None),
+            "flags": (Annotated[_given(presets[default], f"{default}: "), Parameter(name="*")], {}),
+        }
+        for name, (hint, value) in added.items():
+            kept.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=hint))
+            hints[name] = hint
+        with_options.__signature__ = signature.replace(parameters=kept)
+        with_options.__annotations__ = hints
+        return with_options
+
+    return decorate
+
+
+def chosen(presets: Mapping[str, T], preset: str, config: Path | None = None, flags: dict | None = None) -> T:
+    """Return the preset's config with a TOML file's values over it and the flags' over these; strict in both."""
+    if preset not in presets:
+        raise ConfigError(f"preset {preset!r}; expected one of {', '.join(presets)}. Name one.")
+    values = _over(to_dict(presets[preset]), {} if config is None else read_toml(dict, config))
+    return from_dict(type(presets[preset]), _over(values, flags or {}), str(config or "options"))
+
+
+def _over(values: Any, changes: Any) -> Any:
+    """Return nested values with changes in place of them, key by key."""
+    if not isinstance(values, dict) or not isinstance(changes, dict):
+        return changes
+    return values | {name: _over(values.get(name), value) for name, value in changes.items()}
+
+
+def _given(example: Any, told: str) -> Any:
+    """Return the type of what a command line may say of a config: a dict of the fields that were given."""
+    hints, taken = get_type_hints(type(example)), {}
+    for field in fields(example):
+        hint, value = hints[field.name], getattr(example, field.name)
+        options = [each for each in (hint, *getattr(hint, "__args__", ())) if is_dataclass(each)]
+        if options:
+            taken[field.name] = _given(value if is_dataclass(value) else options[0](), told)
+        else:
+            taken[field.name] = Annotated[hint, Parameter(help=f"{told}{value}")]
+    return TypedDict(type(example).__name__, taken, total=False)
