@@ -21,7 +21,7 @@ from despoof.cli.report import report
 from despoof.cli.serve import serve
 from despoof.cli.ship import ship
 from despoof.cli.simulate import simulate
-from despoof.cli.study import forms, generators, hard_faces, robustness, shortcuts
+from despoof.cli.study import forms, generators, hard_faces, reliance, robustness, shortcuts
 from despoof.cli.train import autoencoder, generator, identity, student
 from despoof.cli.train_detector import detector
 
@@ -36,10 +36,10 @@ def build_app() -> App:
     for command in (autoencoder, identity, generator, student, detector):
         train.command(command)
     app.command(train)
-    study = App(name="study", help="What de-spoofing knows: generators, robustness, forms, hard-faces, shortcuts.")
+    study = App(name="study", help="What the generator, its cue and the detector know.")
     for command, name in (
         (generators, "generators"), (robustness, "robustness"), (forms, "forms"), (hard_faces, "hard-faces"),
-        (shortcuts, "shortcuts"),
+        (shortcuts, "shortcuts"), (reliance, "reliance"),
     ):  # fmt: skip
         study.command(command, name=name)
     app.command(study)

@@ -1,4 +1,4 @@
-"""`despoof study generators|robustness|forms|hard-faces|shortcuts`: what de-spoofing knows, and of whom it does not."""
+"""`despoof study …`: what the generator, its cue and the detector know, measured and written as a table."""
 
 from pathlib import Path
 
@@ -158,5 +158,35 @@ def shortcuts(out: Path, store: Path, evaluation: Path, *, model: list[str] | No
 
     files = [file for file in read_tests(evaluation / "scores") if not model or file.facts["model"] in model]
     text = markdown(dependences(files, Store(store)))
+    write_text(out, text)
+    print(text, end="")
+
+
+def reliance(
+    out: Path, captures: Path, *, weights: str = "small", per_group: int = 120, seed: int = 0, threads: int = 2
+) -> None:
+    """Measure whether the verdict depends on the cue: decisions changed by another cue, and by another face.
+
+    Args:
+        out: markdown file for the table.
+        captures: store of live and attack captures.
+        weights: a preset's name, or a folder of weights.
+        per_group: captures of each domain and label.
+        seed: of the choice of captures and of what each is given.
+        threads: of the processor.
+    """
+    import torch
+
+    from despoof.faces.store import Store
+    from despoof.pipeline import load
+    from despoof.runs.folder import write_text
+    from despoof.studies.generators import Material, captures_of
+    from despoof.studies.reliance import markdown
+    from despoof.studies.reliance import reliance as run
+
+    torch.set_num_threads(threads)
+    store, guard = Store(captures), load(weights, engine="torch")
+    rows = captures_of(Material(store, store, out, per_group=per_group, seed=seed))
+    text = markdown(run(guard, rows, store.faces(rows, guard.detector.config.face_size), seed=seed))
     write_text(out, text)
     print(text, end="")
