@@ -1,5 +1,5 @@
-"""The shipped weights judge as they did when their values were recorded (recorded_verdicts.json says at which commit); a
-change of structure that moves a verdict would pass every other test.
+"""The shipped weights judge as when their values were recorded (recorded_verdicts.json says at which commit); a change
+of structure that moves a verdict would pass every other test.
 
 On the machine of the recording all values are equal to the last bit; other processors round otherwise.
 """

@@ -1,50 +1,73 @@
 """The tree of commands."""
 
+import ast
+from pathlib import Path
+
 from cyclopts import App
 
 import despoof
-from despoof.cli.calibrate import calibrate
-from despoof.cli.check import check
-from despoof.cli.cue import cue
-from despoof.cli.data import check as check_data
-from despoof.cli.data import leaks, list_datasets
-from despoof.cli.demo import demo
-from despoof.cli.evaluate import evaluate
-from despoof.cli.export import export
-from despoof.cli.faithfulness import faithfulness
-from despoof.cli.gate import gate
-from despoof.cli.info import info
-from despoof.cli.prepare import prepare
-from despoof.cli.published import results
-from despoof.cli.reconstruct import reconstruct
-from despoof.cli.report import report
-from despoof.cli.serve import serve
-from despoof.cli.ship import ship
-from despoof.cli.simulate import simulate
-from despoof.cli.study import forms, generators, hard_faces, reliance, robustness, shortcuts
-from despoof.cli.train import autoencoder, generator, identity, student
-from despoof.cli.train_detector import detector
+
+# Command -> where its function lies. A new command is its file, a line here, a test and a line in the docs; each file
+# is imported when its command is called.
+COMMANDS: dict[str, str] = {
+    "check": "check:check",
+    "calibrate": "calibrate:calibrate",
+    "demo": "demo:demo",
+    "simulate": "simulate:simulate",
+    "prepare": "prepare:prepare",
+    "reconstruct": "reconstruct:reconstruct",
+    "train autoencoder": "train:autoencoder",
+    "train identity": "train:identity",
+    "train generator": "train:generator",
+    "train student": "train:student",
+    "train detector": "train_detector:detector",
+    "evaluate": "evaluate:evaluate",
+    "report": "report:report",
+    "results": "published:results",
+    "faithfulness": "faithfulness:faithfulness",
+    "cue": "cue:cue",
+    "gate": "gate:gate",
+    "study generators": "study:generators",
+    "study robustness": "study:robustness",
+    "study forms": "study:forms",
+    "study hard-faces": "study:hard_faces",
+    "study shortcuts": "study:shortcuts",
+    "study reliance": "study:reliance",
+    "export": "export:export",
+    "serve": "serve:serve",
+    "ship": "ship:ship",
+    "info": "info:info",
+    "data list": "data:list_datasets",
+    "data check": "data:check",
+    "data leaks": "data:leaks",
+}
+GROUPS = {
+    "train": "Train one part; each resumes where it stopped.",
+    "study": "What generator, cue and detector know.",
+    "data": "Datasets: what is supported, what lies in a folder, what leaks.",
+    "weights": "Weights files.",
+}
 
 
 def build_app() -> App:
     """Return the command line; each command reads the artefact before it and writes its own."""
-    app = App(name="despoof", help=despoof.__doc__, version=despoof.__version__)
-    studies = (faithfulness, cue, evaluate, report, results, gate)
-    for command in (check, calibrate, demo, simulate, prepare, reconstruct, *studies, export, serve, ship, info):
-        app.command(command)
-    train = App(name="train", help="Train one part: autoencoder, identity, generator, student, detector.")
-    for command in (autoencoder, identity, generator, student, detector):
-        train.command(command)
-    app.command(train)
-    study = App(name="study", help="What the generator, its cue and the detector know.")
-    for command, name in (
-        (generators, "generators"), (robustness, "robustness"), (forms, "forms"), (hard_faces, "hard-faces"),
-        (shortcuts, "shortcuts"), (reliance, "reliance"),
-    ):  # fmt: skip
-        study.command(command, name=name)
-    app.command(study)
-    data = App(name="data", help="Datasets: list, check, leaks.")
-    for command, name in ((list_datasets, "list"), (check_data, "check"), (leaks, "leaks")):
-        data.command(command, name=name)
-    app.command(data)
+    app = App(
+        name="despoof", help=despoof.__doc__, version=despoof.__version__,
+        suppress_keyboard_interrupt=False,  # or the message of `main` would never be printed
+    )  # fmt: skip
+    groups: dict[str, App] = {}
+    for name, place in COMMANDS.items():
+        group, _, last = name.rpartition(" ")
+        if group and group not in groups:
+            groups[group] = App(name=group, help=GROUPS[group])
+            app.command(groups[group])
+        groups.get(group, app).command(f"despoof.cli.{place}", name=last, help=_summary(place))
     return app
+
+
+def _summary(place: str) -> str:
+    """Return the first line of a command's docstring without importing it, so that the list of commands is quick."""
+    file, _, function = place.partition(":")
+    body = ast.parse((Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8")).body
+    found = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return (ast.get_docstring(found) or "").partition("\n")[0]
