@@ -12,7 +12,7 @@ BIN := .venv/bin
 
 setup: .venv/.ready        ## virtual environment with everything that tests need
 
-demo: .venv/.ready         ## a verdict and the picture that explains it, on the default weights
+demo: .venv/.ready         ## verdicts with pictures of face, counterpart and cue, on the default weights
 	OMP_NUM_THREADS=2 $(BIN)/despoof demo --out demo
 
 test: .venv/.ready         ## all tests; one thread each, two side by side

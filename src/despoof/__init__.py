@@ -1,4 +1,4 @@
-"""Despoof: face liveness detection that shows what a real face would have looked like."""
+"""Despoof: face liveness detection with a de-spoofing face generator (AG-FAS)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -34,7 +34,7 @@ def test_the_site_builds_and_is_whole(tmp_path: Path) -> None:
     built = {
         path.relative_to(tmp_path / "site").with_suffix("").as_posix() for path in tmp_path.rglob("site/**/*.html")
     }
-    assert pages <= {page.replace("studies/index", "studies/README") for page in built}
+    assert pages <= {page.replace("/index", "/README") for page in built}
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert not [page for page in pages if f"{page}.md" not in navigation]
     api = (tmp_path / "site/api.html").read_text(encoding="utf-8")
