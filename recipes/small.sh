@@ -78,10 +78,10 @@ for labels in "$CAPTURES" "$WORK/store/simulated/labels.csv" "$WORK/store/recapt
     despoof prepare "$labels" "$WORK/store/with-recaptured"
 done
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-recaptured" "$STUDENT")
-despoof evaluate "$WORK/store/with-recaptured" "$TABLES" --seeds 0 --protocol recipes/with-recaptured.toml \
+despoof evaluate "$WORK/store/with-recaptured" "$TABLES" --seeds 0 --protocol recipes/with-simulated.toml \
     --models attention --counterparts "$COUNTERPARTS"
 despoof evaluate "$WORK/store/with-recaptured" "$WORK/runs/evaluation_shipped" --seeds 0 --members 1 --real-members 1 \
-    --protocol recipes/with-recaptured.toml --models attention --counterparts "$COUNTERPARTS"
+    --protocol recipes/with-simulated.toml --models attention --counterparts "$COUNTERPARTS"
 despoof train detector "$WORK/store/with-recaptured" "$COUNTERPARTS" "$WORK/runs/detector" \
     --members 2 --real-members 2
 despoof ship "$STUDENT" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"

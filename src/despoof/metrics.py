@@ -5,7 +5,7 @@ scores are separate arrays; attacks that differ by species are a dict species ->
 ISO/IEC 30107-3 where it has one. Rates are in 0..1. NaN, infinity and an empty class raise InputError.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,11 +65,6 @@ def apcer_max(attacks: Attacks, threshold: float) -> float:
     return max(apcer(attacks, threshold).values())
 
 
-def acer(live_scores: np.ndarray, attacks: Attacks, threshold: float) -> float:
-    """Return the mean of `apcer_max` and `bpcer`; dropped by the current ISO text, asked for by papers."""
-    return (apcer_max(attacks, threshold) + bpcer(live_scores, threshold)) / 2
-
-
 def hter(live_scores: np.ndarray, attack_scores: np.ndarray, threshold: float) -> float:
     """Return the mean of pooled APCER and BPCER at a threshold that was fixed on other samples."""
     return (apcer_pooled(attack_scores, threshold) + bpcer(live_scores, threshold)) / 2
@@ -102,6 +97,12 @@ def auc(live_scores: np.ndarray, attack_scores: np.ndarray) -> float:
     live, attack = _checked(live_scores, "live"), np.sort(_checked(attack_scores, "attack"))
     below, not_above = np.searchsorted(attack, live, "left"), np.searchsorted(attack, live, "right")
     return float((below + not_above).mean() / (2 * len(attack)))
+
+
+def auc_by(scores: np.ndarray, live: np.ndarray, groups: Sequence[str]) -> dict[str, float]:
+    """Return the AUC within each group, such as a domain, in alphabetic order; all three are (N,), `live` bool."""
+    inside = {str(name): np.asarray(groups) == name for name in np.unique(groups)}
+    return {name: auc(scores[live & own], scores[~live & own]) for name, own in inside.items()}
 
 
 def bpcer_at_apcer(live_scores: np.ndarray, attacks: Attacks, target: float) -> OperatingPoint:
@@ -176,6 +177,12 @@ def proportion_interval(errors: float, presented: int, *, confidence: float = 0.
     low = 0.0 if errors <= 0 else float(beta.ppf(tail, errors, presented - errors + 1))
     high = 1.0 if errors >= presented else float(beta.ppf(1 - tail, errors + 1, presented - errors))
     return Interval(low, high)
+
+
+def mean_interval(values: np.ndarray) -> Interval:
+    """Return the normal 95 % interval of the mean of independent values (N,); NaN where N is below 2."""
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
 def rule_of_three(presented: int) -> float:

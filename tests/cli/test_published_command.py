@@ -43,8 +43,8 @@ def test_own_run_stands_beside_the_published_rows_once_per_profile(run: Path, ca
     text = printed(capsys, "results", "mcio", "--own", run)
     rows = [line for line in text.splitlines() if line.startswith(("| – | ours", "| ours"))]
     assert sum("25.00 | 25.00 | 25.00 | 25.00 | 25.00" in row for row in rows) == 2
-    assert any("source-validation" in row and "honest profile" in row for row in rows)
-    assert any("target-eer" in row and "paper profile" in row for row in rows)
+    assert any("source-validation" in row and "threshold from the sources" in row for row in rows)
+    assert any("target-eer" in row and "threshold from the target" in row for row in rows)
     assert "| AG-FAS |" in text
 
 

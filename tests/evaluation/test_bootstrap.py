@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from despoof.errors import InputError
-from despoof.evaluation.intervals import Scores, bootstrap_interval, bootstrap_rounds, mean_interval, paired_bootstrap
+from despoof.evaluation.intervals import Scores, bootstrap_interval, bootstrap_rounds, difference
 from despoof.metrics import auc, hter
 
 
@@ -23,7 +23,7 @@ def _scores(seed: int, subjects: int, images: int, shift: float = 1.0) -> Scores
 def test_interval_of_a_mean_has_the_normal_width_of_its_subjects_however_many_images():
     for images in (1, 20):
         scores = _scores(0, 60, images)
-        interval = bootstrap_interval(_mean_live, scores)
+        interval = bootstrap_interval([(_mean_live, scores)])
         width = 2 * norm.ppf(0.975) * scores.live[::images].std() / np.sqrt(60)
         assert interval.high - interval.low == pytest.approx(width, rel=0.12)
         assert interval.low < scores.live.mean() < interval.high
@@ -31,8 +31,8 @@ def test_interval_of_a_mean_has_the_normal_width_of_its_subjects_however_many_im
 
 def test_the_seed_decides_the_draws():
     scores = _scores(1, 30, 2)
-    assert bootstrap_interval(auc, scores, seed=1) == bootstrap_interval(auc, scores, seed=1)
-    assert bootstrap_interval(auc, scores, seed=1) != bootstrap_interval(auc, scores, seed=2)
+    assert bootstrap_interval([(auc, scores)], seed=1) == bootstrap_interval([(auc, scores)], seed=1)
+    assert bootstrap_interval([(auc, scores)], seed=1) != bootstrap_interval([(auc, scores)], seed=2)
 
 
 def test_a_subject_moves_with_all_its_live_and_attack():
@@ -52,27 +52,43 @@ def test_pairs_share_their_draws_even_where_one_answers_less():
 
 def test_mean_of_equal_runs_is_as_uncertain_as_one():
     scores = _scores(2, 40, 1)
-    one = bootstrap_interval(auc, scores)
-    three = mean_interval([(auc, scores)] * 3)
+    one = bootstrap_interval([(auc, scores)])
+    three = bootstrap_interval([(auc, scores)] * 3)
     assert (three.low, three.high) == pytest.approx((one.low, one.high))
 
 
 def test_paired_difference_sees_what_overlapping_intervals_hide():
     worse = _scores(3, 80, 1)
     better = Scores(worse.live + 0.3, worse.attack, worse.live_subjects, worse.attack_subjects)
-    first, second = bootstrap_interval(auc, better), bootstrap_interval(auc, worse)
+    first, second = bootstrap_interval([(auc, better)]), bootstrap_interval([(auc, worse)])
     assert first.low < second.high  # apart, the two look alike
-    difference = paired_bootstrap(auc, better, worse)
-    assert difference.interval.low > 0
-    assert difference.value == pytest.approx(auc(better.live, better.attack) - auc(worse.live, worse.attack))
-    assert difference.reversed_share == 0
-    same = paired_bootstrap(auc, worse, worse)
-    assert (same.value, same.interval.low, same.interval.high, same.reversed_share) == (0, 0, 0, 0.5)
+    drawn = bootstrap_rounds([(auc, better), (auc, worse)])
+    found = difference(auc(better.live, better.attack) - auc(worse.live, worse.attack), drawn[:, 0] - drawn[:, 1])
+    assert found.interval.low > 0
+    assert found.reversed_share == 0
 
 
-def test_other_subjects_cannot_be_paired():
-    with pytest.raises(InputError, match="other subjects"):
-        paired_bootstrap(auc, _scores(0, 10, 1), _scores(0, 11, 1))
+def test_scores_that_share_no_subject_keep_their_number_of_subjects_and_are_drawn_apart():
+    """Two test domains of 4 and 40 people: with one draw for all, the small one had between 1 and 11 of its 4."""
+    small, large = (
+        Scores(np.arange(n), np.zeros(n), [f"{name}/{i}" for i in range(n)], [f"{name}/{i}" for i in range(n)])
+        for name, n in (("small", 4), ("large", 40))
+    )
+    table = bootstrap_rounds([(lambda live, attack: float(len(live)), each) for each in (small, large)], rounds=50)
+    assert (table == (4, 40)).all()
+    alone = bootstrap_rounds([(_mean_live, large)], rounds=50, seed=0)
+    assert (bootstrap_rounds([(_mean_live, large), (_mean_live, large)], rounds=50)[:, [0]] == alone).all()
+    means = bootstrap_rounds([(_mean_live, small), (_mean_live, large)], rounds=400)
+    assert abs(np.corrcoef(means.T)[0, 1]) < 0.15
+
+
+def test_a_chain_of_shared_subjects_is_one_stratum():
+    chain = [
+        Scores(np.array([1.0, 1]), np.array([0.0, 0]), pair, pair) for pair in (["a", "b"], ["b", "c"], ["d", "e"])
+    ]
+    counts = bootstrap_rounds([(lambda live, attack: float(len(live)), each) for each in chain], rounds=100)
+    assert counts[:, 2].tolist() == [2] * 100
+    assert set(counts[:, 0] + counts[:, 1]) > {4.0}
 
 
 def test_draws_without_a_class_are_drawn_again():

@@ -9,7 +9,7 @@ from despoof import metrics
 from despoof.data.sample import Label
 from despoof.errors import InputError
 from despoof.evaluation.difference import COMPARED, compare
-from despoof.evaluation.intervals import paired_bootstrap
+from despoof.evaluation.intervals import bootstrap_rounds, difference
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 
 HTER, AUC = COMPARED
@@ -33,7 +33,21 @@ def test_one_cell_and_seed_is_the_paired_bootstrap():
     (found,) = compare([first, second], "a", rounds=200)
     assert (found.first, found.second, found.cell) == ("a", "b", "to-a")
     for name, statistic in ((HTER, partial(metrics.hter, threshold=0.5)), (AUC, metrics.auc)):
-        assert found.differences[name] == paired_bootstrap(statistic, first.scores(), second.scores(), rounds=200)
+        drawn = bootstrap_rounds([(statistic, first.scores()), (statistic, second.scores())], rounds=200)
+        one, other = (statistic(each.liveness(Label.LIVE), each.liveness(Label.ATTACK)) for each in (first, second))
+        assert found.differences[name] == difference(one - other, drawn[:, 0] - drawn[:, 1])
+
+
+def test_each_cell_keeps_its_people_in_every_round():
+    """A cell's interval is the one that it has alone: other cells draw no people into or out of it."""
+    files = [_file(name, noise=noise, generator=i) for i, (name, noise) in enumerate((("a", 0.3), ("b", 0.5)))]
+    others = [
+        _file(name, cell="to-b", noise=noise, generator=i + 2, subjects=40)
+        for i, (name, noise) in enumerate((("a", 0.3), ("b", 0.5)))
+    ]
+    (alone,) = compare(files, "a", rounds=100)
+    together = {each.cell: each for each in compare(files + others, "a", rounds=100)}
+    assert together["to-a"].differences == alone.differences
 
 
 def test_each_model_is_judged_at_its_own_source_threshold():

@@ -1,12 +1,15 @@
 """Declarations mean what they say, cell by cell: a source too many, or a split let in, is a leak."""
 
+import tomllib
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
 
 from despoof.data.sample import Label, Sample, Split
 from despoof.errors import ConfigError, InputError
-from despoof.evaluation.protocols import Cell, Part, Protocol, leave_one_domain_out, protocol_names, read_protocol
+from despoof.evaluation.protocols import REGISTRY, Cell, Part, Protocol, is_live, leave_one_out, read_protocol
+from despoof.faces.store import StoredSample
 
 M, C, I, O = "msu-mfsd", "casia-fasd", "replay-attack", "oulu-npu"  # noqa: E741 - the field's letters
 
@@ -22,19 +25,76 @@ def _samples(*domains: str, kinds: tuple[str, ...] = ("print", "replay")) -> lis
 
 
 def test_leave_one_domain_out_tests_each_domain_once_and_learns_from_all_others():
-    protocol = leave_one_domain_out(["selfie", "office", "webcam"])
+    protocol = read_protocol("leave-one-domain-out", _samples("selfie", "office", "webcam"))
     assert [(cell.target, cell.train.domains) for cell in protocol.cells] == [
         ("office", ("selfie", "webcam")),
         ("selfie", ("office", "webcam")),
         ("webcam", ("office", "selfie")),
     ]
-    assert read_protocol("leave-one-domain-out", _samples("selfie", "office", "webcam")).cells == protocol.cells
+
+
+def _with_simulated() -> list[Sample]:
+    """Two real domains, a recapture of each under the same people, and portraits of no domain."""
+    real = _samples("office", "webcam")
+    shown = [
+        replace(each, path=f"again/{each.path}", domain=f"{each.domain}-simulated", simulated=True, origin=each.domain)
+        for each in real
+    ]
+    portraits = [Sample(f"p/{i}", Label.LIVE, subject=f"p{i}", domain="simulated", simulated=True) for i in range(4)]
+    return real + shown + portraits
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("leave-one-domain-out", ["office", "webcam"]),
+        ("single-source", ["webcam", "office"]),
+        ("leave-one-attack-type-out", ["office+webcam"] * 2),
+        ("manifest-splits", ["office+webcam"]),
+    ],
+)
+def test_nothing_simulated_is_a_target_and_no_recapture_of_a_target_is_learned_from(name, targets):
+    samples = _with_simulated()
+    cells = read_protocol(name, samples).cells
+    assert [cell.target for cell in cells] == targets
+    for cell in cells:
+        assert not any(sample.simulated for sample in samples if cell.test.holds(sample))
+        for sample in filter(cell.train.holds, samples):
+            assert not sample.simulated or (sample.origin in cell.train.domains and sample.origin != cell.target)
+    if name in ("leave-one-domain-out", "single-source"):
+        assert any(sample.simulated for sample in samples if cells[0].train.holds(sample))
+
+
+def test_simulated_captures_of_no_domain_are_learned_from_only_where_the_protocol_asks(tmp_path):
+    text = 'format = "despoof-protocols/1"\n[own]\neach = "domain"\ndomains = ["*"]\nsimulated = "{}"\n'
+    found = {}
+    for word in ("none", "recaptures", "all"):
+        (tmp_path / "own.toml").write_text(text.format(word))
+        (cell, _) = read_protocol(str(tmp_path / "own.toml"), _with_simulated()).cells
+        found[word] = {sample.domain for sample in _with_simulated() if cell.train.holds(sample)}
+    real, recaptures = {"webcam"}, {"webcam", "webcam-simulated"}
+    assert found == {"none": real, "recaptures": recaptures, "all": recaptures | {"simulated"}}
+    (tmp_path / "own.toml").write_text(text.format("some"))
+    with pytest.raises(ConfigError, match="none, recaptures, all"):
+        read_protocol(str(tmp_path / "own.toml"), _with_simulated())
+
+
+def test_studies_leave_one_out_as_the_protocol_does():
+    rows = [StoredSample(sample, "face", "") for sample in _with_simulated()]
+    cells = read_protocol("leave-one-domain-out", [row.sample for row in rows]).cells
+    for cell, (target, train, test) in zip(cells, leave_one_out(rows), strict=True):
+        assert target == cell.target
+        assert train.tolist() == [cell.train.holds(row.sample) for row in rows]
+        assert test.tolist() == [cell.test.holds(row.sample) for row in rows]
+    assert is_live(rows).sum() == sum(row.sample.label is Label.LIVE for row in rows)
+    with pytest.raises(InputError, match="at least 2"):
+        leave_one_out([row for row in rows if row.sample.domain != "webcam"])
 
 
 @pytest.mark.parametrize("domains", [["office"], ["office", "office"], []])
 def test_too_few_or_repeated_domains_are_refused(domains):
     with pytest.raises(InputError):
-        leave_one_domain_out(domains)
+        read_protocol("leave-one-domain-out", _samples(*domains))
 
 
 def test_a_cell_cannot_learn_from_its_target_unless_people_or_splits_are_apart():
@@ -88,7 +148,7 @@ def test_the_split_column_of_a_manifest_is_a_protocol():
         assert {s.split for s in _samples("office") if part.holds(s)} == {split}
 
 
-@pytest.mark.parametrize("name", protocol_names())
+@pytest.mark.parametrize("name", sorted(set(tomllib.loads(REGISTRY.read_text())) - {"format"}))
 def test_every_declaration_can_be_read(name):
     domains = (M, C, I, O, "siw-mv2")
     protocol = read_protocol(name, _samples(*domains))

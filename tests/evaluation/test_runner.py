@@ -8,14 +8,14 @@ import pytest
 
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
-from despoof.evaluation.protocols import Cell, Part, Protocol, leave_one_domain_out
+from despoof.evaluation.protocols import Cell, Part, Protocol, read_protocol
 from despoof.evaluation.runner import Model, run_protocol, untrained
 from despoof.evaluation.scores import read_scores
 from despoof.faces.store import StoredSample
 from despoof.metrics import eer
 
 DOMAINS = ("a", "b", "c")
-PROTOCOL = leave_one_domain_out(DOMAINS)
+PROTOCOL = read_protocol("leave-one-domain-out", [Sample(f"{d}.jpg", Label.LIVE, domain=d) for d in DOMAINS])
 
 
 def _rows() -> list[StoredSample]:

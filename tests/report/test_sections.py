@@ -5,7 +5,7 @@ import pytest
 from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
-from despoof.evaluation.tables import HONEST, PAPER
+from despoof.evaluation.tables import SOURCE_COLUMNS, TARGET_COLUMNS
 from despoof.faces.store import sample_key
 from despoof.report.content import HONEST_TABLES, NO_CERTIFICATION, NOT_SHOWN, SHOWN, report_sections
 from despoof.report.page import page_html, page_markdown
@@ -66,10 +66,10 @@ def test_both_profiles_show_hand_counted_figures_beside_their_counts(one):
 
 
 def test_every_column_of_a_profile_stands_in_exactly_one_table(one):
-    assert sorted(name for names in HONEST_TABLES.values() for name in names) == sorted(HONEST)
+    assert sorted(name for names in HONEST_TABLES.values() for name in names) == sorted(SOURCE_COLUMNS)
     shown = [name for place in range(3) for name in one["Honest profile"].tables[place].rows[0][5:]]
-    assert sorted(shown) == sorted(HONEST)
-    assert set(one["Paper profile"].tables[0].rows[0][5:]) == set(PAPER)
+    assert sorted(shown) == sorted(SOURCE_COLUMNS)
+    assert set(one["Paper profile"].tables[0].rows[0][5:]) == set(TARGET_COLUMNS)
 
 
 def test_species_are_told_apart(one):

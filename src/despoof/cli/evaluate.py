@@ -22,7 +22,7 @@ def evaluate(
     backbone: str | None = None, start_from: Path | None = None, members: int = 1, real_members: int = 0,
     peers: Path | None = None, threads: int = 1, workers: int = 0,
 ) -> None:  # fmt: skip
-    """Fit and score every model in every cell of a protocol; run again to go on. Prints both profiles.
+    """Fit and score every model in every cell of a protocol; run again to go on. Prints the tables.
 
     Runs of other models, seeds or cells may go side by side into the same folder, or into folders of several
     machines whose files are then brought together.
@@ -102,15 +102,15 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
 
 def tables(out: Path) -> None:
     """Print the tables of all score files below `out` and write them and the curves there."""
-    from despoof.evaluation.tables import read_tests, report, species_markdown, table_markdown
+    from despoof.evaluation.tables import read_tests, species_markdown, table_lines, table_markdown
     from despoof.runs.folder import write_text
 
     files = read_tests(out / "scores")
-    honest = report(files, "honest")
+    honest = table_lines(files, "sources")
     parts = {
-        "honest profile: thresholds from source validation": table_markdown(honest),
+        "thresholds from source validation": table_markdown(honest),
         "per species": species_markdown(honest),
-        "paper profile: thresholds from the test set itself": table_markdown(report(files, "paper")),
+        "thresholds from the test set itself": table_markdown(table_lines(files, "target")),
     }
     text = "\n\n".join(f"## {title}\n\n{body}" for title, body in parts.items())
     print(text)

@@ -12,10 +12,9 @@ import numpy as np
 
 from despoof import metrics
 from despoof.errors import InputError
-from despoof.evaluation.intervals import Difference, Statistic, bootstrap_rounds
+from despoof.evaluation.intervals import Difference, Statistic, bootstrap_rounds, difference
 from despoof.evaluation.scores import ScoreFile
 from despoof.evaluation.tables import SOURCE
-from despoof.metrics import Interval
 
 MEAN = "mean"  # over the cells; never the name of a cell in a protocol of the package
 COMPARED = (f"HTER @ {SOURCE}", "AUC")
@@ -64,7 +63,7 @@ def _compared(names: tuple[str, str, str], first: Cells, second: Cells, rounds: 
         drawn = np.concatenate([drawn, drawn.mean(1, keepdims=True)], axis=1)
     return [
         Comparison(
-            protocol, cell, *models, {name: _summary(values[i, j], drawn[:, i, j]) for j, name in enumerate(COMPARED)}
+            protocol, cell, *models, {name: difference(values[i, j], drawn[:, i, j]) for j, name in enumerate(COMPARED)}
         )
         for i, cell in enumerate(cells)
     ]
@@ -73,7 +72,7 @@ def _compared(names: tuple[str, str, str], first: Cells, second: Cells, rounds: 
 def _differences(cells: list[tuple[list[ScoreFile], list[ScoreFile]]], rounds: int) -> tuple[np.ndarray, np.ndarray]:
     """Return first minus second: (cells, names) on all presentations and (rounds, cells, names) as drawn.
 
-    All cells share their draws: where one subject is tested in several, it comes into all of them alike.
+    A subject that is tested in several cells comes into all of them alike; cells that share none are drawn apart.
     """
     pairs, weights = [], []
     for place, sides in enumerate(cells):
@@ -99,10 +98,3 @@ def _statistics(file: ScoreFile) -> tuple[Statistic, ...]:
 
 def _presented(files: list[ScoreFile]) -> set[tuple[str, str]]:
     return {(row.path, row.label.value) for file in files for row in file.rows}
-
-
-def _summary(value: float, drawn: np.ndarray) -> Difference:
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    side = 1.0 if value >= 0 else -1.0
-    reversed_share = float(((drawn * side < 0) + 0.5 * (drawn == 0)).mean())
-    return Difference(float(value), Interval(float(low), float(high)), reversed_share)

@@ -47,67 +47,67 @@ class Difference:
 
 
 def bootstrap_interval(
-    statistic: Statistic, scores: Scores, *, rounds: int = 1000, seed: int = 0, confidence: float = 0.95
-) -> Interval:
-    """Return the percentile interval of a statistic, subjects redrawn with replacement in every round.
-
-    With few subjects (under about ten) it is too narrow, as any bootstrap is.
-    """
-    return _percentiles(bootstrap_rounds([(statistic, scores)], rounds=rounds, seed=seed)[:, 0], confidence)
-
-
-def mean_interval(
     pairs: Sequence[tuple[Statistic, Scores]], *, rounds: int = 1000, seed: int = 0, confidence: float = 0.95
 ) -> Interval:
-    """Return the interval of the mean of several runs (seeds) on the same subjects."""
+    """Return the percentile interval of the mean of statistics, such as of several training seeds.
+
+    Subjects are redrawn with replacement in every round. With few of them (under about ten) it is too narrow, as any
+    bootstrap is.
+    """
     return _percentiles(bootstrap_rounds(pairs, rounds=rounds, seed=seed).mean(axis=1), confidence)
 
 
-def paired_bootstrap(
-    statistic: Statistic, first: Scores, second: Scores, *, rounds: int = 1000, seed: int = 0
-) -> Difference:
-    """Compare two models on the same presentations; both see the same subjects in every round."""
-    if _subjects(first) != _subjects(second):
-        raise InputError("the two models were scored on other subjects; expected the same. Use one test split.")
-    table = bootstrap_rounds([(statistic, first), (statistic, second)], rounds=rounds, seed=seed)
-    drawn = table[:, 0] - table[:, 1]
-    value = statistic(first.live, first.attack) - statistic(second.live, second.attack)
+def difference(value: float, drawn: np.ndarray) -> Difference:
+    """Return a difference with what the rounds (N,) gave for it."""
     side = 1.0 if value >= 0 else -1.0
     reversed_share = float(((drawn * side < 0) + 0.5 * (drawn == 0)).mean())
     return Difference(float(value), _percentiles(drawn, 0.95), reversed_share)
 
 
 def bootstrap_rounds(pairs: Sequence[tuple[Statistic, Scores]], *, rounds: int = 1000, seed: int = 0) -> np.ndarray:
-    """Return (rounds, len(pairs)): each statistic on each scores, one draw of subjects per round for all."""
+    """Return (rounds, len(pairs)): each statistic on each scores, one draw of subjects per round for all.
+
+    Scores that share subjects see the same draw. Scores that share none, such as of two test domains, are drawn apart,
+    so that each keeps its number of subjects in every round.
+    """
     if not pairs or rounds < 1:
         raise InputError(f"{len(pairs)} runs and {rounds} rounds; expected at least one of each. Give more.")
-    names = sorted(set().union(*(_subjects(scores) for _, scores in pairs)))
-    place = {name: i for i, name in enumerate(names)}
+    strata = _strata([_subjects(scores) for _, scores in pairs])
+    place = {name: i for i, name in enumerate(name for names in strata for name in names)}
     where = [
-        (
-            np.array([place[name] for name in scores.live_subjects]),
-            np.array([place[name] for name in scores.attack_subjects]),
-        )
+        [np.array([place[name] for name in names]) for names in (scores.live_subjects, scores.attack_subjects)]
         for _, scores in pairs
     ]
-    generator = np.random.default_rng(seed)
+    rng, drawn, first = np.random.default_rng(seed), [], 0
+    for names in strata:  # all of one scores are in one stratum
+        inside = [(live - first, attack - first) for live, attack in where if 0 <= live[0] - first < len(names)]
+        drawn.append([_draw(rng, len(names), inside) for _ in range(rounds)])
+        first += len(names)
     table = np.empty((rounds, len(pairs)))
-    for row in table:
-        times = _draw(generator, where, len(names))
+    for row, times in zip(table, np.concatenate(drawn, axis=1), strict=True):
         for i, (statistic, scores) in enumerate(pairs):
             live, attack = where[i]
             row[i] = statistic(np.repeat(scores.live, times[live]), np.repeat(scores.attack, times[attack]))
     return table
 
 
-def _draw(generator: np.random.Generator, where: list[tuple[np.ndarray, np.ndarray]], subjects: int) -> np.ndarray:
-    """Return how often each subject is drawn, (subjects,); draws that lose a whole class are drawn again."""
+def _strata(sets: list[set[str]]) -> list[list[str]]:
+    """Return the subjects in groups: two are in one group if a chain of sets joins them."""
+    groups: list[set[str]] = []
+    for names in sets:
+        apart = [group for group in groups if not group & names]
+        groups = [*apart, names.union(*(group for group in groups if group & names))]
+    return sorted(sorted(group) for group in groups)
+
+
+def _draw(rng: np.random.Generator, count: int, inside: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return how often each of `count` subjects is drawn, (count,); draws that lose a whole class are drawn again."""
     for _ in range(MAX_DRAWS):
-        times = np.bincount(generator.integers(subjects, size=subjects), minlength=subjects)
-        if all(times[live].any() and times[attack].any() for live, attack in where):
+        times = np.bincount(rng.integers(count, size=count), minlength=count)
+        if all(times[live].any() and times[attack].any() for live, attack in inside):
             return times
     raise InputError(
-        f"{MAX_DRAWS} draws of {subjects} subjects held no live or no attack; expected both classes in many "
+        f"{MAX_DRAWS} draws of {count} subjects held no live or no attack; expected both classes in many "
         "subjects. Collect more subjects before asking for an interval."
     )
 

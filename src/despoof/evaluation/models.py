@@ -17,9 +17,10 @@ from despoof.detector.network import load_detector, save_detector
 from despoof.detector.probe import train_probe
 from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.train import train
+from despoof.evaluation.protocols import is_live
 from despoof.evaluation.runner import Model, Rows, Score
 from despoof.faces.counterparts import read_counterparts
-from despoof.faces.store import Store, StoredSample
+from despoof.faces.store import Store
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
 from despoof.runs.config import config_hash
 from despoof.runs.processes import usual_device
@@ -131,11 +132,6 @@ class Pixels:
             [row.key for row in rows],
             np.array([is_simulated(row.sample.domain) for row in rows], bool),
         )
-
-
-def is_live(rows: list[StoredSample]) -> np.ndarray:
-    """Return (N,) bool."""
-    return np.array([row.sample.label == "live" for row in rows], bool)
 
 
 def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:

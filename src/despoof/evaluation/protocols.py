@@ -2,39 +2,57 @@
 
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
+
 from despoof.data.sample import Label, Sample, Split
 from despoof.errors import ConfigError, InputError
+from despoof.faces.store import StoredSample
 
 FORMAT = "despoof-protocols/1"
 REGISTRY = Path(__file__).parent / "protocols.toml"
 UNITS = ("image", "video mean")
 SELECTIONS = ("last step", "source-validation")
 THRESHOLDS = ("source-validation",)
+SIMULATED = ("none", "recaptures", "all")
+RULE_WORDS = {"unit": UNITS, "selection": SELECTIONS, "threshold": THRESHOLDS, "simulated": SIMULATED}
 EACH = ("domain", "pair", "target", "attack_type", "split")
-RULES = ("title", "frames", "unit", "selection", "threshold", "validation", "learned_subjects", "learned_only")
+RULES = ("title", "frames", *RULE_WORDS, "validation", "learned_subjects", "learned_only")
 KEYS = {*RULES, "each", "domains", "train", "cells", "without", "held_subjects"}
 
 
 @dataclass(frozen=True)
 class Part:
-    """Which samples stand on one side. Live belongs to a part whatever its attacks are."""
+    """Which samples stand on one side. Live belongs to a part whatever its attacks are.
+
+    `domains` are of real captures. Of simulated ones a part holds "none", the "recaptures" whose origin is one of its
+    domains, or "all", those of no domain too. One never holds a recapture without the domain of its origin, or the
+    people of a target could be learned from.
+    """
 
     domains: tuple[str, ...]
     attacks: tuple[str, ...] = ()  # these types only; none named: all
     not_attacks: tuple[str, ...] = ()
     splits: tuple[Split, ...] = ()  # none named: all
+    simulated: str = "none"
 
     def holds(self, sample: Sample) -> bool:
         """Say whether a sample belongs to this part."""
-        if sample.domain not in self.domains or (self.splits and sample.split not in self.splits):
+        if not self._holds_domain(sample) or (self.splits and sample.split not in self.splits):
             return False
         if sample.label is Label.LIVE:
             return True
         return sample.attack_type not in self.not_attacks and (not self.attacks or sample.attack_type in self.attacks)
+
+    def _holds_domain(self, sample: Sample) -> bool:
+        if not sample.simulated:
+            return sample.domain in self.domains
+        if not sample.origin:
+            return self.simulated == "all"
+        return self.simulated != "none" and sample.origin in self.domains
 
 
 @dataclass(frozen=True)
@@ -83,13 +101,14 @@ class Protocol:
     without: dict[str, tuple[Split, ...]] = field(default_factory=dict)
     learned_only: tuple[str, ...] = ()  # domains that are never validated on, such as simulated ones
     learned_subjects: float = 1.0  # share of what is left of each source, by subject, that is learned from
+    simulated: str = "none"  # what of simulated captures is learned from, see `Part`; nothing is tested on them
 
     def __post_init__(self) -> None:
         if not 0 < self.learned_subjects <= 1:
             raise ConfigError(
                 f"protocol {self.name!r}: learned_subjects is {self.learned_subjects}; expected above 0 and at most 1."
             )
-        for name, allowed in (("unit", UNITS), ("selection", SELECTIONS), ("threshold", THRESHOLDS)):
+        for name, allowed in RULE_WORDS.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"protocol {self.name!r}: {name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}. "
@@ -109,11 +128,6 @@ class Protocol:
             )
 
 
-def protocol_names() -> list[str]:
-    """Return the names of the protocols that come with the package."""
-    return [name for name in _tables(REGISTRY) if name != "format"]
-
-
 def read_protocol(name: str, samples: Iterable[Sample]) -> Protocol:
     """Return a protocol by name, or from a TOML file by path, laid out over the samples at hand."""
     path = Path(name) if name.endswith(".toml") else REGISTRY
@@ -124,9 +138,22 @@ def read_protocol(name: str, samples: Iterable[Sample]) -> Protocol:
     return _protocol(key, tables[key], list(samples))
 
 
-def leave_one_domain_out(domains: Sequence[str]) -> Protocol:
-    """Return the protocol in which each domain in turn is the target and all others are sources."""
-    return Protocol("leave-one-domain-out", _one_out(_distinct(sorted(domains))))
+def leave_one_out(rows: Sequence[StoredSample]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return (target, learned from, tested) for each real domain, masks (N,) over the rows; fewer than two is an error.
+
+    As in the protocol of that name, nothing simulated is tested, and recaptures of the target are not learned from.
+    """
+    samples = [row.sample for row in rows]
+    found = []
+    for cell in _one_out(_real_domains(samples), "recaptures"):
+        masks = (np.array([part.holds(sample) for sample in samples], bool) for part in (cell.train, cell.test))
+        found.append((cell.target, *masks))
+    return found
+
+
+def is_live(rows: Sequence[StoredSample]) -> np.ndarray:
+    """Return (N,) bool."""
+    return np.array([row.sample.label is Label.LIVE for row in rows], bool)
 
 
 def _tables(path: Path) -> dict:
@@ -148,7 +175,10 @@ def _protocol(name: str, table: dict, samples: list[Sample]) -> Protocol:
     except ValueError as error:
         raise ConfigError(f"protocol {name!r}: without: {error}; expected {', '.join(Split)}.") from None
     rules = {key: tuple(table[key]) if key == "learned_only" else table[key] for key in RULES if key in table}
-    return Protocol(name, _cells(name, table, samples), without=without, **rules)
+    cells = _cells(name, table, samples)
+    if rules.get("simulated", "none") != "none":
+        cells = tuple(replace(cell, train=replace(cell.train, simulated=rules["simulated"])) for cell in cells)
+    return Protocol(name, cells, without=without, **rules)
 
 
 def _cells(name: str, table: dict, samples: list[Sample]) -> tuple[Cell, ...]:
@@ -163,8 +193,7 @@ def _cells(name: str, table: dict, samples: list[Sample]) -> tuple[Cell, ...]:
         )
     if each not in EACH:
         raise ConfigError(f"protocol {name!r}: each is {each!r}; expected one of {', '.join(EACH)}.")
-    present = {sample.domain for sample in samples}
-    domains = _distinct(sorted(present) if table["domains"] == ["*"] else table["domains"], 1)
+    domains = _real_domains(samples, 1) if table["domains"] == ["*"] else _distinct(table["domains"], 1)
     if each == "domain":
         return _one_out(_distinct(domains))
     if each == "pair":
@@ -177,22 +206,23 @@ def _cells(name: str, table: dict, samples: list[Sample]) -> tuple[Cell, ...]:
     return _one_type_out(domains, samples, table.get("held_subjects", 0.0))
 
 
+def _real_domains(samples: Iterable[Sample], least: int = 2) -> tuple[str, ...]:
+    return _distinct(sorted({sample.domain for sample in samples if not sample.simulated}), least)
+
+
 def _distinct(domains: Sequence[str], least: int = 2) -> tuple[str, ...]:
     if len(set(domains)) != len(domains) or len(domains) < least:
         raise InputError(f"domains {list(domains)}; expected at least {least}, each once. Prepare another domain.")
     return tuple(domains)
 
 
-def _one_out(domains: tuple[str, ...]) -> tuple[Cell, ...]:
-    return tuple(
-        Cell(f"to-{target}", Part(tuple(name for name in domains if name != target)), Part((target,)))
-        for target in domains
-    )
+def _one_out(domains: tuple[str, ...], simulated: str = "none") -> tuple[Cell, ...]:
+    others = {target: tuple(name for name in domains if name != target) for target in domains}
+    return tuple(Cell(f"to-{target}", Part(others[target], simulated=simulated), Part((target,))) for target in domains)
 
 
 def _one_type_out(domains: tuple[str, ...], samples: list[Sample], held: float) -> tuple[Cell, ...]:
-    inside = (sample for sample in samples if sample.domain in domains and sample.label is Label.ATTACK)
-    types = sorted({sample.attack_type for sample in inside})
+    types = sorted({each.attack_type for each in samples if each.label is Label.ATTACK and Part(domains).holds(each)})
     if len(types) < 2:
         raise InputError(f"attack types {types} in {', '.join(domains)}; expected at least two to leave one out.")
     return tuple(

@@ -1,12 +1,12 @@
 """Score files -> tables: one line per model and cell over its seeds, and the mean over cells.
 
-Two profiles of the same files: `honest` (threshold fixed on the sources, every species, non-response,
-intervals) and `paper` (threshold chosen on the target's own scores, as most papers do). Wherever a threshold
-comes from the target, the column says so: `oracle_target_eer`.
+Two threshold sources for the same files: `sources` (fixed on the source domains; every species, non-response,
+intervals) and `target` (chosen on the target's own scores, as most papers do). Wherever a threshold comes from the
+target, the column says so: `oracle_target_eer`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from despoof import metrics
 from despoof.data.sample import Label, Split
 from despoof.errors import ArtefactError, InputError
-from despoof.evaluation.intervals import Statistic, mean_interval
+from despoof.evaluation.intervals import Statistic, bootstrap_interval
 from despoof.evaluation.scores import ScoreFile, read_scores
 from despoof.metrics import Interval
 
@@ -26,7 +26,7 @@ FIXED = 0.5  # what a deployment takes that calibrates nothing
 
 
 @dataclass(frozen=True)
-class Rate:
+class Column:
     """How one column comes from a score file, and how its interval does.
 
     Either `presented` counts what the rate is a share of (Clopper-Pearson), or `statistic` is redrawn by
@@ -69,23 +69,26 @@ def read_tests(folder: str | Path) -> list[ScoreFile]:
     return found
 
 
-def report(files: Sequence[ScoreFile], profile: str = "honest", *, rounds: int = 1000, mean: bool = True) -> list[Line]:
+def table_lines(
+    files: Sequence[ScoreFile], threshold_source: str = "sources", *, rounds: int = 1000, mean: bool = True
+) -> list[Line]:
     """Return the lines of all models and cells in `files`, and for each model the mean over its cells.
 
     Cells weigh alike in the mean, whatever their size. `rounds` are of the bootstrap; 0 leaves its
     intervals out.
     """
-    if profile not in PROFILES:
-        raise InputError(f"profile {profile!r}; expected one of {', '.join(PROFILES)}. Correct the name.")
+    if threshold_source not in COLUMNS:
+        raise InputError(f"threshold source {threshold_source!r}; expected one of {', '.join(COLUMNS)}. Correct it.")
+    columns = COLUMNS[threshold_source]
     groups: dict[tuple[str, str], dict[str, list[ScoreFile]]] = defaultdict(lambda: defaultdict(list))
     for file in files:
         groups[file.facts["protocol"], file.facts["model"]][file.facts["cell"]].append(file)
     lines = []
     for key in sorted(groups):
         cells = [_one_cell(groups[key][cell]) for cell in sorted(groups[key])]
-        lines += [_line(cell, PROFILES[profile], rounds) for cell in cells]
+        lines += [_line(cell, columns, rounds) for cell in cells]
         if mean and len(cells) > 1:
-            lines.append(_mean_line(cells, PROFILES[profile]))
+            lines.append(_mean_line(cells, columns))
     return lines
 
 
@@ -94,19 +97,22 @@ def table_markdown(lines: Sequence[Line]) -> str:
     if not lines:
         raise InputError("no score files; expected at least one test file. Run a protocol first.")
     names = list(lines[0].figures)
-    table = [["protocol", "model", "cell", "seeds", "live", "attack", *names]]
-    for line in lines:
-        figures = [shown(line.figures[name]) for name in names]
-        table.append([*_head(line), str(line.live), str(line.attack), *figures])
-    return _markdown(table)
+    rows = [[*_head(line), line.live, line.attack, *(shown(line.figures[name]) for name in names)] for line in lines]
+    return markdown(["protocol", "model", "cell", "seeds", "live", "attack", *names], rows)
 
 
 def species_markdown(lines: Sequence[Line]) -> str:
     """Return APCER at the source threshold for each attack species, one line each, as a Markdown table."""
-    table = [["protocol", "model", "cell", "seeds", "species", f"APCER @ {SOURCE}"]]
-    for line in lines:
-        table += [[*_head(line), name, shown(figure)] for name, figure in line.species.items()]
-    return _markdown(table)
+    rows = [[*_head(line), name, shown(figure)] for line in lines for name, figure in line.species.items()]
+    return markdown(["protocol", "model", "cell", "seeds", "species", f"APCER @ {SOURCE}"], rows)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table of a head and rows; cells are shown as `str` gives them, bars in them escaped."""
+    from tabulate import tabulate
+
+    table = [[str(cell).replace("|", "\\|") for cell in row] for row in (head, *rows)]
+    return tabulate(table[1:], table[0], tablefmt="github", disable_numparse=True) + "\n"
 
 
 def shown(figure: Figure) -> str:
@@ -127,8 +133,8 @@ def _hter_at(file: ScoreFile, name: str) -> Statistic:
     return lambda live, attack: metrics.hter(live, attack, metrics.eer(live, attack)[1])
 
 
-def _of(statistic: Callable[[ScoreFile], Statistic]) -> Rate:
-    return Rate(lambda file: statistic(file)(*_both(file)), statistic=statistic)
+def _of(statistic: Callable[[ScoreFile], Statistic]) -> Column:
+    return Column(lambda file: statistic(file)(*_both(file)), statistic=statistic)
 
 
 def _both(file: ScoreFile) -> tuple[np.ndarray, np.ndarray]:
@@ -139,25 +145,25 @@ def _answered(file: ScoreFile, label: Label) -> int:
     return len(file.liveness(label))
 
 
-def _bpcer_at_apcer(target: float) -> Rate:
-    return Rate(
+def _bpcer_at_apcer(target: float) -> Column:
+    return Column(
         lambda file: metrics.bpcer_at_apcer(file.liveness(Label.LIVE), file.attacks(), target).bpcer,
         presented=lambda file: _answered(file, Label.LIVE),
     )
 
 
-def _apcer_at_bpcer(target: float) -> Rate:
+def _apcer_at_bpcer(target: float) -> Column:
     def point(file: ScoreFile) -> metrics.OperatingPoint:
         return metrics.apcer_at_bpcer(file.liveness(Label.LIVE), file.attacks(), target)
 
-    return Rate(
+    return Column(
         lambda file: point(file).apcer,
         presented=lambda file: len(file.attacks()[_worst(file, point(file).threshold)]),
     )
 
 
-def _non_response(label: Label) -> Rate:
-    return Rate(
+def _non_response(label: Label) -> Column:
+    return Column(
         lambda file: metrics.non_response_rate(file.unanswered(label), len(file.labelled(label))),
         presented=lambda file: len(file.labelled(label)),
     )
@@ -178,22 +184,22 @@ def _of_probability(statistic: Statistic) -> Callable[[ScoreFile], float]:
     return lambda file: statistic(*_both(file)) if is_probability(file) else float("nan")
 
 
-HONEST: dict[str, Rate] = {
+SOURCE_COLUMNS: dict[str, Column] = {
     f"HTER @ {SOURCE}": _of(lambda file: _hter_at(file, SOURCE)),
-    f"APCER max @ {SOURCE}": Rate(
+    f"APCER max @ {SOURCE}": Column(
         lambda file: metrics.apcer_max(file.attacks(), file.threshold(SOURCE)),
         presented=lambda file: len(file.attacks()[_worst(file, file.threshold(SOURCE))]),
     ),
-    f"BPCER @ {SOURCE}": Rate(
+    f"BPCER @ {SOURCE}": Column(
         lambda file: metrics.bpcer(file.liveness(Label.LIVE), file.threshold(SOURCE)),
         presented=lambda file: _answered(file, Label.LIVE),
     ),
-    f"HTER @ {FIXED}": Rate(
+    f"HTER @ {FIXED}": Column(
         _of_probability(partial(metrics.hter, threshold=FIXED)),
         statistic=lambda file: partial(metrics.hter, threshold=FIXED),
     ),
     "EER": _of(lambda file: lambda live, attack: metrics.eer(live, attack)[0]),
-    "D-EER": Rate(lambda file: metrics.d_eer(file.liveness(Label.LIVE), file.attacks())[0]),
+    "D-EER": Column(lambda file: metrics.d_eer(file.liveness(Label.LIVE), file.attacks())[0]),
     "AUC": _of(lambda file: metrics.auc),
     "BPCER @ APCER 10 %": _bpcer_at_apcer(0.1),
     "BPCER @ APCER 5 %": _bpcer_at_apcer(0.05),
@@ -201,17 +207,17 @@ HONEST: dict[str, Rate] = {
     "APCER @ BPCER 10 %": _apcer_at_bpcer(0.1),
     "APCER @ BPCER 5 %": _apcer_at_bpcer(0.05),
     "APCER @ BPCER 1 %": _apcer_at_bpcer(0.01),
-    "ECE": Rate(_of_probability(metrics.ece)),
+    "ECE": Column(_of_probability(metrics.ece)),
     "APNRR": _non_response(Label.ATTACK),
     "BPNRR": _non_response(Label.LIVE),
     f"HTER @ {ORACLE}": _of(lambda file: _hter_at(file, ORACLE)),
 }
-PAPER: dict[str, Rate] = {
-    f"HTER @ {ORACLE}": HONEST[f"HTER @ {ORACLE}"],
-    "AUC": HONEST["AUC"],
+TARGET_COLUMNS: dict[str, Column] = {
+    f"HTER @ {ORACLE}": SOURCE_COLUMNS[f"HTER @ {ORACLE}"],
+    "AUC": SOURCE_COLUMNS["AUC"],
     "TPR @ FPR 1 %": _of(lambda file: partial(metrics.tpr_at_fpr, target=0.01)),
 }
-PROFILES = {"honest": HONEST, "paper": PAPER}
+COLUMNS = {"sources": SOURCE_COLUMNS, "target": TARGET_COLUMNS}
 NOTES = f"""Rates in percent: mean ± standard deviation over seeds (95 % interval). Live is accepted at
 liveness >= threshold. `{SOURCE}`: threshold of equal error on held-out subjects of the source domains.
 `{ORACLE}`: threshold chosen on the target's own scores, which no deployment can do. HTER @ {FIXED}: at that
@@ -239,7 +245,7 @@ def _one_cell(files: list[ScoreFile]) -> list[ScoreFile]:
     return files
 
 
-def _line(files: list[ScoreFile], rates: dict[str, Rate], rounds: int) -> Line:
+def _line(files: list[ScoreFile], rates: dict[str, Column], rounds: int) -> Line:
     first = files[0]
     return Line(
         *(first.facts[name] for name in ("protocol", "model", "cell")),
@@ -251,12 +257,12 @@ def _line(files: list[ScoreFile], rates: dict[str, Rate], rounds: int) -> Line:
     )
 
 
-def _figure(files: list[ScoreFile], rate: Rate, rounds: int) -> Figure:
+def _figure(files: list[ScoreFile], rate: Column, rounds: int) -> Figure:
     values = [rate.value(file) for file in files]
     return _over_seeds(values, _interval(files, rate, float(np.mean(values)), rounds))
 
 
-def _interval(files: list[ScoreFile], rate: Rate, value: float, rounds: int) -> Interval | None:
+def _interval(files: list[ScoreFile], rate: Column, value: float, rounds: int) -> Interval | None:
     if np.isnan(value):
         return None
     if rate.presented is not None:
@@ -265,19 +271,19 @@ def _interval(files: list[ScoreFile], rate: Rate, value: float, rounds: int) -> 
         return metrics.proportion_interval(value * presented, presented)
     if rate.statistic is None or not rounds:
         return None
-    return mean_interval([(rate.statistic(file), file.scores()) for file in files], rounds=rounds)
+    return bootstrap_interval([(rate.statistic(file), file.scores()) for file in files], rounds=rounds)
 
 
 def _species_figure(files: list[ScoreFile], name: str) -> Figure:
     answered = [file for file in files if name in file.attacks()]
-    rate = Rate(
+    rate = Column(
         lambda file: metrics.apcer_pooled(file.attacks()[name], file.threshold(SOURCE)),
         presented=lambda file: len(file.attacks()[name]),
     )
     return _figure(answered, rate, 0)
 
 
-def _mean_line(cells: list[list[ScoreFile]], rates: dict[str, Rate]) -> Line:
+def _mean_line(cells: list[list[ScoreFile]], rates: dict[str, Column]) -> Line:
     seeds = {tuple(file.facts["seed"] for file in files) for files in cells}
     first = cells[0][0]
     figures = {}
@@ -304,10 +310,5 @@ def _over_seeds(values: Sequence[float] | np.ndarray, interval: Interval | None)
     return Figure(float(np.mean(values)), sd, interval)
 
 
-def _head(line: Line) -> list[str]:
-    return [line.protocol, line.model, line.cell, str(line.seeds)]
-
-
-def _markdown(table: list[list[str]]) -> str:
-    head, *body = [f"| {' | '.join(cells)} |" for cells in table]
-    return "\n".join([head, "|" + "---|" * len(table[0]), *body]) + "\n"
+def _head(line: Line) -> list[object]:
+    return [line.protocol, line.model, line.cell, line.seeds]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.scores import ScoreFile
-from despoof.evaluation.tables import ORACLE, SOURCE, report
+from despoof.evaluation.tables import ORACLE, SOURCE, table_lines
 
 FORMAT = "despoof-published/1"
 REGISTRY = Path(__file__).parent / "published.toml"
@@ -212,15 +212,15 @@ def own_results(files: Sequence[ScoreFile], protocol: ProtocolFacts) -> list[Res
             groups[file.facts["model"], _own_convention(file)].append(file)
     found = []
     for (model, convention), group in groups.items():
-        for threshold, profile, column in (("target-eer", "paper", ORACLE), ("source-validation", "honest", SOURCE)):
-            head = (model, "this run", f"{profile} profile", replace(convention, threshold=threshold))
-            cells = _own_figures(group, names, profile, f"HTER @ {column}")
+        for threshold, source, column in (("target-eer", "target", ORACLE), ("source-validation", "sources", SOURCE)):
+            head = (model, "this run", f"threshold from the {source}", replace(convention, threshold=threshold))
+            cells = _own_figures(group, names, source, f"HTER @ {column}")
             found.append(Result(protocol, *head, tuple(OWN_METRICS), cells, {}, (OWN_SOURCE,), own=True))
     return found
 
 
 OWN_SOURCE = "score files of this run"
-OWN_METRICS = {"hter": "", "auc": "AUC", "tpr_at_fpr1": "TPR @ FPR 1 %"}  # metric -> column of `report`
+OWN_METRICS = {"hter": "", "auc": "AUC", "tpr_at_fpr1": "TPR @ FPR 1 %"}  # metric -> column of the tables
 SELECTION_WORDS = {"last step": "source-validation"}  # of protocols -> of the registry, which does not part the two
 
 
@@ -231,7 +231,7 @@ def _is_of(file: ScoreFile, names: dict[str, str]) -> bool:
     return target is not None and sources == set(names.values()) - {target}
 
 
-def _own_figures(files: list[ScoreFile], names: dict[str, str], profile: str, hter: str) -> dict:
+def _own_figures(files: list[ScoreFile], names: dict[str, str], source: str, hter: str) -> dict:
     target = {file.facts["cell"]: names[str(file.facts["target"]).lower()] for file in files}
     if len(set(target.values())) < len(target):
         raise InputError(
@@ -245,7 +245,7 @@ def _own_figures(files: list[ScoreFile], names: dict[str, str], profile: str, ht
             for metric, column in columns.items()
             if (figure := line.figures.get(column)) is not None
         }
-        for line in report(files, profile, rounds=0, mean=False)
+        for line in table_lines(files, source, rounds=0, mean=False)
     }
 
 

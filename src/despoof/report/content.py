@@ -12,7 +12,7 @@ from despoof.data.sample import Label
 from despoof.errors import InputError
 from despoof.evaluation.difference import COMPARED, Comparison, compare
 from despoof.evaluation.scores import ScoreFile
-from despoof.evaluation.tables import FIXED, NOTES, ORACLE, SOURCE, Line, is_probability, report, shown
+from despoof.evaluation.tables import FIXED, NOTES, ORACLE, SOURCE, Line, is_probability, shown, table_lines
 from despoof.report.cases import Sheet, best_and_worst
 from despoof.report.figures import (
     case_picture,
@@ -94,11 +94,11 @@ def report_sections(
         raise InputError("no score files; expected at least one test file. Run `despoof evaluate` first.")
     files = _cells_apart(files)
     chosen = model or min(file.facts["model"] for file in files)
-    honest = report(files, "honest", rounds=rounds)
+    honest = table_lines(files, "sources", rounds=rounds)
     return [
         Section("What this is", (NO_CERTIFICATION, _measured(files))),
         _honest(honest),
-        _paper(report(files, "paper", rounds=rounds)),
+        _paper(table_lines(files, "target", rounds=rounds)),
         _differences(files, chosen, compare(files, chosen, rounds=rounds)),
         _species(honest),
         _domains(files),
@@ -207,7 +207,7 @@ def _domains(files: Sequence[ScoreFile]) -> Section:
     paragraphs = ["Each line is one domain within one cell, at the threshold fixed on the sources of the cell."]
     if left_out:
         paragraphs.append(f"Without answers of both classes and so without rates: {', '.join(sorted(left_out))}.")
-    lines = [_only(line) for line in report(parts, "honest", rounds=0, mean=False)]
+    lines = [_only(line) for line in table_lines(parts, "sources", rounds=0, mean=False)]
     tables = (_table(lines, DOMAIN_NAMES, "By domain"),) if lines else ()
     return Section("By domain", tuple(paragraphs), tables=tables)
 

@@ -16,7 +16,7 @@ import torch
 
 from despoof.cue import CUE_FORMS, cue
 from despoof.evaluation.baselines import logistic_regression, number, residual, statistics
-from despoof.evaluation.models import is_live
+from despoof.evaluation.protocols import is_live
 from despoof.faces.align import as_tensor
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store, StoredSample

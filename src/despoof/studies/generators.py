@@ -15,7 +15,7 @@ import numpy as np
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.baselines import residual
 from despoof.evaluation.intervals import Scores, bootstrap_interval
-from despoof.evaluation.models import is_live
+from despoof.evaluation.protocols import is_live
 from despoof.faces.align import as_image, as_tensor
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.generator import Generator
@@ -182,7 +182,9 @@ def _aucs(reading: str, rows: list[StoredSample], scores: np.ndarray) -> dict[st
     found = {}
     for name in np.unique(domain):
         own, other = live & (domain == name), ~live & (domain == name)
-        interval = bootstrap_interval(auc, Scores(scores[own], scores[other], list(subject[own]), list(subject[other])))
+        interval = bootstrap_interval(
+            [(auc, Scores(scores[own], scores[other], list(subject[own]), list(subject[other])))]
+        )
         key = f"{reading} {name}"
         found[key] = f"{auc(scores[own], scores[other]):.3f}"
         found |= {f"{key} low": f"{interval.low:.3f}", f"{key} high": f"{interval.high:.3f}"}

@@ -16,7 +16,7 @@ from despoof.detector.batches import Gathered
 from despoof.detector.network import load_detector
 from despoof.detector.scoring import scores
 from despoof.errors import InputError
-from despoof.evaluation.models import is_live
+from despoof.evaluation.protocols import is_live
 from despoof.faces.align import as_tensor
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store, StoredSample
