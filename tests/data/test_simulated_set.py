@@ -3,11 +3,13 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from PIL import Image
 
 from despoof.data.manifest import from_csv
 from despoof.data.sample import Label, Sample
-from despoof.data.simulation.dataset import EVERY, is_simulated, write_captures, write_recaptures
+from despoof.data.simulation.dataset import EVERY, write_captures, write_recaptures
+from despoof.errors import ArtefactError, InputError
 
 
 def _portraits(folder, people) -> list[Sample]:
@@ -27,6 +29,7 @@ def test_half_is_live_and_all_say_that_they_are_simulated(tmp_path, people):
         (Label.ATTACK, "simulated_replay"): 2,
     }
     assert {row.domain for row in rows} == {"simulated"}
+    assert all(row.simulated and not row.origin for row in rows)
     assert [row.subject for row in rows] == [portrait.subject for portrait in portraits]
     assert all((tmp_path / "out" / row.path).stat().st_size for row in rows)
 
@@ -34,7 +37,9 @@ def test_half_is_live_and_all_say_that_they_are_simulated(tmp_path, people):
 def test_a_run_cut_short_goes_on_to_the_same_bytes(tmp_path, people):
     portraits = _portraits(tmp_path, people)
     whole = write_captures(portraits, tmp_path, tmp_path / "whole", workers=1).parent
-    part = write_captures(portraits[:3], tmp_path, tmp_path / "part", workers=1).parent
+    part = write_captures(portraits, tmp_path, tmp_path / "part", workers=1).parent
+    for name in ("labels.csv", "images/00003.jpg", "images/00007.jpg"):
+        (part / name).unlink()
     write_captures(portraits, tmp_path, part, workers=1)
     for path in sorted(whole.rglob("*.*")):
         assert path.read_bytes() == (part / path.relative_to(whole)).read_bytes()
@@ -55,4 +60,43 @@ def test_each_live_capture_is_shown_on_every_medium_in_a_domain_of_its_own(tmp_p
     assert len(EVERY) == 3
     assert {row.domain for row in rows} == {"office-simulated"}
     assert len({(tmp_path / "out" / row.path).read_bytes() for row in rows}) == 6
-    assert [is_simulated(name) for name in ("office-simulated", "simulated", "office")] == [True, True, False]
+    assert all(row.simulated and row.origin == "office" for row in rows)
+
+
+def test_a_folder_of_other_pictures_is_refused(tmp_path, people):
+    """Old pictures must not stand under new rows, whose subjects would then cross splits."""
+    portraits = _portraits(tmp_path, people)
+    write_captures(portraits[:4], tmp_path, tmp_path / "out", workers=1)
+    other = [replace(each, subject=f"other {each.subject}") for each in portraits[:4]]
+    for wrong in (other, portraits[4:], portraits):
+        with pytest.raises(ArtefactError, match="another run"):
+            write_captures(wrong, tmp_path, tmp_path / "out", workers=1)
+    with pytest.raises(ArtefactError, match="another run"):
+        write_recaptures([replace(portraits[0], domain="d")], tmp_path, tmp_path / "out", workers=1)
+    Image.fromarray(people[5]).save(tmp_path / "0.png")  # equal names and rows, another picture
+    with pytest.raises(ArtefactError, match="another run"):
+        write_captures(portraits[:4], tmp_path, tmp_path / "out", workers=1)
+    (tmp_path / "out/about.json").unlink()
+    with pytest.raises(ArtefactError, match=r"no about\.json"):
+        write_captures(portraits[:4], tmp_path, tmp_path / "out", workers=1)
+
+
+def test_portraits_and_recaptures_share_no_seed(tmp_path, monkeypatch):
+    """However many there are: a camera drawn for both would link an attack to a portrait."""
+    seeds = []
+
+    def noted(function, jobs, workers):
+        seeds.append({job.seed for job, _ in jobs})
+        return []
+
+    monkeypatch.setattr("despoof.data.simulation.dataset.in_processes", noted)
+    live = [Sample(f"{i}.png", Label.LIVE, subject=f"s{i}", domain="d") for i in range(12_000)]
+    write_captures(live, tmp_path, tmp_path / "portraits")
+    write_recaptures(live, tmp_path, tmp_path / "recaptures")
+    assert [len(each) for each in seeds] == [12_000, 36_000]
+    assert not seeds[0] & seeds[1]
+
+
+def test_recaptures_without_a_domain_are_refused(tmp_path, people):
+    with pytest.raises(InputError, match="--domain"):
+        write_recaptures(_portraits(tmp_path, people), tmp_path, tmp_path / "out")

@@ -82,12 +82,30 @@ def test_a_share_outside_0_to_1_is_refused(fraction):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_recaptures_go_with_their_subjects_own_captures_and_change_no_split(seed):
-    shown = [replace(s, path=f"shown/{s.path}", domain="office-simulated") for s in MANY if s.label is Label.LIVE]
+    """The name of the recaptures' domain says nothing; who holds two sets of them keeps both with the person."""
+    told = {"simulated": True, "origin": "office"}
+    shown = [replace(s, path=f"{d}/{s.path}", domain=d, **told) for s in MANY if s.label is Label.LIVE for d in "xy"]
     train, validation = split_by_subject(MANY + FEW, 0.2, seed)
     both = split_by_subject(MANY + FEW + shown, 0.2, seed)
     for part, alone in zip(both, (train, validation), strict=True):
-        assert [s for s in part if s.domain != "office-simulated"] == alone
+        assert [s for s in part if not s.simulated] == alone
         people = {s.subject for s in alone if s.domain == "office"}
-        assert {s.subject for s in part if s.domain == "office-simulated"} <= people
+        assert {s.subject for s in part if s.simulated} <= people
     assert sum(map(len, both)) == len(MANY + FEW + shown)
-    assert any(s.domain == "office-simulated" for s in both[1])
+    assert {s.domain for s in both[1] if s.simulated} == {"x", "y"}
+
+
+def test_a_real_domain_whose_name_ends_like_that_of_recaptures_is_split_on_its_own():
+    named = [replace(s, domain="office-simulated") for s in MANY]
+    _, alone = split_by_subject(named, 0.2, 0)
+    _, beside = split_by_subject(MANY + named, 0.2, 0)
+    assert [s for s in beside if s.domain == "office-simulated"] == alone
+    assert alone
+
+
+def test_a_person_and_a_recapture_of_the_same_person_are_on_one_side():
+    own = [s for s in MANY if s.label is Label.LIVE][:1]
+    shown = [replace(own[0], path="shown", domain="x", simulated=True, origin="office")]
+    with pytest.raises(InputError, match="both sides"):
+        refuse_shared_subjects(own, shown)
+    refuse_shared_subjects(own, [replace(shown[0], origin="selfie")])

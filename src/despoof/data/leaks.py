@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from despoof.data.sample import Sample
+from despoof.data.sample import Person, Sample
 
 LIMIT = 4  # of 64 bits; of 1.1 million pairs of aligned faces of different people, none was closer than 8
 
@@ -36,7 +36,7 @@ class ImageLeak:
     @property
     def kind(self) -> str:
         """Say what the pair crosses: ``split``, ``domain`` or ``subject``."""
-        if self.one.domain != self.other.domain:
+        if self.one.person[0] != self.other.person[0]:
             return "domain"
         return "split" if self.one.split is not self.other.split else "subject"
 
@@ -52,10 +52,10 @@ def image_hash(image: np.ndarray) -> int:
 
 def subject_leaks(samples: Sequence[Sample]) -> list[SubjectLeak]:
     """Return the people of a domain who stand in more than one split; samples without a split stand in none."""
-    where: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    where: dict[Person, dict[str, str]] = defaultdict(dict)
     for sample in samples:
         if sample.split is not None and sample.subject:
-            where[sample.domain, sample.subject].setdefault(sample.split.value, sample.path)
+            where[sample.person].setdefault(sample.split.value, sample.path)
     return [SubjectLeak(*who, splits) for who, splits in sorted(where.items()) if len(splits) > 1]
 
 
@@ -67,7 +67,7 @@ def image_leaks(samples: Sequence[Sample], hashes: Sequence[int], *, limit: int 
     found = []
     for i, j, distance in near_pairs(hashes, limit):
         one, other = samples[i], samples[j]
-        if (one.domain, one.split, one.subject) != (other.domain, other.split, other.subject):
+        if (one.person, one.split) != (other.person, other.split):
             found.append(ImageLeak(one, other, distance))
     return sorted(found, key=lambda leak: (leak.distance, leak.one.path, leak.other.path))
 

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from despoof.data.sample import Label, Sample, Split
+from despoof.data.sample import Label, Person, Sample, Split
 from despoof.data.video import VIDEO_SUFFIXES
 from despoof.errors import InputError
 
@@ -122,11 +122,11 @@ def _refuse_duplicates(samples: list[tuple[str, Sample]], path: Path) -> None:
 
 
 def _refuse_both_sides(samples: list[tuple[str, Sample]], path: Path) -> None:
-    sides: dict[tuple[str, str], tuple[Split, str]] = {}
+    sides: dict[Person, tuple[Split, str]] = {}
     for where, sample in samples:
         if sample.split is None:
             continue
-        split, first = sides.setdefault((sample.domain, sample.subject), (sample.split, where))
+        split, first = sides.setdefault(sample.person, (sample.split, where))
         if split is not sample.split:
             raise InputError(
                 f"{path}, {where}: subject {sample.subject!r} is in {sample.split}, and in {split} at {first}; "
@@ -135,8 +135,8 @@ def _refuse_both_sides(samples: list[tuple[str, Sample]], path: Path) -> None:
 
 
 def refuse_shared_subjects(train: list[Sample], test: list[Sample]) -> None:
-    """Raise InputError if a subject of a domain stands on both sides of a split."""
-    shared = {(s.domain, s.subject) for s in train} & {(s.domain, s.subject) for s in test}
+    """Raise InputError if a person, in own captures or in recaptures, stands on both sides of a split."""
+    shared = {sample.person for sample in train} & {sample.person for sample in test}
     if shared:
         domain, subject = sorted(shared)[0]
         raise InputError(

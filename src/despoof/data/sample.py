@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from despoof.errors import InputError
 
+Person = tuple[str, str]  # domain and subject: one number in two domains is two people
+
 
 class Label(StrEnum):
     """What was presented to the camera. Never written as 0 or 1: repositories disagree on which is live."""
@@ -47,6 +49,11 @@ class Sample:
                 f"{self.path}: label live with attack_type {self.attack_type!r}; expected 'none'. "
                 "Correct the row or its label."
             )
+
+    @property
+    def person(self) -> Person:
+        """Who is in the picture: the domain that the subject was captured in, and the subject."""
+        return (self.origin or self.domain, self.subject)
 
     @property
     def presentation(self) -> str:

@@ -4,8 +4,7 @@ import math
 from collections import Counter, defaultdict
 
 from despoof.data.manifest import refuse_shared_subjects
-from despoof.data.sample import Label, Sample
-from despoof.data.simulation.dataset import RECAPTURED
+from despoof.data.sample import Label, Person, Sample
 from despoof.errors import InputError
 from despoof.runs.seed import item_rng
 
@@ -17,62 +16,55 @@ def split_by_subject(samples: list[Sample], fraction: float, seed: int) -> tuple
 
     Every domain gives about `fraction` of its live and of its attacks. Subjects are drawn in an order that
     depends on the seed and the domain alone, and one is held out if that brings both counts nearer to their
-    share; a subject too large for the share therefore stays in training. Recaptures of a domain that is there too go
-    with their subject's own captures. A domain of fewer than five
-    subjects gives one whole subject that has both classes, however large: in the `webcam` domain of four
-    collections that is a sixth to two fifths of it.
+    share; a subject too large for the share therefore stays in training. Recaptures go with their subject's own
+    captures wherever `origin` is among the samples. A domain of fewer than five subjects gives one whole subject
+    that has both classes, however large.
     """
     if not 0 < fraction < 1:
         raise InputError(f"validation share {fraction!r}; expected between 0 and 1. Write 15 % as 0.15.")
+    real = {sample.domain for sample in samples if not sample.simulated}
     domains: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        domains[sample.domain].append(sample)
-    followers = [name for name in domains if name.removesuffix(RECAPTURED) in set(domains) - {name}]
-    for name in followers:
-        del domains[name]
-    held = {
-        (domain, subject)
-        for domain in sorted(domains)
-        for subject in _held_out(domain, domains[domain], fraction, seed)
-    }
-    held |= {(name, subject) for name in followers for domain, subject in held if domain + RECAPTURED == name}
-    train = [sample for sample in samples if (sample.domain, sample.subject) not in held]
-    validation = [sample for sample in samples if (sample.domain, sample.subject) in held]
+        if not (sample.simulated and sample.origin in real):  # those follow the captures of the same person
+            domains[sample.domain].append(sample)
+    held = set().union(*(_held_out(domain, domains[domain], fraction, seed) for domain in sorted(domains)))
+    train = [sample for sample in samples if sample.person not in held]
+    validation = [sample for sample in samples if sample.person in held]
     refuse_shared_subjects(train, validation)
     return train, validation
 
 
-def _held_out(domain: str, samples: list[Sample], fraction: float, seed: int) -> set[str]:
-    counts: dict[str, Counter[Label]] = defaultdict(Counter)
+def _held_out(domain: str, samples: list[Sample], fraction: float, seed: int) -> set[Person]:
+    counts: dict[Person, Counter[Label]] = defaultdict(Counter)
     for sample in samples:
-        counts[sample.subject][sample.label] += 1
+        counts[sample.person][sample.label] += 1
     total = sum(counts.values(), Counter())
-    names = sorted(counts)
-    item_rng("split by subject", seed, domain).shuffle(names)
-    pick = _one_whole if len(names) < FEW_SUBJECTS else _near_share
-    held = pick(names, counts, total, fraction)
-    inside = sum((counts[name] for name in held), Counter())
+    people = sorted(counts)
+    item_rng("split by subject", seed, domain).shuffle(people)
+    pick = _one_whole if len(people) < FEW_SUBJECTS else _near_share
+    held = pick(people, counts, total, fraction)
+    inside = sum((counts[each] for each in held), Counter())
     if any(not 0 < inside[label] < total[label] for label in total):
         raise InputError(
-            f"domain {domain!r} has {len(names)} subjects, of which none can be held out so that each class "
+            f"domain {domain!r} has {len(people)} subjects, of which none can be held out so that each class "
             "stays on both sides. Collect more subjects, or name subjects more finely."
         )
     return held
 
 
-def _one_whole(names: list[str], counts: dict, total: Counter[Label], fraction: float) -> set[str]:
-    whole = [name for name in names if set(counts[name]) == set(total) and counts[name] != total]
+def _one_whole(people: list[Person], counts: dict, total: Counter[Label], fraction: float) -> set[Person]:
+    whole = [each for each in people if set(counts[each]) == set(total) and counts[each] != total]
     return set(whole[:1])
 
 
-def _near_share(names: list[str], counts: dict, total: Counter[Label], fraction: float) -> set[str]:
+def _near_share(people: list[Person], counts: dict, total: Counter[Label], fraction: float) -> set[Person]:
     wanted = {label: fraction * total[label] for label in total}
     inside: Counter[Label] = Counter()
     held = set()
-    for name in names:
-        after = inside + counts[name]
+    for each in people:
+        after = inside + counts[each]
         if _distance(after, wanted) < _distance(inside, wanted):
-            held.add(name)
+            held.add(each)
             inside = after
     return held
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from despoof.data.simulation.dataset import is_simulated
 from despoof.data.split import split_by_subject
 from despoof.detector.backbones import BACKBONES
 from despoof.detector.batches import Gathered, without_simulated
@@ -130,7 +129,7 @@ class Pixels:
             is_live(rows),
             np.array([domains.index(row.sample.domain) for row in rows]),
             [row.key for row in rows],
-            np.array([is_simulated(row.sample.domain) for row in rows], bool),
+            np.array([row.sample.simulated for row in rows], bool),
         )
 
 
@@ -168,7 +167,7 @@ def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path)
     paths = {sample.path for sample in held}
     train_rows = [row for row in pixels.rows if row.sample.path not in paths]
     held_rows = [row for row in pixels.rows if row.sample.path in paths]
-    real = np.array([not is_simulated(row.sample.domain) for row in held_rows])
+    real = np.array([not row.sample.simulated for row in held_rows])
     validation_rows = [row for row, each in zip(held_rows, real, strict=True) if each]
     sets = pixels.gather(train_rows), pixels.gather(validation_rows)
     detector = load_detector(recipe.fit(sets, seed, folder / "training"))

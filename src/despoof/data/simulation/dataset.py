@@ -1,11 +1,10 @@
-"""Sets of simulated captures: portraits or live captures -> images and labels.csv. To learn from, never to measure."""
+"""Sets of simulated captures: real faces -> images and labels.csv. To learn from, never to measure on."""
 
 import csv
+import hashlib
 import io
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,27 +13,25 @@ from despoof.data.image import read_image
 from despoof.data.manifest import COLUMNS
 from despoof.data.sample import Label, Sample
 from despoof.data.simulation.media import MediumName, draw_medium, simulate
-from despoof.errors import InputError
-from despoof.runs.folder import atomic_path, write_text
+from despoof.errors import ArtefactError, InputError
+from despoof.runs.folder import atomic_path, read_json, write_json, write_text
+from despoof.runs.identity import Identity
+from despoof.runs.pool import in_processes
 from despoof.runs.progress import track
+from despoof.runs.seed import item_rng
 
-DOMAIN = "simulated"  # of every sample here, so that no study takes one for a real capture
+DOMAIN = "simulated"  # of captures of portraits, whose own domain says nothing of the camera
 MEDIA: tuple[MediumName, ...] = ("ideal", "ideal", "print", "replay")  # in turn: as many live as attacks
 EVERY: tuple[MediumName, ...] = ("ideal", "print", "replay")
 QUALITY = 92  # of JPEG, the same for live and attack
 QUALITIES = (60, 96)  # of recaptures: lowest, and one above the highest
-RECAPTURED = "-simulated"  # follows the name of the domain whose live captures were shown
-FIRST = 10_000  # seed of the first recapture, beyond those of portraits
 
 
-def is_simulated(domain: str) -> bool:
-    """Say whether samples of a domain were made here."""
-    return domain == DOMAIN or domain.endswith(RECAPTURED)
-
-
-class _Job(NamedTuple):
+@dataclass(frozen=True)
+class _Job:
+    sample: Sample
     source: Path
-    path: Path
+    name: str  # below the folder of the set
     seed: int
     medium: MediumName
     quality: int
@@ -43,60 +40,83 @@ class _Job(NamedTuple):
 def write_captures(portraits: list[Sample], root: str | Path, out: str | Path, *, workers: int = 2) -> Path:
     """Write one capture of each portrait below `root` and labels.csv; return the latter's path.
 
-    The portrait's number is its seed, so a run that was cut short goes on to the same bytes.
+    The portrait's number is its seed, so a run that was cut short goes on to the same bytes. A folder that holds
+    another set, or one of other pictures, is refused.
     """
-    out, root = Path(out), Path(root)
-    jobs, rows = [], []
-    for i, portrait in enumerate(portraits):
-        job = _Job(root / portrait.path, out / f"images/{i:05}.jpg", i, MEDIA[i % len(MEDIA)], QUALITY)
-        jobs.append(job)
-        rows.append(_row(portrait, job, out, DOMAIN))
-    return _write(jobs, rows, out, workers)
+    jobs = [
+        _Job(portrait, Path(root) / portrait.path, f"images/{i:05}.jpg", i, MEDIA[i % len(MEDIA)], QUALITY)
+        for i, portrait in enumerate(portraits)
+    ]
+    return _write(jobs, Identity("simulate captures", {"media": MEDIA, "quality": QUALITY}), Path(out), workers)
 
 
 def write_recaptures(live: list[Sample], root: str | Path, out: str | Path, *, workers: int = 2) -> Path:
     """Write three captures of each live capture, one per medium of `EVERY`, and labels.csv; return its path.
 
-    Each stands in the domain of its origin with `RECAPTURED` behind its name, under the same subject: an attack of the
-    same person from the same camera, then shown to another one, as is the live one beside it. Captures too small to
-    be shown (below 32 px) are left out.
+    Each says in `origin` which domain it was shown from, and keeps its subject: an attack of the same person from the
+    same camera, then shown to another one, as is the live one beside it. Captures too small to be shown (below 32 px)
+    are left out. A folder that holds another set, or one of other pictures, is refused.
     """
-    out, root = Path(out), Path(root)
-    jobs, rows = [], []
+    jobs = []
     for i, sample in enumerate(live):
+        if not sample.domain:
+            raise InputError(f"{sample.path} has no domain; expected one, which its recaptures name. Give --domain.")
         for k, medium in enumerate(EVERY):
-            seed = FIRST + len(EVERY) * i + k
-            quality = int(np.random.default_rng(seed).integers(*QUALITIES))
-            job = _Job(root / sample.path, out / f"images/{seed:06}.jpg", seed, medium, quality)
-            jobs.append(job)
-            rows.append(_row(sample, job, out, sample.domain + RECAPTURED))
-    return _write(jobs, rows, out, workers)
+            seed = -1 - (len(EVERY) * i + k)  # portraits count upwards from 0, so no camera serves both
+            quality = int(item_rng(seed, "quality").integers(*QUALITIES))
+            jobs.append(_Job(sample, Path(root) / sample.path, f"images/{i:05}-{medium}.jpg", seed, medium, quality))
+    config = {"media": EVERY, "qualities": QUALITIES}
+    return _write(jobs, Identity("simulate recaptures", config), Path(out), workers)
 
 
-def _row(origin: Sample, job: _Job, out: Path, domain: str) -> Sample:
+def _row(job: _Job, task: str) -> Sample:
     label, species = (Label.LIVE, "none") if job.medium == "ideal" else (Label.ATTACK, f"simulated_{job.medium}")
-    return replace(origin, path=job.path.relative_to(out).as_posix(), label=label, attack_type=species, domain=domain)
+    origin = job.sample.domain
+    domain = DOMAIN if task == "simulate captures" else f"{origin}-{DOMAIN}"
+    told = {"path": job.name, "label": label, "attack_type": species, "domain": domain}
+    return replace(job.sample, **told, simulated=True, origin=origin)
 
 
-def _write(jobs: list[_Job], rows: list[Sample], out: Path, workers: int) -> Path:
-    rest = [job for job in jobs if not job.path.exists()]
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        for _ in track(pool.map(_write_one, rest, chunksize=16), "simulate captures", len(rest)):
-            pass
+def _write(jobs: list[_Job], identity: Identity, out: Path, workers: int) -> Path:
+    _claim(out, replace(identity, data=_data_hash(jobs)))
+    rest = [(job, out / job.name) for job in jobs if not (out / job.name).exists()]
+    for _ in track(in_processes(_write_one, rest, workers), identity.task, len(rest)):
+        pass
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS)
     table.writeheader()
-    table.writerows(row.as_row() for row, job in zip(rows, jobs, strict=True) if job.path.exists())
+    table.writerows(_row(job, identity.task).as_row() for job in jobs if (out / job.name).exists())
     write_text(out / "labels.csv", text.getvalue())
     return out / "labels.csv"
 
 
-def _write_one(job: _Job) -> None:
+def _claim(out: Path, identity: Identity) -> None:
+    about = out / "about.json"
+    if about.exists():
+        identity.require(read_json(about), out)
+    elif (out / "images").exists():
+        raise ArtefactError(f"{out} holds pictures and no about.json; expected a new folder. Give another one.")
+    else:
+        write_json(about, identity.as_dict())
+
+
+def _data_hash(jobs: list[_Job]) -> str:
+    """Return the hash of what is shown: rows and bytes of the files, in order."""
+    digest = hashlib.blake2b(digest_size=10)
+    for source, sample in {job.source: job.sample for job in jobs}.items():
+        data = source.read_bytes() if source.is_file() else b""
+        digest.update(f"{asdict(sample)}{len(data)};".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _write_one(job: tuple[_Job, Path]) -> None:
+    told, path = job
     try:
-        portrait = read_image(job.source)
+        portrait = read_image(told.source)
     except InputError:
         return  # too small or unreadable; preparing the originals says so of each
-    image = simulate(portrait, draw_medium(job.medium, job.seed), job.seed).image
-    data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, job.quality])[1]
-    with atomic_path(job.path) as temporary:
+    image = simulate(portrait, draw_medium(told.medium, told.seed), told.seed).image
+    data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, told.quality])[1]
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
