@@ -13,14 +13,6 @@ import despoof
 
 SOURCE = Path(despoof.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-# Every dict literal from name to function; a test below fails when one is missing here.
-REGISTRIES = {
-    "despoof.detector.cue_encoder:CUE_ENCODERS",
-    "despoof.cue:CUE_FORMS",
-    "despoof.detector.backbones:BACKBONES",
-    "despoof.engine.runtime:RUNTIMES",
-    "despoof.evaluation.baselines:NUMBERS",
-}
 
 
 def in_a_fresh_process(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -66,32 +58,33 @@ def test_nothing_unpickles(path):
         assert "weights_only=True" in ast.unparse(call), f"{name}:{call.lineno} could run code from a file"
 
 
-def dicts_of_functions() -> set[str]:
-    """Module-level dict literals in capitals whose values are all plain names of functions of that file."""
-    found = set()
+def registries() -> list[tuple[str, str]]:
+    """Module and name of every module-level dict in capitals whose values are all names of functions or classes."""
+    found = []
     for path in FILES:
-        body = ast.parse(path.read_text()).body
-        own = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-        for node in body:
+        tree = ast.parse(path.read_text())
+        known = {alias.asname or alias.name for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+        known |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        for node in tree.body:
             value = getattr(node, "value", None)
             if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Dict) or not value.values:
                 continue
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if all(isinstance(v, ast.Name) and v.id in own for v in value.values):
-                module = ".".join(["despoof", *path.relative_to(SOURCE).with_suffix("").parts])
-                found.add(f"{module}:{ast.unparse(target)}")
+            target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+            if target.isupper() and all(isinstance(v, ast.Name) and v.id in known for v in value.values):
+                parts = path.relative_to(SOURCE).with_suffix("").parts
+                module = ".".join(["despoof", *(part for part in parts if part != "__init__")])
+                found.append((module, target))
     return found
 
 
-def test_every_registry_is_listed_here():
-    assert dicts_of_functions() <= REGISTRIES
+def test_the_search_finds_the_registries_that_documents_name():
+    names = {name for _, name in registries()}
+    assert names >= {"GENERATORS", "TECHNIQUES", "CUE_FORMS", "CUE_ENCODERS", "RUNTIMES"}
 
 
-@pytest.mark.parametrize("where", sorted(REGISTRIES))
-def test_every_registry_entry_can_be_called(where):
-    module, name = where.split(":")
+@pytest.mark.parametrize(("module", "name"), registries())
+def test_every_registry_entry_can_be_called(module, name):
     registry = getattr(importlib.import_module(module), name)
-    assert registry
     for key, value in registry.items():
         assert isinstance(key, str)
-        assert callable(value), f"{where}[{key!r}]"
+        assert callable(value), f"{module}.{name}[{key!r}]"
