@@ -30,7 +30,7 @@ def main() -> None:
     from despoof.faces.detect import find_faces
 
     torch.set_num_threads(options.threads)
-    guard, image = despoof.load("small", engine=options.engine), astronaut()
+    guard, image = despoof.load(engine=options.engine), astronaut()
     found = find_faces(image)
     stages: dict[str, list[float]] = {}
 

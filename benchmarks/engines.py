@@ -31,7 +31,7 @@ def main() -> None:
     from despoof.engine.runtime import RUNTIMES, open_engine
 
     torch.set_num_threads(options.threads)
-    guard = despoof.load("small")
+    guard = despoof.load()
     whole = JudgeGraph(guard.generator, guard.detector).eval()
     engines = {name: open_engine(options.exported, name, threads=options.threads) for name in RUNTIMES}
     bf16 = open_engine(options.exported, "openvino", threads=options.threads, precision="bfloat16")

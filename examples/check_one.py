@@ -4,7 +4,7 @@ from skimage.data import astronaut
 
 import despoof
 
-guard = despoof.load("small")
+guard = despoof.load()
 verdict = guard.check(astronaut())  # a path, bytes, PIL image or array
 print(verdict.decision, verdict.liveness, [reason.sentence for reason in verdict.reasons])
 verdict.save_explanation("why.png")  # face | counterpart | cue

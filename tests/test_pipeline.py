@@ -2,6 +2,9 @@
 is ever live; the dangerous failure of a liveness check is to fail open."""
 
 import io
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +19,8 @@ from despoof.detector.network import Detector, save_detector
 from despoof.errors import ArtefactError
 from despoof.generator.config import TINY as TINY_GENERATOR
 from despoof.generator.registry import LatentDiffusion, save_generator
-from despoof.pipeline import Decision, Guard, load
+from despoof.pipeline import Guard, load
+from despoof.verdict import Decision
 
 
 def write_weights(folder: Path, *, insertion: str = "attention", thresholds: tuple[float, float] = (0.0, 0.0)) -> Path:
@@ -154,7 +158,7 @@ def test_weights_without_thresholds_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ArtefactError, match="small"):
+    with pytest.raises(ArtefactError, match="default"):
         load("huge")
 
 
@@ -181,6 +185,29 @@ def test_row_for_logs_holds_no_pixels(guard: Guard, selfie: np.ndarray) -> None:
     assert {"decision", "liveness", "reasons", "weights"} <= set(row)
 
 
+def test_verdicts_are_compared_and_kept_but_never_taken_for_a_truth_value(guard: Guard, selfie: np.ndarray) -> None:
+    first, second = guard.check(selfie), guard.check(selfie)
+    assert first == second
+    assert len({first, second}) == 1
+    assert first != replace(first, liveness=first.liveness / 2)
+    with pytest.raises(TypeError, match="is_live"):
+        bool(first)
+
+
+def test_a_verdict_of_a_batch_pickles_with_its_own_pictures_alone(guard: Guard, selfie: np.ndarray) -> None:
+    alone, of_many = (len(pickle.dumps(guard.check_many([selfie] * count)[0])) for count in (1, 16))
+    assert of_many == pytest.approx(alone, rel=0.02)
+
+
+def test_importing_the_pipeline_leaves_torch_alone(tmp_path: Path) -> None:
+    code = (
+        "import despoof.pipeline, despoof.verdict, sys; print({'torch', 'diffusers', 'onnxruntime'} & set(sys.modules))"
+    )
+    env = {"PYTHONPATH": str(Path(despoof.__file__).parents[1]), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_public_names_resolve() -> None:
     assert despoof.load is load
     assert all(getattr(despoof, name) for name in despoof.__all__)
@@ -189,7 +216,7 @@ def test_public_names_resolve() -> None:
 def test_the_explanation_shows_where_the_detector_looked(tmp_path):
     from skimage.data import astronaut
 
-    guard = despoof.load("small", engine="torch")
+    guard = despoof.load(engine="torch")
     verdict = guard.check(astronaut())
     looked = guard.attention(verdict)
     assert looked.sum().item() == pytest.approx(1, abs=1e-4)

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from despoof.pipeline import Decision, Guard, Verdict, load
+    from despoof.pipeline import Guard, load
+    from despoof.verdict import Decision, Verdict
 
 __version__ = "0.1.0"
 __all__ = ["Decision", "Guard", "Verdict", "load"]

@@ -1,18 +1,21 @@
 """What the counterpart lacks: face, counterpart (N, 3, S, S) or (3, S, S) in [-1, 1] -> cue, same shape."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from despoof.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    import torch
 
 EPSILON = 1e-8  # the authors' release adds it to the deviation
 SLACK = 1e-3  # rounding a decoder may leave beyond [-1, 1]
 PICTURE_QUANTILE = 0.99
 
 
-def cue(face: torch.Tensor, counterpart: torch.Tensor, form: str = "standardised") -> torch.Tensor:
+def cue(face: "torch.Tensor", counterpart: "torch.Tensor", form: str = "standardised") -> "torch.Tensor":
     """Return the cue of each face; equal images give exactly zero.
 
     `form` is a key of `CUE_FORMS`. Raises InputError for unequal shapes or values beyond [-1, 1].
@@ -29,7 +32,7 @@ def cue(face: torch.Tensor, counterpart: torch.Tensor, form: str = "standardised
     return CUE_FORMS[form](face, counterpart)
 
 
-def standardised(face: torch.Tensor, counterpart: torch.Tensor) -> torch.Tensor:
+def standardised(face: "torch.Tensor", counterpart: "torch.Tensor") -> "torch.Tensor":
     """Return the signed difference less its mean, over its deviation: one of each per sample.
 
     Both run over all channels and pixels together, as in the authors' release (AG-FAS), so the difference's
@@ -43,24 +46,24 @@ def standardised(face: torch.Tensor, counterpart: torch.Tensor) -> torch.Tensor:
     return (centred / (deviation + EPSILON)).to(face.dtype)
 
 
-def signed(face: torch.Tensor, counterpart: torch.Tensor) -> torch.Tensor:
+def signed(face: "torch.Tensor", counterpart: "torch.Tensor") -> "torch.Tensor":
     """Return face minus counterpart, in [-2, 2]."""
     return face - counterpart
 
 
-def absolute(face: torch.Tensor, counterpart: torch.Tensor) -> torch.Tensor:
+def absolute(face: "torch.Tensor", counterpart: "torch.Tensor") -> "torch.Tensor":
     """Return the size of the difference, in [0, 2]."""
     return (face - counterpart).abs()
 
 
-CUE_FORMS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+CUE_FORMS: dict[str, Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]] = {
     "standardised": standardised,
     "signed": signed,
     "absolute": absolute,
 }
 
 
-def cue_picture(cue: torch.Tensor) -> np.ndarray:
+def cue_picture(cue: "torch.Tensor") -> np.ndarray:
     """Return a cue (3, S, S) as (S, S, 3) uint8 for people to look at.
 
     Grey 128 is nothing, brighter is more in the face than in the counterpart, darker is less. The scale is
@@ -76,7 +79,7 @@ def cue_picture(cue: torch.Tensor) -> np.ndarray:
     return (128 + 127 * np.clip(values / scale, -1, 1)).round().astype(np.uint8)
 
 
-def _check(image: torch.Tensor, name: str) -> None:
+def _check(image: "torch.Tensor", name: str) -> None:
     shape = tuple(image.shape)
     if len(shape) not in (3, 4) or shape[-3] != 3 or 0 in shape or not image.is_floating_point():
         raise InputError(

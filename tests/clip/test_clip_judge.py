@@ -2,7 +2,6 @@
 clip judged too early, or by a passer-by, opens the door."""
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from despoof.clip.track import Track, assign, largest, overlap
 from despoof.errors import ConfigError, InputError
 from despoof.faces.detect import FoundFace
 from despoof.faces.quality import Reason
-from despoof.pipeline import Decision, Guard, Verdict
+from despoof.verdict import Decision, Verdict, decide
 
 LEFT, RIGHT = (0.0, 0.0, 40.0, 50.0), (60.0, 0.0, 30.0, 40.0)
 DARK = Reason("too_dark", 1.0, 2.0, "Too dark.")
@@ -38,7 +37,6 @@ class Scripted:
     engine_name: str = "torch"
     profile: None = None
     looked: int = 0
-    decide = Guard.decide
 
     def find(self, image: np.ndarray) -> list[FoundFace]:
         self.now = self.script[int(image[0, 0, 0])]
@@ -52,7 +50,7 @@ class Scripted:
     def verdict(self, liveness: float | None) -> Verdict:
         if liveness is None:
             return Verdict(Decision.NO_DECISION, reasons=(DARK,))
-        return Verdict(self.decide(liveness), liveness)
+        return Verdict(decide(liveness, self.thresholds), liveness)
 
     def frames(self):
         for i in range(len(self.script)):
@@ -188,4 +186,4 @@ def test_impossible_rules_are_refused(change):
 
 
 def test_a_guard_that_answers_nonsense_opens_nothing():
-    assert Guard.decide(SimpleNamespace(thresholds=(0.3, 0.6)), float("nan")) is Decision.NO_DECISION
+    assert decide(float("nan"), (0.3, 0.6)) is Decision.NO_DECISION

@@ -93,7 +93,7 @@ def test_python_blocks_run_in_their_order(path: Path, tmp_path: Path, monkeypatc
     from skimage.data import astronaut
 
     Image.fromarray(astronaut()).save(tmp_path / "selfie.jpg")
-    shutil.copy(WEIGHTS / "generator-small.safetensors", tmp_path / "generator.safetensors")
+    shutil.copy(WEIGHTS / "generator-default.safetensors", tmp_path / "generator.safetensors")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     known: dict[str, object] = {"__name__": "page"}

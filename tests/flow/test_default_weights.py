@@ -8,23 +8,24 @@ import pytest
 import torch
 
 import despoof
-from despoof.pipeline import WEIGHTS, Decision
+from despoof.pipeline import WEIGHTS
+from despoof.verdict import Decision
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def guard() -> despoof.Guard:
-    return despoof.load("small", engine="torch")
+    return despoof.load(engine="torch")
 
 
 def test_weights_are_together_at_most_forty_megabytes() -> None:
     files = sorted(WEIGHTS.glob("*.safetensors"))
-    assert {path.name for path in files} == {"generator-small.safetensors", "detector-small.safetensors"}
+    assert {path.name for path in files} == {"generator-default.safetensors", "detector-default.safetensors"}
     assert sum(path.stat().st_size for path in files) <= 40e6
 
 
-@pytest.mark.parametrize("name", ["generator-small", "detector-small"])
+@pytest.mark.parametrize("name", ["generator-default", "detector-default"])
 def test_every_file_has_a_card_that_names_its_licence(name: str) -> None:
     card = (WEIGHTS / f"{name}.md").read_text(encoding="utf-8").lower()
     assert "research use only" in card

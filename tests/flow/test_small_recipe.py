@@ -50,7 +50,8 @@ def test_the_whole_recipe(
     captures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     import despoof.generator.training.identity as train_identity
-    from despoof.pipeline import Decision, load
+    from despoof.pipeline import load
+    from despoof.verdict import Decision
 
     monkeypatch.setattr(train_identity, "teacher_encoder", lambda path: StubTeacher())
     store, runs = tmp_path / "store", tmp_path / "runs"

@@ -15,7 +15,8 @@ from PIL import Image
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector
 from despoof.faces.quality import QualityLimits
-from despoof.pipeline import Decision, Guard, Verdict
+from despoof.pipeline import Guard
+from despoof.verdict import Decision, Verdict
 
 
 @dataclass

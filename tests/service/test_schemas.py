@@ -14,8 +14,8 @@ from PIL import Image
 pytest.importorskip("pydantic", reason="the extra `serve` is not installed")
 
 from despoof.faces.quality import Reason
-from despoof.pipeline import Decision, Verdict
 from despoof.service.schemas import LIMITS, NO_CARD, about, licence_of, plain, profile_of, read_cards, result_of
+from despoof.verdict import Decision, Verdict
 
 
 def pixels(text: str) -> np.ndarray:

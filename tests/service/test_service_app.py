@@ -20,11 +20,11 @@ pytest.importorskip("prometheus_client", reason="the extra `serve` is not instal
 from starlette.requests import Request
 
 from despoof.errors import ArtefactError
-from despoof.pipeline import Decision, Verdict
 from despoof.service.app import build_app
 from despoof.service.config import ServiceConfig
 from despoof.service.errors import RefusedError
 from despoof.service.uploads import read_body
+from despoof.verdict import Decision, Verdict
 
 KEY = "a-key-of-this-test"
 
@@ -63,7 +63,7 @@ def test_a_check_follows_the_contract(client: Any, jpeg: bytes) -> None:
     assert answer["reasons"] == []
     assert answer["pictures"] is None
     weights = {"detector": "0123456789ab"}
-    assert answer["model"] == {"name": "small", "package": "0.1.0", "weights": weights, "engine": "torch"}
+    assert answer["model"] == {"name": "default", "package": "0.1.0", "weights": weights, "engine": "torch"}
     assert (answer["profile"]["attack_below"], answer["profile"]["live_from"]) == (0, 0)
     assert {"decode image", "detect", "detector"} <= set(answer["milliseconds"])
 

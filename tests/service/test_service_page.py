@@ -25,9 +25,9 @@ pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `serve` is not installed")
 
 from despoof.faces.quality import Reason
-from despoof.pipeline import Decision, Verdict
 from despoof.service.app import build_app
 from despoof.service.endpoints.page import PAGE
+from despoof.verdict import Decision, Verdict
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 KEY = "a-key-of-this-test"

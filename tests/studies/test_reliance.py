@@ -9,8 +9,8 @@ import torch
 from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.faces.store import StoredSample
-from despoof.pipeline import Decision
 from despoof.studies.reliance import DISTURBANCES, markdown, reliance
+from despoof.verdict import Decision
 
 SIZE = 16
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 def calibrate(
     live: Path, *, out: Annotated[Path, Parameter(name=["--out", "-o"])], attacks: Path | None = None,
-    bpcer: float = 0.05, name: str = "camera", weights: str = "small",
+    bpcer: float = 0.05, name: str = "camera", weights: str = "default",
 ) -> None:  # fmt: skip
     """Set the thresholds at a wanted BPCER from one's own live photos and clips; `check --profile` then follows them.
 

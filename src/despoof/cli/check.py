@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from despoof.clip.frame import Frame
     from despoof.clip.judge import ClipVerdict
-    from despoof.pipeline import Guard, Verdict
+    from despoof.pipeline import Guard
+    from despoof.verdict import Verdict
 
 EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
 
 
 def check(
-    *images: Path, weights: str = "small", engine: str = "auto", profile: Path | None = None,
+    *images: Path, weights: str = "default", engine: str = "auto", profile: Path | None = None,
     camera: int | None = None, out: Path | None = None, attention: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
     """Judge images and clips; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).

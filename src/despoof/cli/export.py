@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 
-def export(out: Path | None = None, *, to: Literal["onnx", "openvino"] = "onnx", weights: str = "small") -> None:
+def export(out: Path | None = None, *, to: Literal["onnx", "openvino"] = "onnx", weights: str = "default") -> None:
     """Write the way after detection as one graph, the face detector and despoof.json; fails where parity fails.
 
     Args:

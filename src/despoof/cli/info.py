@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def info(*, weights: str = "small") -> None:
+def info(*, weights: str = "default") -> None:
     """Print versions, the weights' hashes, configs, operating points and licence."""
     import json
     import platform

@@ -16,7 +16,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    weights: str = "small",
+    weights: str = "default",
     profile: Path | None = None,
     engine: str = "auto",
     key_file: Path | None = None,

@@ -102,7 +102,7 @@ def forms(out: Path, captures: Path, generator: Path, *, per_group: int = 120, s
 
 
 def hard_faces(
-    out: Path, faces: Path, teacher: Path, *, weights: str = "small", count: int = 1000, seed: int = 0,
+    out: Path, faces: Path, teacher: Path, *, weights: str = "default", count: int = 1000, seed: int = 0,
     threads: int = 2,
 ) -> None:  # fmt: skip
     """Audit false alarms on held-out real faces, group by group.
@@ -163,7 +163,7 @@ def shortcuts(out: Path, store: Path, evaluation: Path, *, model: list[str] | No
 
 
 def reliance(
-    out: Path, captures: Path, *, weights: str = "small", per_group: int = 120, seed: int = 0, threads: int = 2
+    out: Path, captures: Path, *, weights: str = "default", per_group: int = 120, seed: int = 0, threads: int = 2
 ) -> None:
     """Measure whether the verdict depends on the cue: decisions changed by another cue, and by another face.
 

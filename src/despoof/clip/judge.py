@@ -11,7 +11,8 @@ from despoof.clip.track import Track, assign, largest
 from despoof.errors import InputError
 from despoof.faces.detect import find_faces
 from despoof.faces.quality import Reason
-from despoof.pipeline import Decision, Guard, Verdict
+from despoof.pipeline import Guard
+from despoof.verdict import Decision, Verdict, decide
 
 CLIP = 1e-6  # of a liveness, before its logit
 
@@ -146,7 +147,7 @@ def _fused(guard: Guard, track: Track, rule: ClipRule) -> FaceVerdict:
         reason = Reason("too_few_frames", len(liveness), rule.least_judged, sentence)
         return FaceVerdict(Decision.NO_DECISION, None, (reason,), sights)
     together = fuse(liveness, rule)
-    return FaceVerdict(guard.decide(together), together, (), sights)
+    return FaceVerdict(decide(together, guard.thresholds), together, (), sights)
 
 
 def _verdict(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from despoof.faces.detect import FoundFace
-from despoof.pipeline import Verdict
+from despoof.verdict import Verdict
 
 OVERLAP = 0.3  # least intersection over union of a face with where it was last seen
 Box = tuple[float, float, float, float]  # left, top, width, height

@@ -25,7 +25,7 @@ ROUTERS = (check.router, model.router, health.router, page.router)
 def build_app(
     load: Callable[[], Guard],
     *,
-    name: str = "small",
+    name: str = "default",
     cards: dict[str, str] | None = None,
     keys: Iterable[str] = (),
     config: ServiceConfig | None = None,

@@ -20,8 +20,9 @@ from despoof.clip.judge import ClipVerdict
 from despoof.cue import cue_picture
 from despoof.faces.align import as_image
 from despoof.faces.quality import Reason
-from despoof.pipeline import PRESETS, WEIGHTS, Decision, Guard, Verdict
+from despoof.pipeline import PRESETS, WEIGHTS, Guard
 from despoof.runs.config import to_dict
+from despoof.verdict import Decision, Verdict
 
 
 class ReasonAnswer(BaseModel):

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from despoof.clip.frame import read_clip
 from despoof.clip.judge import judge_clip
 from despoof.clip.rule import ClipRule
-from despoof.pipeline import Guard, Verdict
+from despoof.pipeline import Guard
 from despoof.service.config import ServiceConfig
 from despoof.service.errors import RefusedError
 from despoof.service.schemas import ClipResult, Result, clip_result_of, result_of
+from despoof.verdict import Verdict
 
 LOG = logging.getLogger("despoof.service")
 STUCK = 4  # times `answer_seconds` in one batch, after which the service calls itself not ready

@@ -20,6 +20,7 @@ from despoof.pipeline import Guard
 from despoof.report.page import table_markdown
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
+from despoof.verdict import decide
 
 BATCH = 32
 
@@ -112,7 +113,9 @@ def reliance(guard: Guard, rows: Sequence[StoredSample], faces: np.ndarray, *, s
     found = []
     for name, given in DISTURBANCES.items():
         other = _liveness(guard, captures, given, name, seed)
-        changed = np.array([guard.decide(a) is not guard.decide(b) for a, b in zip(own, other, strict=True)])
+        changed = np.array(
+            [decide(a, guard.thresholds) is not decide(b, guard.thresholds) for a, b in zip(own, other, strict=True)]
+        )
         shift, live = np.abs(other - own), np.array([row.sample.label is Label.LIVE for row in rows])
         groups = (np.ones(len(rows), bool), live, ~live)
         found.append(Reliance(name, *(_change(changed[group], shift[group]) for group in groups)))

@@ -1,0 +1,120 @@
+"""What comes out of a check: `Decision`, `Verdict`, and the picture of what was judged. Read without torch."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from despoof.errors import InputError
+from despoof.faces.quality import Reason
+from despoof.runs.folder import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+PANEL, BAR = 256, 26  # px of the picture: side of a panel, height of the lines of text above and below
+
+
+class Decision(StrEnum):
+    """What follows from a liveness. Only `LIVE` may ever open a door."""
+
+    LIVE = "LIVE"
+    ATTACK = "ATTACK"
+    UNCERTAIN = "UNCERTAIN"  # between the two thresholds: ask for another picture or another check
+    NO_DECISION = "NO_DECISION"  # not judged at all: see the reasons
+
+
+def decide(liveness: float, thresholds: tuple[float, float]) -> Decision:
+    """Return what follows from a liveness at (attack below, live from); what is no number in 0..1 is NO_DECISION."""
+    low, high = thresholds
+    if not 0 <= liveness <= 1:  # NaN included: weights that broke on the way must not open a door
+        return Decision.NO_DECISION
+    return Decision.LIVE if liveness >= high else Decision.UNCERTAIN if liveness >= low else Decision.ATTACK
+
+
+class Outcome:
+    """What verdicts share: a decision, and no truth value, since an attack would be as true as a live face."""
+
+    decision: Decision
+
+    @property
+    def is_live(self) -> bool:
+        """True only for the decision LIVE."""
+        return self.decision is Decision.LIVE
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"a {type(self).__name__} is neither true nor false. Ask for .is_live or compare .decision.")
+
+
+@dataclass(frozen=True)
+class Verdict(Outcome):
+    """The outcome for one image.
+
+    `liveness` is in 0..1, higher is more live; None where there is no decision. `thresholds` are the liveness
+    below which a face is an attack, and from which it is live. `face`, `counterpart`, `cue` are (3, S, S)
+    tensors or None. `milliseconds` holds the time of each stage. Pictures and times take no part in ``==``.
+    """
+
+    decision: Decision
+    liveness: float | None = None
+    reasons: tuple[Reason, ...] = ()
+    thresholds: tuple[float, float] | None = None
+    face: "torch.Tensor | None" = field(default=None, repr=False, compare=False)
+    counterpart: "torch.Tensor | None" = field(default=None, repr=False, compare=False)
+    cue: "torch.Tensor | None" = field(default=None, repr=False, compare=False)
+    milliseconds: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    weights: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
+    engine: str = "torch"  # what computes the liveness
+    profile: str | None = None  # the threshold profile that decided; None: the weights' own operating point
+
+    def as_row(self) -> dict:
+        """Return what a log or a service may keep: no pixels."""
+        return {
+            "decision": self.decision.value,
+            "liveness": None if self.liveness is None else round(self.liveness, 4),
+            "reasons": [dataclasses.asdict(reason) for reason in self.reasons],
+            "thresholds": self.thresholds,
+            "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},
+            "weights": self.weights,
+            "engine": self.engine,
+            "profile": self.profile,
+        }
+
+    def save_explanation(self, path: str | Path, attention: "torch.Tensor | None" = None) -> Path:
+        """Write *face | counterpart | cue* and the decision as a PNG; a verdict without a face is an InputError.
+
+        The panels are what the generator makes of the face and the difference of the two. They do not say why the
+        decision fell: see docs/limitations.md. A fourth panel shows `attention` (h, w), see `Guard.attention`:
+        bright is looked at, whatever follows from it.
+        """
+        from PIL import Image, ImageDraw, ImageFont
+
+        panels = self._panels(attention)
+        sheet = Image.new("RGB", (PANEL * len(panels), PANEL + 2 * BAR), (16, 18, 22))
+        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+        said = "not judged" if self.liveness is None else f"liveness {self.liveness:.3f}"
+        draw.text((8, 5), f"{self.decision.value}   {said}", (240, 240, 240), font)
+        for i, (name, pixels) in enumerate(panels.items()):
+            panel = Image.fromarray(np.ascontiguousarray(pixels)).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
+            sheet.paste(panel, (i * PANEL, BAR))
+            draw.text((i * PANEL + 8, PANEL + BAR + 5), name, (170, 176, 186), font)
+        with atomic_path(path) as temporary:
+            sheet.save(temporary, "PNG")
+        return Path(path)
+
+    def _panels(self, attention: "torch.Tensor | None") -> dict[str, np.ndarray]:
+        from despoof.cue import cue_picture
+        from despoof.faces.align import as_image
+
+        if self.face is None:
+            raise InputError(f"no picture to show: {'; '.join(reason.sentence for reason in self.reasons)}")
+        panels = {"face": as_image(self.face)}
+        if self.counterpart is not None and self.cue is not None:
+            panels |= {"counterpart": as_image(self.counterpart), "cue": cue_picture(self.cue)}
+        if attention is not None:
+            share = (attention / attention.max()).numpy()[..., None]
+            panels["attention"] = (share * (255, 220, 150)).astype(np.uint8)
+        return panels
