@@ -19,7 +19,7 @@ PARTS = 4  # so that tests that run side by side share the captures
 
 @pytest.fixture(scope="module")
 def guard() -> despoof.Guard:
-    return despoof.load("small", engine="torch")
+    return despoof.load()
 
 
 def assert_as_recorded(verdict: despoof.Verdict, recorded: list, guard: despoof.Guard, *, within: float) -> None:

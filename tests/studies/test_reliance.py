@@ -10,7 +10,6 @@ from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.faces.store import StoredSample
 from despoof.studies.reliance import DISTURBANCES, markdown, reliance
-from despoof.verdict import Decision
 
 SIZE = 16
 
@@ -39,8 +38,7 @@ class CueOnly(Blind):
 
 
 def guard(detector: Blind, generator: Halved | None = None) -> SimpleNamespace:
-    decide = lambda liveness: Decision.LIVE if liveness > 0.5 else Decision.ATTACK  # noqa: E731
-    return SimpleNamespace(detector=detector, generator=generator or Halved(), decide=decide)
+    return SimpleNamespace(detector=detector, generator=generator or Halved(), thresholds=(0.5, 0.5))
 
 
 @pytest.fixture
