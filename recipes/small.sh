@@ -84,4 +84,4 @@ despoof evaluate "$WORK/store/with-recaptured" "$WORK/runs/evaluation_shipped" -
     --protocol recipes/with-simulated.toml --models attention --counterparts "$COUNTERPARTS"
 despoof train detector "$WORK/store/with-recaptured" "$COUNTERPARTS" "$WORK/runs/detector" \
     --members 2 --real-members 2
-despoof ship "$STUDENT" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"
+despoof weights pack "$STUDENT" "$WORK/runs/detector/detector.safetensors" "$WORK/runs/shipped"

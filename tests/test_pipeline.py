@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 import despoof
+from despoof.cli.app import build_app
 from despoof.detector.config import TINY
-from despoof.detector.network import Detector, save_detector
+from despoof.detector.network import Detector, load_detector, save_detector
 from despoof.errors import ArtefactError
 from despoof.generator.config import TINY as TINY_GENERATOR
 from despoof.generator.registry import LatentDiffusion, save_generator
@@ -26,9 +27,13 @@ from despoof.verdict import Decision
 def write_weights(folder: Path, *, insertion: str = "attention", thresholds: tuple[float, float] = (0.0, 0.0)) -> Path:
     """A folder of tiny random weights; thresholds of zero call every judged face live."""
     torch.manual_seed(0)
-    facts = {"thresholds": {"attack_below": thresholds[0], "live_from": thresholds[1]}}
+    generator = LatentDiffusion(TINY_GENERATOR)
+    facts = {
+        "thresholds": {"attack_below": thresholds[0], "live_from": thresholds[1]},
+        "identity": {"parents": {"generator": generator.name, "start_step": str(generator.start_of(None))}},
+    }
     save_detector(folder / "detector.safetensors", Detector(replace(TINY, insertion=insertion), facts))
-    save_generator(folder / "generator.safetensors", LatentDiffusion(TINY_GENERATOR))
+    save_generator(folder / "generator.safetensors", generator)
     return folder
 
 
@@ -136,6 +141,36 @@ def test_broken_weights_never_open_the_door(folder: Path, selfie: np.ndarray) ->
     assert verdict.reasons[0].name == "broken"
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_broken_generator_gives_no_decision_and_no_exception(folder: Path, selfie: np.ndarray, part: str) -> None:
+    guard = load(folder)
+    with torch.no_grad():
+        for parameter in getattr(guard.generator.autoencoder, part).parameters():
+            parameter.fill_(torch.nan)
+    verdict = guard.check(selfie)
+    assert (verdict.decision, verdict.liveness, verdict.reasons[0].name) == (Decision.NO_DECISION, None, "broken")
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
+def test_a_broken_counterpart_costs_its_own_face_alone(
+    folder: Path, selfie: np.ndarray, monkeypatch: pytest.MonkeyPatch, broken: float
+) -> None:
+    guard, images = load(folder), [selfie, selfie[:, ::-1], selfie[:400]]
+    wanted = [verdict.liveness for verdict in guard.check_many(images)]
+    make = guard.generator.counterpart
+
+    def second_breaks(faces: torch.Tensor, **more: object) -> torch.Tensor:
+        made = make(faces, **more)
+        made[1, 0, 5, 5] = broken
+        return made
+
+    monkeypatch.setattr(guard.generator, "counterpart", second_breaks)
+    found = guard.check_many(images)
+    assert [verdict.decision for verdict in found] == ["LIVE", "NO_DECISION", "LIVE"]
+    assert found[1].reasons[0].name == "broken"
+    assert [found[0].liveness, found[2].liveness] == [wanted[0], wanted[2]]
+
+
 @pytest.mark.parametrize("missing", ["generator.safetensors", "detector.safetensors"])
 def test_missing_weights_are_an_error_at_load(tmp_path: Path, missing: str) -> None:
     (write_weights(tmp_path) / missing).unlink()
@@ -151,10 +186,56 @@ def test_truncated_weights_are_an_error_at_load(tmp_path: Path) -> None:
 
 
 def test_weights_without_thresholds_are_refused(tmp_path: Path) -> None:
-    write_weights(tmp_path)
-    save_detector(tmp_path / "detector.safetensors", Detector(TINY))
+    save_detector(tmp_path / "detector.safetensors", Detector(replace(TINY, insertion="none")))
     with pytest.raises(ArtefactError, match="thresholds"):
         load(tmp_path)
+
+
+def retell(folder: Path, **parents: str) -> None:
+    """Write the folder's detector again with these parents in its facts."""
+    detector = load_detector(folder / "detector.safetensors")
+    save_detector(folder / "detector.safetensors", detector, facts={"identity": {"parents": parents}})
+
+
+def test_a_detector_of_another_generator_is_refused_by_load_and_by_pack(tmp_path: Path) -> None:
+    write_weights(tmp_path)
+    generator = LatentDiffusion(TINY_GENERATOR)  # of the same config and other weights
+    save_generator(tmp_path / "generator.safetensors", generator)
+    files = [str(tmp_path / f"{part}.safetensors") for part in ("generator", "detector")]
+    pack = ["weights", "pack", *files, str(tmp_path / "out")]
+    for act in (lambda: load(tmp_path), lambda: call(*pack), lambda: call(*pack, "--unbound")):
+        with pytest.raises(ArtefactError, match=f"generator [0-9a-f]+; .* has {generator.name}"):
+            act()
+    retell(tmp_path, generator=generator.name, start_step="401")
+    with pytest.raises(ArtefactError, match="start_step 401"):
+        load(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_detector_that_names_no_generator_is_refused_until_somebody_vouches(
+    tmp_path: Path, selfie: np.ndarray
+) -> None:
+    write_weights(tmp_path)
+    retell(tmp_path)
+    files = [str(tmp_path / f"{part}.safetensors") for part in ("generator", "detector")]
+    for act in (lambda: load(tmp_path), lambda: call("weights", "pack", *files, str(tmp_path / "out"))):
+        with pytest.raises(ArtefactError, match="despoof weights pack .* --unbound"):
+            act()
+    call("weights", "pack", *files, str(tmp_path / "out"), "--unbound")
+    assert load(tmp_path / "out").check(selfie).decision is Decision.LIVE
+
+
+def test_a_packed_pair_is_rounded_and_still_a_pair(tmp_path: Path, selfie: np.ndarray) -> None:
+    write_weights(tmp_path)
+    call("weights", "pack", *(str(tmp_path / f"{part}.safetensors") for part in ("generator", "detector")),
+         str(tmp_path / "out"))  # fmt: skip
+    whole, packed = load(tmp_path), load(tmp_path / "out")
+    assert whole.generator.name != packed.generator.name
+    assert packed.check(selfie).liveness == pytest.approx(whole.check(selfie).liveness, abs=0.01)
+
+
+def call(*tokens: str) -> object:
+    return build_app()(list(tokens), result_action="return_value")
 
 
 def test_an_unknown_preset_is_refused() -> None:

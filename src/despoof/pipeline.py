@@ -38,9 +38,9 @@ class Prepared:
 
 
 class Answer(NamedTuple):
-    """What the networks say of faces: liveness of each, NaN where it broke; counterparts and cues (N, 3, S, S)."""
+    """What the networks say of faces: liveness (N,), NaN where something broke; counterparts and cues (N, 3, S, S)."""
 
-    liveness: list[float]
+    liveness: "torch.Tensor"
     counterparts: "torch.Tensor | None"
     cues: "torch.Tensor | None"
 
@@ -149,7 +149,7 @@ class Guard:
         """Return the verdict of each; those with a face and without a reason go through the networks together."""
         waiting = [one.face for one in prepared if one.face is not None and not one.reasons]
         clock = _Clock()
-        answer = self._answer(waiting, clock) if waiting else Answer([], None, None)
+        answer = self._answer(waiting, clock) if waiting else None
         shares = {name: value / len(waiting) for name, value in clock.laps.items()}
         places = iter(range(len(waiting)))
         return [
@@ -169,11 +169,13 @@ class Guard:
     def _by_torch(self, faces: "torch.Tensor", clock: "_Clock") -> Answer:
         from despoof.cue import cue
 
-        counterparts = cues = None
-        if self.generator is not None and self.detector.config.uses_cue:
-            counterparts = self.generator.counterpart(faces, lap=clock.lap)
-            cues = cue(faces, counterparts, self.detector.config.cue_form)
-        return Answer(self.detector.liveness(faces, cues).tolist(), counterparts, cues)
+        if self.generator is None or not self.detector.config.uses_cue:
+            return Answer(self.detector.liveness(faces), None, None)
+        counterparts = self.generator.counterpart(faces, lap=clock.lap)
+        sound = _sound(counterparts)
+        usable = counterparts.where(sound[:, None, None, None], faces)  # of a broken one nothing more is said
+        cues = cue(faces, usable, self.detector.config.cue_form)
+        return Answer(self.detector.liveness(faces, cues).where(sound, np.nan), usable, cues)
 
     def _by_engine(self, faces: "torch.Tensor") -> Answer:
         import torch
@@ -185,8 +187,10 @@ class Guard:
         if shape is not None:
             noise = torch.stack([content_noise(face, torch.Size(shape), 0) for face in faces]).numpy()
         found = self.engine(np.stack([as_image(face) for face in faces]), noise)
-        made = (None if array is None else torch.from_numpy(array) for array in found[1:])
-        return Answer(found.liveness.tolist(), *made)
+        liveness, *made = (None if array is None else torch.from_numpy(array) for array in found)
+        for pictures in made:
+            liveness = liveness if pictures is None else liveness.where(_sound(pictures), np.nan)
+        return Answer(liveness, *made)
 
     @property
     def _names(self) -> dict[str, Any]:
@@ -202,7 +206,7 @@ class Guard:
         return Verdict(Decision.NO_DECISION, reasons=one.reasons, face=one.face, milliseconds=one.laps, **self._names)
 
     def _decided(self, one: Prepared, answer: Answer, place: int, shares: dict[str, float]) -> Verdict:
-        liveness, made = answer.liveness[place], answer.counterparts is not None
+        liveness, made = float(answer.liveness[place]), answer.counterparts is not None
         decision = decide(liveness, self.thresholds)
         if decision is Decision.NO_DECISION:
             reason = Reason("broken", None, None, f"the networks gave {liveness}; restore the files of the weights.")
@@ -211,6 +215,11 @@ class Guard:
             decision, liveness, face=one.face, counterpart=answer.counterparts[place].clone() if made else None,
             cue=answer.cues[place].clone() if made else None, milliseconds=one.laps | shares, **self._names,
         )  # fmt: skip
+
+
+def _sound(pictures: "torch.Tensor") -> "torch.Tensor":
+    """Return which of (N, 3, S, S) hold no NaN and no infinity, (N,)."""
+    return pictures.isfinite().flatten(1).all(1)
 
 
 def _unreadable(error: InputError) -> Prepared:
@@ -263,16 +272,39 @@ def load(
     if detector.config.uses_cue:
         generator = load_generator(generator_file)
         weights["generator"] = file_hash(generator_file)
-        if generator.config.face_size != detector.config.face_size:
-            raise ArtefactError(
-                f"{generator_file} works at {generator.config.face_size} px, {detector_file} at "
-                f"{detector.config.face_size}. Give two files of one preset."
-            )
+        require_pair(generator, detector, (generator_file, detector_file))
     if profile is not None and not isinstance(profile, Profile):
         profile = read_profile(profile)
     limits = limits or QualityLimits()
     chosen = _open(engine, weights)
     return Guard(generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile)
+
+
+def require_pair(generator: "Generator", detector: "Detector", files: tuple[Path, Path]) -> None:
+    """Raise ArtefactError unless the detector learned from this generator's counterparts, from the step it starts at.
+
+    Its facts say so: `parents`, which `despoof weights pack` writes, or else those of its training's identity. A
+    detector whose facts name no generator is refused as well: its thresholds hold for nobody knows which.
+    """
+    made, judges = files
+    parents = detector.facts.get("parents") or detector.facts.get("identity", {}).get("parents", {})
+    here = {"generator": generator.name, "start_step": str(generator.start_of(None))}
+    if "generator" not in parents:
+        raise ArtefactError(
+            f"{judges} does not say from which generator's counterparts it learned. If you know that it was {made}, "
+            f"bind the two: despoof weights pack {made} {judges} OUT --unbound"
+        )
+    for name, value in here.items():
+        if (held := str(parents.get(name, value))) != value:
+            raise ArtefactError(
+                f"{judges} learned from counterparts of {name} {held}; {made} has {value}. Give the generator that it "
+                "belongs to, or train a detector on this one's counterparts."
+            )
+    if generator.config.face_size != detector.config.face_size:
+        raise ArtefactError(
+            f"{made} works at {generator.config.face_size} px, {judges} at {detector.config.face_size}. Give two files "
+            "of one preset."
+        )
 
 
 def _open(engine: "str | Path | Engine", weights: dict[str, str]) -> "Engine | None":

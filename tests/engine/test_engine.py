@@ -47,8 +47,9 @@ def detector(insertion: str = "attention") -> Detector:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    save_generator(folder / "generator.safetensors", build_generator(replace(TINY_GENERATOR, kind="one_step")))
-    save_detector(folder / "detector.safetensors", detector())
+    generator = build_generator(replace(TINY_GENERATOR, kind="one_step"))
+    save_generator(folder / "generator.safetensors", generator)
+    save_detector(folder / "detector.safetensors", detector(), facts={"parents": {"generator": generator.name}})
     return folder
 
 
@@ -166,21 +167,21 @@ def test_auto_is_the_kept_export_of_these_weights_and_runtimes(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert despoof.load(weights).engine_name == "torch"
+    assert despoof.load(weights, engine="auto").engine_name == "torch"
     build_app()(["export", "--weights", str(weights)], result_action="return_value")
     (kept,) = (tmp_path / "despoof/exported").iterdir()
-    assert despoof.load(weights).engine_name == HERE[0]
-    assert despoof.load(weights, engine="torch").engine_name == "torch"
+    assert despoof.load(weights, engine="auto").engine_name == HERE[0]
+    assert despoof.load(weights).engine_name == "torch"
     with monkeypatch.context() as changed:  # another version has not passed parity
         changed.setattr(opening.importlib.metadata, "version", lambda name: "99.0")
-        assert despoof.load(weights).engine_name == "torch"
+        assert despoof.load(weights, engine="auto").engine_name == "torch"
     other = tmp_path / "other"
     other.mkdir()
     save_detector(other / "detector.safetensors", detector("none"))
-    assert despoof.load(other).engine_name == "torch"
+    assert despoof.load(other, engine="auto").engine_name == "torch"
     (kept / "model.onnx").write_bytes(b"damaged")
     with pytest.raises(ArtefactError, match="Export again"):
-        despoof.load(weights)
+        despoof.load(weights, engine="auto")
 
 
 def test_without_a_home_torch_judges(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +190,7 @@ def test_without_a_home_torch_judges(weights: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(opening.Path, "home", no_home)
-    assert despoof.load(weights).engine_name == "torch"
+    assert despoof.load(weights, engine="auto").engine_name == "torch"
     with pytest.raises(ConfigError, match="Name a folder"):
         build_app()(["export", "--weights", str(weights)], result_action="return_value")
 
@@ -214,3 +215,21 @@ def test_what_cannot_be_exported_says_why(tmp_path: Path) -> None:
         export(LatentDiffusion(TINY_GENERATOR), detector(), tmp_path / "out", weights={})
     with pytest.raises(ArtefactError, match="exists"):
         export(None, detector("none"), tmp_path, weights={})
+
+
+def test_a_counterpart_that_breaks_in_the_engine_costs_its_own_face_alone(weights: Path, exported: Path) -> None:
+    from skimage.data import astronaut
+
+    engine = open_engine(exported, "onnxruntime", threads=1)
+    guard, images = despoof.load(weights, engine=engine), [astronaut(), astronaut()[:, ::-1].copy()]
+    wanted, run = guard.check(images[0]), engine._run
+
+    def second_breaks(given: dict) -> list:
+        found = run(given)
+        found[1][1, 0, 5, 5] = np.nan
+        return found
+
+    engine._run = second_breaks
+    first, second = guard.check_many(images)
+    assert first.liveness == pytest.approx(wanted.liveness, abs=1e-5)
+    assert (second.decision, second.reasons[0].name) == ("NO_DECISION", "broken")

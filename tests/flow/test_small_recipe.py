@@ -69,7 +69,7 @@ def test_the_whole_recipe(
     command("cue", store, generator, "--threads", 1)
     assert "cue magnitude" in capsys.readouterr().out
     command("train", "detector", store, counterparts, runs / "detector", *STEPS)
-    command("ship", generator, runs / "detector/detector.safetensors", tmp_path / "shipped")
+    command("weights", "pack", generator, runs / "detector/detector.safetensors", tmp_path / "shipped", "--unbound")
     verdict = load(tmp_path / "shipped").check(captures / "0.png")
     assert verdict.decision in set(Decision) - {Decision.NO_DECISION}
     assert verdict.save_explanation(tmp_path / "why.png").stat().st_size > 1000

@@ -35,7 +35,7 @@ COMMANDS: dict[str, str] = {
     "study reliance": "study:reliance",
     "export": "export:export",
     "serve": "serve:serve",
-    "ship": "ship:ship",
+    "weights pack": "weights:pack",
     "info": "info:info",
     "data list": "data:list_datasets",
     "data check": "data:check",
