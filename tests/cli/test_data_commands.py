@@ -102,7 +102,7 @@ def test_leaks_in_a_store(manifest, tmp_path, capsys):
     from despoof.faces.store import StoredSample
 
     for sample, picture in zip(from_csv(manifest), ("0.png", "1.png", "0.png"), strict=True):
-        store.add(StoredSample(sample, "face", "x"), read_image(tmp_path / picture))
+        store.add(StoredSample(sample, "face"), read_image(tmp_path / picture))
     assert exit_status("data", "leaks", tmp_path / "store") == 1
     assert "0 bits: 0.png | 2.png" in capsys.readouterr().out
 

@@ -9,7 +9,8 @@ from despoof.cli.app import build_app
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow, write_scores
-from despoof.faces.counterparts import CounterpartCache, face_hash
+from despoof.faces.align import face_hash
+from despoof.faces.counterparts import CounterpartCache
 from despoof.faces.store import Store, StoredSample
 from despoof.runs.folder import write_text
 
@@ -47,7 +48,7 @@ def store(tmp_path: Path) -> Path:
     for label, values in LIVENESS.items():
         for i in range(len(values)):
             sample = Sample(f"{label}-{i}.png", Label(label), "none" if label == "live" else "print")
-            row = StoredSample(sample, "face", sample.path)
+            row = StoredSample(sample, "face")
             opened.add(row, np.full((256, 256, 3), 90, np.uint8))
     grey = opened.faces(opened.rows[:1], 32)[0]
     CounterpartCache(opened.root / "counterparts" / "white", {"size": 32}).add(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from despoof.data.manifest import from_csv, from_folder, from_parquet, read_source, refuse_shared_subjects
+from despoof.data.manifest import from_csv, from_folder, from_parquet, left_out, read_source, refuse_shared_subjects
 from despoof.data.sample import Label, Sample, Split, parse_label
 from despoof.errors import InputError
 
@@ -39,9 +39,10 @@ def test_csv(tmp_path):
     rows = from_csv(
         csv(tmp_path, "path,label,attack_type,subject,split\na.jpg, LIVE ,,s1,train\nb.jpg,attack,print,,\n")
     )
+    source, alone = str(tmp_path), f"{tmp_path.name}/b.jpg"
     assert rows == [
-        Sample("a.jpg", Label.LIVE, subject="s1", split=Split.TRAIN),
-        Sample("b.jpg", Label.ATTACK, "print", subject="b.jpg"),
+        Sample("a.jpg", Label.LIVE, subject="s1", split=Split.TRAIN, source=source),
+        Sample("b.jpg", Label.ATTACK, "print", subject=alone, source=source),
     ]
 
 
@@ -60,10 +61,15 @@ BAD = {
     "surplus cell": "path,label\na.jpg,live,x\n",
     "no path": "path,label\n,live\n",
     "no path column": "file,label\na.jpg,live\n",
-    "unknown column": "path,label,colour\na.jpg,live,red\n",
+    "nearly a column": "path,label,subject_id\na.jpg,live,7\n",
+    "a column twice": "path,label,Label\na.jpg,live,attack\n",
+    "no label, and a column that may be it": "path,spoof\na.jpg,1\n",
+    "short row of a face collection": "path,subject\na.jpg\n",
+    "one file under two names": "path,label\na.jpg,live\n./sub/../a.jpg,attack\n",
+    "neither true nor false": "path,label,simulated\na.jpg,live,perhaps\n",
     "twice": "path,label\na.jpg,live\na.jpg,attack\n",
     "live with an attack type": "path,label,attack_type\na.jpg,live,print\n",
-    "unknown split": "path,label,split\na.jpg,live,training\n",
+    "unknown split": "path,label,split\na.jpg,live,third\n",
     "both sides of its split": "path,label,subject,split\na.jpg,live,s,train\nb.jpg,live,s,test\n",
     "header only": "path,label\n",
     "empty": "",
@@ -112,7 +118,7 @@ WHERE = {
     ),
     "no path column": ("file,label\na.jpg,live\n", "no column `path`|unknown column 'file'"),
     "unknown column": ("path,lable\na.jpg,live\n", "'lable'.*Rename or remove"),
-    "unknown split": ("path,label,split\na.jpg,live,train\nb.jpg,live,dev\n", "line 3.*'dev'.*validation"),
+    "unknown split": ("path,label,split\na.jpg,live,train\nb.jpg,live,third\n", "line 3.*'third'.*validation"),
     "a cell over two lines before it": ('path,label\n"a\nb.jpg",live\nc.jpg,1\n', "line 4"),
 }
 
@@ -170,6 +176,66 @@ def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
 def test_a_source_says_where_its_paths_begin(tmp_path):
     (tmp_path / "live").mkdir()
     (tmp_path / "live/a.png").touch()
-    samples, root = read_source(tmp_path, domain="office")
-    assert (samples[0].domain, root) == ("office", tmp_path)
-    assert read_source(csv(tmp_path, "path,label\na.jpg,live\n"))[1] == tmp_path
+    (sample,) = read_source(tmp_path, domain="office")
+    assert (sample.domain, sample.file) == ("office", str(tmp_path / "live/a.png"))
+    (sample,) = read_source(csv(tmp_path, "path,label\na.jpg,live\n"))
+    assert sample.file == str(tmp_path / "a.jpg")
+
+
+TABLE = "Path, Label ,attack_type,Subject,camera,\na.jpg,Live,,s1,front,0\nb.jpg,ATTACK,print,s2,back,1\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_tables_as_spreadsheets_and_pandas_write_them(tmp_path, encoding, delimiter):
+    """Their delimiters and encodings, capitals and spaces in the header, an index column without a name."""
+    path = tmp_path / "labels.csv"
+    path.write_bytes(TABLE.replace(",", delimiter).replace("s1", "ü").encode(encoding))
+    one, two = from_csv(path)
+    assert (one.path, one.label, one.subject, one.labels) == ("a.jpg", Label.LIVE, "ü", (("camera", "front"),))
+    assert (two.label, two.attack_type, dict(two.labels)) == (Label.ATTACK, "print", {"camera": "back"})
+
+
+def test_an_absolute_path_a_detour_and_a_relative_path_are_one_file(tmp_path):
+    for name in ("./a.jpg", "x/../a.jpg", str(tmp_path / "a.jpg"), f"{tmp_path}/x//../a.jpg"):
+        (sample,) = from_csv(csv(tmp_path, f"path,label\n{name},live\n"))
+        assert (sample.path, sample.file) == ("a.jpg", str(tmp_path / "a.jpg"))
+        with pytest.raises(InputError, match="line 3 lists a.jpg again"):
+            from_csv(csv(tmp_path, f"path,label\na.jpg,attack\n{name},live\n"))
+    (sample,) = from_csv(csv(tmp_path, "path,label\n/elsewhere/a.jpg,live\n"))
+    assert (sample.file, sample.source) == ("/elsewhere/a.jpg", "")
+
+
+def test_a_path_written_on_windows(tmp_path):
+    (sample,) = from_csv(csv(tmp_path, "path,label\nsub\\a.jpg,live\n"))
+    assert sample.path == "sub/a.jpg"
+    (tmp_path / "odd\\name.jpg").touch()
+    (sample,) = from_csv(csv(tmp_path, "path,label\nodd\\name.jpg,live\n"))
+    assert sample.path == "odd\\name.jpg"
+
+
+@pytest.mark.parametrize("species", ["", "none"])
+def test_an_attack_of_no_type_is_of_an_unknown_one(tmp_path, species):
+    (sample,) = from_csv(csv(tmp_path, f"path,label,attack_type\na.jpg,attack,{species}\n"))
+    assert sample.attack_type == "unknown"
+
+
+@pytest.mark.parametrize(("word", "split"), [("Train", "train"), ("dev", "validation"), ("held-out", "test")])
+def test_what_others_call_a_split(tmp_path, word, split):
+    (sample,) = from_csv(csv(tmp_path, f"path,label,split\na.jpg,live,{word}\n"))
+    assert sample.split is Split(split)
+
+
+def test_files_that_are_left_out_are_counted(tmp_path):
+    for name in (
+        "live/a.png",
+        "live/b.heic",
+        "live/notes.txt",
+        "attack/print/c.CR2",
+        "attack/.DS_Store",
+        "other/d.gpx",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert left_out(tmp_path) == {".txt": 1, ".cr2": 1}
+    assert [sample.path for sample in from_folder(tmp_path)] == ["live/a.png", "live/b.heic"]

@@ -16,13 +16,13 @@ def _portraits(folder, people) -> list[Sample]:
     samples = []
     for i in range(8):
         Image.fromarray(people[i % len(people)]).save(folder / f"{i}.png")
-        samples.append(Sample(f"{i}.png", Label.LIVE, subject=f"s{i}"))
+        samples.append(Sample(f"{i}.png", Label.LIVE, subject=f"s{i}", source=str(folder)))
     return samples
 
 
 def test_half_is_live_and_all_say_that_they_are_simulated(tmp_path, people):
     portraits = _portraits(tmp_path, people)
-    rows = from_csv(write_captures(portraits, tmp_path, tmp_path / "out", workers=1))
+    rows = from_csv(write_captures(portraits, tmp_path / "out", workers=1))
     assert Counter((row.label, row.attack_type) for row in rows) == {
         (Label.LIVE, "none"): 4,
         (Label.ATTACK, "simulated_print"): 2,
@@ -36,11 +36,11 @@ def test_half_is_live_and_all_say_that_they_are_simulated(tmp_path, people):
 
 def test_a_run_cut_short_goes_on_to_the_same_bytes(tmp_path, people):
     portraits = _portraits(tmp_path, people)
-    whole = write_captures(portraits, tmp_path, tmp_path / "whole", workers=1).parent
-    part = write_captures(portraits, tmp_path, tmp_path / "part", workers=1).parent
+    whole = write_captures(portraits, tmp_path / "whole", workers=1).parent
+    part = write_captures(portraits, tmp_path / "part", workers=1).parent
     for name in ("labels.csv", "images/00003.jpg", "images/00007.jpg"):
         (part / name).unlink()
-    write_captures(portraits, tmp_path, part, workers=1)
+    write_captures(portraits, part, workers=1)
     for path in sorted(whole.rglob("*.*")):
         assert path.read_bytes() == (part / path.relative_to(whole)).read_bytes()
 
@@ -48,8 +48,8 @@ def test_a_run_cut_short_goes_on_to_the_same_bytes(tmp_path, people):
 def test_each_live_capture_is_shown_on_every_medium_in_a_domain_of_its_own(tmp_path, people):
     live = [replace(each, domain="office") for each in _portraits(tmp_path, people)[:2]]
     Image.new("RGB", (9, 9)).save(tmp_path / "small.png")
-    live.append(Sample("small.png", Label.LIVE, subject="tiny", domain="selfie"))  # cannot be shown
-    rows = from_csv(write_recaptures(live, tmp_path, tmp_path / "out", workers=1))
+    live.append(replace(live[0], path="small.png", subject="tiny"))  # cannot be shown
+    rows = from_csv(write_recaptures(live, tmp_path / "out", workers=1))
     assert [(row.subject, row.label, row.attack_type) for row in rows] == [
         (subject, label, species)
         for subject in ("s0", "s1")
@@ -66,19 +66,19 @@ def test_each_live_capture_is_shown_on_every_medium_in_a_domain_of_its_own(tmp_p
 def test_a_folder_of_other_pictures_is_refused(tmp_path, people):
     """Old pictures must not stand under new rows, whose subjects would then cross splits."""
     portraits = _portraits(tmp_path, people)
-    write_captures(portraits[:4], tmp_path, tmp_path / "out", workers=1)
+    write_captures(portraits[:4], tmp_path / "out", workers=1)
     other = [replace(each, subject=f"other {each.subject}") for each in portraits[:4]]
     for wrong in (other, portraits[4:], portraits):
         with pytest.raises(ArtefactError, match="another run"):
-            write_captures(wrong, tmp_path, tmp_path / "out", workers=1)
+            write_captures(wrong, tmp_path / "out", workers=1)
     with pytest.raises(ArtefactError, match="another run"):
-        write_recaptures([replace(portraits[0], domain="d")], tmp_path, tmp_path / "out", workers=1)
+        write_recaptures([replace(portraits[0], domain="d")], tmp_path / "out", workers=1)
     Image.fromarray(people[5]).save(tmp_path / "0.png")  # equal names and rows, another picture
     with pytest.raises(ArtefactError, match="another run"):
-        write_captures(portraits[:4], tmp_path, tmp_path / "out", workers=1)
+        write_captures(portraits[:4], tmp_path / "out", workers=1)
     (tmp_path / "out/about.json").unlink()
     with pytest.raises(ArtefactError, match=r"no about\.json"):
-        write_captures(portraits[:4], tmp_path, tmp_path / "out", workers=1)
+        write_captures(portraits[:4], tmp_path / "out", workers=1)
 
 
 def test_portraits_and_recaptures_share_no_seed(tmp_path, monkeypatch):
@@ -91,12 +91,12 @@ def test_portraits_and_recaptures_share_no_seed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("despoof.data.simulation.dataset.in_processes", noted)
     live = [Sample(f"{i}.png", Label.LIVE, subject=f"s{i}", domain="d") for i in range(12_000)]
-    write_captures(live, tmp_path, tmp_path / "portraits")
-    write_recaptures(live, tmp_path, tmp_path / "recaptures")
+    write_captures(live, tmp_path / "portraits")
+    write_recaptures(live, tmp_path / "recaptures")
     assert [len(each) for each in seeds] == [12_000, 36_000]
     assert not seeds[0] & seeds[1]
 
 
 def test_recaptures_without_a_domain_are_refused(tmp_path, people):
     with pytest.raises(InputError, match="--domain"):
-        write_recaptures(_portraits(tmp_path, people), tmp_path, tmp_path / "out")
+        write_recaptures(_portraits(tmp_path, people), tmp_path / "out")

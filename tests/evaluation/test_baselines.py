@@ -28,10 +28,10 @@ def store(tmp_path):
         face = cv2.resize(FACE, (256, 256)).astype(np.float64) + generator.normal(0, 4, 3)
         if label is Label.ATTACK:
             face = 0.6 * cv2.GaussianBlur(face, (0, 0), 3) + 0.4 * face.mean()
-        sample = Sample(f"{i}.png", label, "none" if label is Label.LIVE else "print", f"s{i}", "d")
-        source = tmp_path / f"{i}.png"
-        cv2.imwrite(str(source), FACE[..., ::-1])
-        store.add(StoredSample(sample, "face", str(source)), np.clip(face, 0, 255).astype(np.uint8))
+        species = "none" if label is Label.LIVE else "print"
+        sample = Sample(f"{i}.png", label, species, f"s{i}", "d", source=str(tmp_path))
+        cv2.imwrite(sample.file, FACE[..., ::-1])
+        store.add(StoredSample(sample, "face"), np.clip(face, 0, 255).astype(np.uint8))
     return store
 
 

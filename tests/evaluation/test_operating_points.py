@@ -13,7 +13,7 @@ LIVENESS = np.array([*np.linspace(0.5, 0.99, 50), *np.linspace(0.01, 0.6, 60)])
 def rows(species: str = "print") -> list[StoredSample]:
     samples = [Sample(f"l{i}", Label.LIVE, domain="d") for i in range(50)]
     samples += [Sample(f"a{i}", Label.ATTACK, species, domain="d") for i in range(60)]
-    return [StoredSample(sample, "face", "") for sample in samples]
+    return [StoredSample(sample, "face") for sample in samples]
 
 
 def test_live_begins_at_equal_error_and_attack_ends_where_one_in_twenty_live_is_lost():

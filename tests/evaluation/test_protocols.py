@@ -80,7 +80,7 @@ def test_simulated_captures_of_no_domain_are_learned_from_only_where_the_protoco
 
 
 def test_studies_leave_one_out_as_the_protocol_does():
-    rows = [StoredSample(sample, "face", "") for sample in _with_simulated()]
+    rows = [StoredSample(sample, "face") for sample in _with_simulated()]
     cells = read_protocol("leave-one-domain-out", [row.sample for row in rows]).cells
     for cell, (target, train, test) in zip(cells, leave_one_out(rows), strict=True):
         assert target == cell.target

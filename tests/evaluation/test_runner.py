@@ -25,7 +25,7 @@ def _rows() -> list[StoredSample]:
             label = Label.LIVE if i % 2 else Label.ATTACK
             species = "none" if label is Label.LIVE else "print"
             sample = Sample(f"{domain}/{i}.jpg", label, species, f"s{i // 3}", domain)
-            rows.append(StoredSample(sample, "no_face" if i == 5 else "face", "", quality={"v": i + 24.0 * i}))
+            rows.append(StoredSample(sample, "no_face" if i == 5 else "face", quality={"v": i + 24.0 * i}))
     return rows
 
 
@@ -156,9 +156,9 @@ def _videos() -> list[StoredSample]:
         for person in range(8):
             for label, species in ((Label.LIVE, "none"), (Label.ATTACK, "print")):
                 for frame in range(3):
-                    path = f"{domain}/{person}-{label}.avi#{frame}"
-                    sample = Sample(path, label, species, f"p{person}", domain)
-                    rows.append(StoredSample(sample, "face" if frame else "no_face", ""))
+                    video = f"{domain}/{person}-{label}.avi"
+                    sample = Sample(f"{video}#{frame}", label, species, f"p{person}", domain, video=video)
+                    rows.append(StoredSample(sample, "face" if frame else "no_face"))
     return rows
 
 
@@ -177,9 +177,7 @@ def test_a_video_scores_the_mean_of_its_answered_frames(tmp_path):
 
 
 def test_a_video_without_an_answered_frame_is_a_non_response(tmp_path):
-    rows = [
-        StoredSample(row.sample, "no_face", "") if row.sample.path.startswith("b/0-live") else row for row in _videos()
-    ]
+    rows = [StoredSample(row.sample, "no_face") if row.sample.path.startswith("b/0-live") else row for row in _videos()]
     protocol = Protocol("videos", (Cell("a-to-b", Part(("a",)), Part(("b",))),), unit="video mean")
     (path,) = run_protocol(protocol, rows, untrained("m", lambda rows: np.arange(len(rows)) / 99), tmp_path)
     silent = [row for row in read_scores(path).rows if row.liveness is None]
@@ -227,3 +225,29 @@ def test_fewer_subjects_are_learned_from_and_validation_stays(tmp_path):
     assert calls[0.5][1] == calls[1.0][1]
     assert {row.sample.path for row in calls[0.5][0]} < {row.sample.path for row in calls[1.0][0]}
     assert 0.3 < len(calls[0.5][0]) / len(calls[1.0][0]) < 0.7
+
+
+def test_photos_whose_names_look_like_frames_stay_apart(tmp_path):
+    """`a#1.jpg`, live, and `a#2.jpg`, an attack, are two presentations: what is a frame is data, not a name."""
+    rows = []
+    for domain in ("a", "b"):
+        for i in range(8):
+            sample = Sample(f"{domain}/{i}#1.jpg", Label.LIVE, subject=f"p{i}", domain=domain)
+            attack = replace(sample, path=f"{domain}/{i}#2.jpg", label=Label.ATTACK, attack_type="print")
+            rows += [StoredSample(sample, "face"), StoredSample(attack, "face")]
+    protocol = Protocol("photos", (Cell("a-to-b", Part(("a",)), Part(("b",))),), unit="video mean")
+    score = untrained("m", lambda rows: np.array([float(row.sample.label is Label.LIVE) for row in rows]))
+    (path,) = run_protocol(protocol, rows, score, tmp_path)
+    assert [row.liveness for row in read_scores(path).rows] == [1.0, 0.0] * 8
+
+
+def test_equal_paths_of_two_folders_are_two_samples(tmp_path):
+    sources = {source: _rows() for source in ("one", "two")}
+    rows = [
+        replace(row, sample=replace(row.sample, source=source, subject=f"{source} {row.sample.subject}"))
+        for source, each in sources.items()
+        for row in each
+    ]
+    for path in run_protocol(PROTOCOL, rows, untrained("m", _score), tmp_path):
+        found = read_scores(path).rows
+        assert len({row.key for row in found}) == len(found) == 2 * len({row.path for row in found})

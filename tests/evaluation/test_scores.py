@@ -61,7 +61,7 @@ def test_an_unknown_threshold_is_refused_with_the_known_ones():
     ("old", "new"),
     [
         ("# {", "{"),
-        ("despoof-scores/1", "despoof-scores/9"),
+        ("despoof-scores/2", "despoof-scores/9"),
         ('"model": "m", ', ""),
         ("liveness,reason", "score,reason"),
         (",attack,", ",1,"),
@@ -70,7 +70,7 @@ def test_an_unknown_threshold_is_refused_with_the_known_ones():
         (",,no_face", ",,"),
         ("0.25,", "0.25,no_face"),
         ("0.25,", "0.25"),
-        ("b/attack-3.jpg", "b/attack-2.jpg"),
+        (*(Sample(f"b/attack-{i}.jpg", Label.ATTACK).key for i in (3, 2)),),
         (",live,none,,no_face", ",live,print,,no_face"),
         ('"test"', '"train"'),
         ('"origin"', '"source"'),

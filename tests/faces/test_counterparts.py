@@ -12,8 +12,8 @@ import pytest
 
 from despoof.data.sample import Label, Sample, Split
 from despoof.errors import ArtefactError
-from despoof.faces.align import as_image, as_tensor
-from despoof.faces.counterparts import CounterpartCache, counterpart_size, face_hash, fill, read_counterparts
+from despoof.faces.align import as_image, as_tensor, face_hash
+from despoof.faces.counterparts import CounterpartCache, counterpart_size, fill, read_counterparts
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.config import TINY
 from despoof.generator.reconstruct import reconstruct
@@ -129,7 +129,7 @@ def store(tmp_path: Path) -> Store:
     for number in range(5):
         sample = Sample(f"{number}.png", Label.LIVE, "none", f"s{number}", "a", Split.TRAIN)
         face = np.random.default_rng(number).integers(0, 256, (256, 256, 3), np.uint8)
-        opened.add(StoredSample(sample, "face", "", [[0.0, 0.0]] * 5), face)
+        opened.add(StoredSample(sample, "face", landmarks=[[0.0, 0.0]] * 5), face)
     return opened
 
 

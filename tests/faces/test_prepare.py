@@ -12,6 +12,7 @@ from PIL import Image
 import despoof
 from despoof.data.manifest import from_folder
 from despoof.data.sample import Sample
+from despoof.errors import ArtefactError
 from despoof.faces.align import TEMPLATE
 from despoof.faces.detect import find_faces
 from despoof.faces.prepare import prepare
@@ -38,7 +39,7 @@ def contents(store: Path) -> dict[str, bytes]:
 
 def test_every_sample_has_an_outcome(dataset, tmp_path):
     samples, root = dataset
-    store = prepare(samples, root, tmp_path / "store", workers=1)
+    store = prepare(samples, tmp_path / "store", workers=1)
     outcomes = {row.sample.path: row.outcome for row in store.rows}
     assert list(outcomes) == [s.path for s in samples]
     assert outcomes.pop("attack/print/text.jpg").startswith("unreadable")
@@ -50,21 +51,21 @@ def test_every_sample_has_an_outcome(dataset, tmp_path):
         again = find_faces(np.ascontiguousarray(face))[0]  # on the template, up to the detector's own scatter
         assert np.abs(again.landmarks - TEMPLATE * 256).mean() < 14
         assert row.quality["eye_distance"] > 20
-        assert Path(row.source).is_file()
+        assert Path(row.sample.file).is_file()
 
 
 def test_a_second_run_does_nothing_and_new_samples_are_added(dataset, tmp_path, monkeypatch):
     samples, root = dataset
     store = tmp_path / "store"
-    prepare(samples[:3], root, store, workers=1)
+    prepare(samples[:3], store, workers=1)
     before = contents(store)
     monkeypatch.setattr("despoof.faces.prepare._prepare_one", lambda job: pytest.fail(f"{job} was done again"))
-    prepare(samples[:3], root, store, workers=1)
+    prepare(samples[:3], store, workers=1)
     assert contents(store) == before
     monkeypatch.undo()
-    prepare(samples, root, store, workers=1)
+    prepare(samples, store, workers=1)
     whole = tmp_path / "whole"
-    prepare(samples, root, whole, workers=1)
+    prepare(samples, whole, workers=1)
     assert contents(store) == contents(whole)
 
 
@@ -83,7 +84,7 @@ def deadly(handle):
     fsync(handle)
 
 os.fsync = deadly
-prepare(from_folder(sys.argv[1]), sys.argv[1], sys.argv[2], workers=1)
+prepare(from_folder(sys.argv[1]), sys.argv[2], workers=1)
 """
 
 
@@ -97,6 +98,57 @@ def test_a_killed_run_resumes_to_the_same_store(dataset, tmp_path):
     assert done.returncode == -signal.SIGKILL
     assert 0 < len(Store(store).rows) < len(samples)
     assert list((store / "faces").glob(".*.tmp"))  # it was killed in mid-write
-    prepare(samples, root, store, workers=1)
-    prepare(samples, root, whole, workers=1)
+    prepare(samples, store, workers=1)
+    prepare(samples, whole, workers=1)
     assert contents(store) == contents(whole)
+
+
+def test_equal_names_of_two_folders_both_arrive(people, tmp_path):
+    """Also as people: a file of which nobody is known is a person of its own."""
+    for folder, image in (("one", people[0]), ("two", people[1])):
+        (tmp_path / folder / "live").mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / folder / "live/0.png")
+        store = prepare(from_folder(tmp_path / folder), tmp_path / "store", workers=1)
+    assert len({(row.pixels, row.sample.person) for row in Store(store.root).with_face()}) == 2
+    again = prepare(from_folder(tmp_path / "one" / ".." / "one"), tmp_path / "store", workers=1)
+    assert len(again.rows) == 2
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "another's"])
+def test_a_damaged_face_is_made_again(dataset, tmp_path, damage):
+    samples, root = dataset
+    store = prepare(samples, tmp_path / "store", workers=1)
+    whole = contents(store.root)
+    one, other = (store.face_path(row) for row in store.with_face()[:2])
+    if damage == "missing":
+        one.unlink()
+    else:
+        one.write_bytes(one.read_bytes()[:300] if damage == "cut" else other.read_bytes())
+    prepare(samples, tmp_path / "store", workers=1)
+    assert contents(store.root) == whole
+
+
+def test_a_damaged_face_of_a_picture_that_changed_is_an_error(dataset, tmp_path):
+    samples, root = dataset
+    store = prepare(samples, tmp_path / "store", workers=1)
+    row, other = store.with_face()[:2]
+    store.face_path(row).unlink()
+    Path(row.sample.file).write_bytes(Path(other.sample.file).read_bytes())
+    with pytest.raises(ArtefactError, match="has changed since"):
+        prepare(samples, tmp_path / "store", workers=1)
+
+
+def test_a_second_writer_is_refused_and_a_killed_one_is_not_waited_for(dataset, tmp_path):
+    samples, root = dataset
+    program = (
+        "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire();"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    (tmp_path / "store").mkdir()
+    command = [sys.executable, "-c", program, str(tmp_path / "store/prepare.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"held\n"
+        with pytest.raises(ArtefactError, match="another process prepares"):
+            prepare(samples, tmp_path / "store", workers=1)
+        writer.kill()
+    assert len(prepare(samples, tmp_path / "store", workers=1).rows) == len(samples)

@@ -1,6 +1,7 @@
 """Videos become one row per frame, a broken one becomes one row that says so, and a kill between frames resumes."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,11 +32,12 @@ def dataset(tmp_path, people):
     write_video(root / "b.avi", [people[1]] * 8 + [nobody] * 2)
     (root / "broken.mov").write_bytes(b"no video")
     Image.fromarray(people[2]).save(root / "picture.png")
+    where = {"domain": "d", "source": str(root)}
     samples = [
-        Sample("a.mp4", Label.LIVE, subject="1", domain="d", split=Split.TRAIN),
-        Sample("b.avi", Label.ATTACK, "replay", subject="2", domain="d", split=Split.TEST),
-        Sample("broken.mov", Label.LIVE, subject="3", domain="d"),
-        Sample("picture.png", Label.LIVE, subject="4", domain="d"),
+        Sample("a.mp4", Label.LIVE, subject="1", **where, split=Split.TRAIN),
+        Sample("b.avi", Label.ATTACK, "replay", subject="2", **where, split=Split.TEST),
+        Sample("broken.mov", Label.LIVE, subject="3", **where),
+        Sample("picture.png", Label.LIVE, subject="4", **where),
     ]
     return samples, root
 
@@ -46,7 +48,7 @@ def contents(store) -> dict[str, bytes]:
 
 def test_one_row_per_frame(dataset, tmp_path):
     samples, root = dataset
-    store = prepare(samples, root, tmp_path / "store", workers=1, frames=parse_rule("spaced:2"))
+    store = prepare(samples, tmp_path / "store", workers=1, frames=parse_rule("spaced:2"))
     outcomes = {row.sample.path: row.outcome.split(":")[0] for row in store.rows}
     assert outcomes == {
         "a.mp4#2": "face", "a.mp4#7": "face", "b.avi#2": "face", "b.avi#7": "face", "broken.mov": "unreadable",
@@ -54,23 +56,23 @@ def test_one_row_per_frame(dataset, tmp_path):
     }  # fmt: skip
     rows = {row.sample.path: row for row in store.rows}
     frame = rows["b.avi#7"]
-    assert frame.sample == Sample("b.avi#7", Label.ATTACK, "replay", subject="2", domain="d", split=Split.TEST)
-    assert frame.sample.presentation == "b.avi"
-    assert read_image(frame.source).shape == (240, 240, 3)  # other stages read the whole picture again
+    assert frame.sample == replace(samples[1], path="b.avi#7", video="b.avi")
+    assert frame.sample.presentation == samples[1]
+    assert read_image(frame.sample.file).shape == (240, 240, 3)  # other stages read the whole picture again
     assert store.about["frames"] == "spaced:2"
     assert [row.frames for row in Store(tmp_path / "store").rows] == [2, 2, 2, 2, 1, 1]
 
 
 def test_a_frame_without_a_face_is_kept(dataset, tmp_path):
     samples, root = dataset
-    store = prepare(samples[1:2], root, tmp_path / "store", workers=1, frames=parse_rule("every:9"))
+    store = prepare(samples[1:2], tmp_path / "store", workers=1, frames=parse_rule("every:9"))
     assert [(row.sample.path, row.outcome) for row in store.rows] == [("b.avi#0", "face"), ("b.avi#9", "no_face")]
 
 
 def test_workers_write_the_same_store(dataset, tmp_path):
     samples, root = dataset
-    prepare(samples, root, tmp_path / "one", workers=1, frames=RULE)
-    prepare(samples, root, tmp_path / "two", workers=2, frames=RULE)
+    prepare(samples, tmp_path / "one", workers=1, frames=RULE)
+    prepare(samples, tmp_path / "two", workers=2, frames=RULE)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -78,12 +80,12 @@ def test_workers_write_the_same_store(dataset, tmp_path):
 def test_a_store_cut_anywhere_resumes_to_the_same(dataset, tmp_path, lines):
     """Also in the middle of a video, and after another dataset was prepared in between."""
     samples, root = dataset
-    prepare(samples, root, tmp_path / "whole", workers=1, frames=RULE)
-    prepare(samples, root, tmp_path / "store", workers=1, frames=RULE)
+    prepare(samples, tmp_path / "whole", workers=1, frames=RULE)
+    prepare(samples, tmp_path / "store", workers=1, frames=RULE)
     manifest = tmp_path / "store/samples.jsonl"
     manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:lines]))
-    prepare(samples[3:], root, tmp_path / "store", workers=1, frames=RULE)
-    prepare(samples, root, tmp_path / "store", workers=1, frames=RULE)
+    prepare(samples[3:], tmp_path / "store", workers=1, frames=RULE)
+    prepare(samples, tmp_path / "store", workers=1, frames=RULE)
     rows = [{row.sample.path: row for row in Store(tmp_path / name).rows} for name in ("whole", "store")]
     assert rows[0] == rows[1]
     assert len(rows[0]) == len(Store(tmp_path / "store").rows)
@@ -91,28 +93,28 @@ def test_a_store_cut_anywhere_resumes_to_the_same(dataset, tmp_path, lines):
 
 def test_a_finished_store_is_left_alone(dataset, tmp_path, monkeypatch):
     samples, root = dataset
-    prepare(samples, root, tmp_path / "store", workers=1, frames=RULE)
+    prepare(samples, tmp_path / "store", workers=1, frames=RULE)
     before = contents(tmp_path / "store")
     monkeypatch.setattr(module, "_prepare_one", lambda job: pytest.fail(f"{job} was done again"))
-    prepare(samples, root, tmp_path / "store", workers=1, frames=RULE)
-    prepare(samples[3:], root, tmp_path / "store", workers=1)  # pictures need no rule, also beside videos
+    prepare(samples, tmp_path / "store", workers=1, frames=RULE)
+    prepare(samples[3:], tmp_path / "store", workers=1)  # pictures need no rule, also beside videos
     assert contents(tmp_path / "store") == before
 
 
 def test_videos_need_a_rule_and_a_store_keeps_its_own(dataset, tmp_path):
     samples, root = dataset
     with pytest.raises(InputError, match="--frames published:2"):
-        prepare(samples, root, tmp_path / "store", workers=1)
-    prepare(samples[:1], root, tmp_path / "store", workers=1, frames=RULE)
+        prepare(samples, tmp_path / "store", workers=1)
+    prepare(samples[:1], tmp_path / "store", workers=1, frames=RULE)
     with pytest.raises(ArtefactError, match="every:5"):
-        prepare(samples, root, tmp_path / "store", workers=1, frames=parse_rule("every:5"))
+        prepare(samples, tmp_path / "store", workers=1, frames=parse_rule("every:5"))
 
 
 def test_without_pyav_nothing_is_kept_as_unreadable(dataset, tmp_path, monkeypatch):
     samples, root = dataset
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match=r"despoof\[video\]"):
-        prepare(samples, root, tmp_path / "store", workers=1, frames=RULE)
+        prepare(samples, tmp_path / "store", workers=1, frames=RULE)
     assert not (tmp_path / "store").exists()
 
 
@@ -120,25 +122,25 @@ def test_a_video_too_small_for_a_face_says_so(tmp_path):
     from miniatures import write_video
 
     write_video(tmp_path / "small.mp4", [np.zeros((16, 64, 3), np.uint8)] * 8)
-    store = prepare([Sample("small.mp4", Label.LIVE)], tmp_path, tmp_path / "store", workers=1, frames=RULE)
+    sample = Sample("small.mp4", Label.LIVE, source=str(tmp_path))
+    store = prepare([sample], tmp_path / "store", workers=1, frames=RULE)
     (row,) = store.rows
     assert "at least 32 px" in row.outcome
     assert row.sample.path == "small.mp4"
 
 
 def test_a_path_with_another_label_is_refused(dataset, tmp_path):
-    """Two roots in one store may share a path; the second would be taken for done."""
     samples, root = dataset
-    prepare(samples[:1], root, tmp_path / "store", workers=1, frames=RULE)
-    other = Sample("a.mp4", Label.ATTACK, "print", subject="1", domain="other")
+    prepare(samples[:1], tmp_path / "store", workers=1, frames=RULE)
+    other = replace(samples[0], label=Label.ATTACK, attack_type="print", domain="other")
     with pytest.raises(InputError, match="Use another folder"):
-        prepare([other], root, tmp_path / "store", workers=1, frames=RULE)
+        prepare([other], tmp_path / "store", workers=1, frames=RULE)
 
 
 def test_another_detector_is_named_in_the_store(dataset, tmp_path):
     samples, root = dataset
     with pytest.raises(ArtefactError, match="face_detection_yunet"):
-        prepare(samples, root, tmp_path / "store", workers=1, frames=RULE, yunet_file=tmp_path / "none.onnx")
+        prepare(samples, tmp_path / "store", workers=1, frames=RULE, yunet_file=tmp_path / "none.onnx")
     for name in ("one", "two"):
         (tmp_path / f"{name}.onnx").write_text(name)
     abouts = [module._about([], tmp_path, None, str(tmp_path / f"{name}.onnx")) for name in ("one", "two")]
@@ -151,8 +153,8 @@ def test_yunet_finds_what_the_own_detector_finds(dataset, tmp_path, shared):
     if not path.is_file():
         pytest.skip("the folder `shared` has no YuNet file")
     samples, root = dataset
-    ours = prepare(samples, root, tmp_path / "ours", workers=1, frames=RULE)
-    other = prepare(samples, root, tmp_path / "other", workers=1, frames=RULE, yunet_file=path)
+    ours = prepare(samples, tmp_path / "ours", workers=1, frames=RULE)
+    other = prepare(samples, tmp_path / "other", workers=1, frames=RULE, yunet_file=path)
     assert other.about["detector"].startswith("yunet-")
     assert [(r.sample.path, r.outcome[:10]) for r in ours.rows] == [(r.sample.path, r.outcome[:10]) for r in other.rows]
     apart = [
@@ -162,4 +164,4 @@ def test_yunet_finds_what_the_own_detector_finds(dataset, tmp_path, shared):
     ]
     assert 0 < max(apart) < 0.12  # of the distance of the eyes: other networks, the same points
     with pytest.raises(ArtefactError):
-        prepare(samples, root, tmp_path / "ours", workers=1, frames=RULE, yunet_file=path)
+        prepare(samples, tmp_path / "ours", workers=1, frames=RULE, yunet_file=path)

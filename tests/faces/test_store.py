@@ -2,6 +2,7 @@
 
 import errno
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,13 +11,15 @@ from PIL import Image
 
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError
-from despoof.faces.store import Store, StoredSample, counts, sample_key, shrink
+from despoof.faces.align import face_hash, shrink
+from despoof.faces.store import Store, StoredSample, counts
 
 ABOUT = {"face_size": 256, "version": 1}
 
 
 def stored(name: str, outcome: str = "face") -> StoredSample:
-    return StoredSample(Sample(name, Label.LIVE, domain="d"), outcome, f"/x/{name}", [[1.0, 2.0]] * 5, {"luma": 3.0})
+    sample = Sample(name, Label.LIVE, domain="d", source="/x", labels=(("light", "dim"),))
+    return StoredSample(sample, outcome, landmarks=[[1.0, 2.0]] * 5, quality={"luma": 3.0})
 
 
 @pytest.fixture
@@ -26,11 +29,12 @@ def face(people) -> np.ndarray:
 
 def test_what_goes_in_comes_out(tmp_path, face):
     store = Store(tmp_path, about=ABOUT)
-    store.add(stored("a"), face)
+    row = store.add(stored("a"), face)
     store.add(stored("b", "no_face"), None)
     again = Store(tmp_path)
-    assert again.rows == store.rows == [stored("a"), stored("b", "no_face")]
-    assert again.with_face() == [stored("a")]
+    assert row == replace(stored("a"), pixels=face_hash(face))
+    assert again.rows == store.rows == [row, stored("b", "no_face")]
+    assert again.with_face() == [row]
     np.testing.assert_array_equal(again.faces(again.with_face(), 256)[0], face)
     np.testing.assert_array_equal(np.asarray(Image.open(again.face_path(stored("a")))), face)  # RGB, not BGR
     assert counts(again.rows) == {("d", Label.LIVE): 2}
@@ -41,20 +45,62 @@ def test_shrinking_is_the_mean_of_blocks(face):
     assert np.abs(shrink(face, 128) - blocks).max() <= 0.5
 
 
-def test_keys_depend_on_the_path_alone_and_differ():
-    assert sample_key(stored("a").sample) == sample_key(Sample("a", Label.ATTACK, "print"))
-    assert len({sample_key(Sample(str(i), Label.LIVE)) for i in range(1000)}) == 1000
+def test_keys_depend_on_the_file_alone_and_differ():
+    assert stored("a").key == Sample("a", Label.ATTACK, "print", source="/x").key
+    assert len({Sample(str(i), Label.LIVE, source=source).key for i in range(500) for source in "xy"}) == 1000
 
 
-def test_half_a_row_is_cut_off(tmp_path, face):
+@pytest.mark.parametrize(("source", "path"), [("/x", "./a"), ("/x/y", "../a"), ("", "/x/a"), ("/y", "/x//a")])
+def test_one_file_has_one_key(source, path):
+    assert Sample(path, Label.LIVE, source=source).key == stored("a").key
+
+
+def test_equal_names_below_two_folders_are_two_samples(tmp_path, face):
+    store = Store(tmp_path, about=ABOUT)
+    row = store.add(stored("a"), face)
+    other = store.add(replace(row, sample=replace(row.sample, source="/y")), 255 - face)
+    np.testing.assert_array_equal(Store(tmp_path).faces([other, row], 256), [255 - face, face])
+
+
+def test_a_sample_listed_twice_is_refused(tmp_path, face):
+    """What two writers at once would leave."""
     store = Store(tmp_path, about=ABOUT)
     store.add(stored("a"), face)
-    store.add(stored("b"), face)
+    store.add(stored("a"), face)
+    with pytest.raises(ArtefactError, match=r"line 2 has /x/a again"):
+        Store(tmp_path)
+
+
+def test_data_hash_sees_rows_pixels_and_order_and_not_where_files_lie(tmp_path, face):
+    store = Store(tmp_path, about=ABOUT)
+    a, b = store.add(stored("a"), face), store.add(stored("b"), 255 - face)
+    told = Store.data_hash([a, b])
+    assert told == Store.data_hash(Store(tmp_path).rows)
+    assert told == Store.data_hash([replace(row, sample=replace(row.sample, source="/moved")) for row in (a, b)])
+    other = replace(a, sample=replace(a.sample, domain="e"))
+    assert len({told, *map(Store.data_hash, ([b, a], [a], [other, b], [replace(a, pixels=b.pixels), b]))}) == 5
+
+
+def test_reading_a_store_writes_nothing(tmp_path, face):
+    store = Store(tmp_path, about=ABOUT)
+    store.add(stored("a"), face)
+    manifest = tmp_path / "samples.jsonl"
+    manifest.write_bytes(manifest.read_bytes() + b'{"half": ')
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*.*")}
+    assert [row.key for row in Store(tmp_path).rows] == [stored("a").key]
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_half_a_row_is_cut_off(tmp_path, face, rows):
+    store = Store(tmp_path, about=ABOUT)
+    for name in "ab"[1 - rows :]:
+        store.add(stored(name), face)
     manifest = tmp_path / "samples.jsonl"
     whole = manifest.read_bytes()
     manifest.write_bytes(whole[:-25])
     again = Store(tmp_path, about=ABOUT)
-    assert [row.sample.path for row in again.rows] == ["a"]
+    assert [row.sample.path for row in again.rows] == ["a"][:rows]
     again.add(stored("b"), face)
     assert manifest.read_bytes() == whole
 
@@ -81,12 +127,17 @@ def test_no_store_and_a_broken_one(tmp_path):
         Store(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "another's"])
 def test_a_lost_face_is_an_artefact_error(tmp_path, face, damage):
     store = Store(tmp_path, about=ABOUT)
     store.add(stored("a"), face)
     path = store.face_path(stored("a"))
-    path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:200])
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:200])
+    else:
+        cv2.imwrite(str(path), face // 2)
     with pytest.raises(ArtefactError, match="missing or damaged"):
         store.faces(store.rows, 128)
 
@@ -107,7 +158,7 @@ def test_a_disk_that_fills_up_with_the_face_leaves_no_row(tmp_path, face, monkey
 
 def test_a_disk_that_fills_up_with_the_row_leaves_no_half_row(tmp_path, face, monkeypatch):
     store = Store(tmp_path, about=ABOUT)
-    store.add(stored("a"), face)
+    row = store.add(stored("a"), face)
 
     class Full(io.FileIO):
         def write(self, data):
@@ -122,4 +173,4 @@ def test_a_disk_that_fills_up_with_the_row_leaves_no_half_row(tmp_path, face, mo
         with pytest.raises(ArtefactError, match="No space left"):
             store.add(stored("b"), None)
     assert (tmp_path / "samples.jsonl").read_bytes().count(b'"path"') == 2  # the fault did leave half a row
-    assert Store(tmp_path).rows == [stored("a")]
+    assert Store(tmp_path).rows == [row]

@@ -47,12 +47,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     root = tmp_path_factory.mktemp("mcio")
     rule = parse_rule("published:2")
     for domain, folder in make_miniatures(root / "official", subjects=2, image=portrait).items():
-        prepare(load_dataset(domain).samples(folder), folder, root / "store", workers=1, frames=rule)
+        prepare(load_dataset(domain).samples(folder), root / "store", workers=1, frames=rule)
     return Store(root / "store")
 
 
 def test_every_video_gives_the_two_published_frames(store):
-    frames = Counter(row.sample.presentation for row in store.rows)
+    frames = Counter(row.sample.presentation.path for row in store.rows)
     assert set(frames.values()) == {2}
     assert {row.sample.path.rpartition("#")[2] for row in store.rows} == {"6", "13"}  # 6 and 6 + 14 // 2
     assert {row.outcome for row in store.rows} == {"face"}

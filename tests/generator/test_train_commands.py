@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Store:
         label, attack = (Label.ATTACK, "print") if number == 3 else (Label.LIVE, "none")
         sample = Sample(f"{number}.png", label, attack, f"s{number}", "a", split)
         face = np.random.default_rng(number).integers(0, 256, (256, 256, 3), np.uint8)
-        opened.add(StoredSample(sample, "face", "", [[0.0, 0.0]] * 5), face)
+        opened.add(StoredSample(sample, "face", landmarks=[[0.0, 0.0]] * 5), face)
     return opened
 
 

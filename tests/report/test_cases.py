@@ -7,7 +7,8 @@ import pytest
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
-from despoof.faces.counterparts import CounterpartCache, face_hash
+from despoof.faces.align import face_hash
+from despoof.faces.counterparts import CounterpartCache
 from despoof.faces.store import Store, StoredSample
 from despoof.report.cases import GAP, best_and_worst, case_sheet
 
@@ -53,8 +54,13 @@ def store(tmp_path):
     for path, grey in (("one.jpg", 100), ("clip.mp4#0", None), ("clip.mp4#5", 40), ("clip.mp4#9", 60)):
         outcome = "no_face" if grey is None else "face"
         face = None if grey is None else np.full((256, 256, 3), grey, np.uint8)
-        opened.add(StoredSample(Sample(path, Label.LIVE), outcome, path), face)
+        video = "clip.mp4" if "#" in path else ""
+        opened.add(StoredSample(Sample(path, Label.LIVE, video=video), outcome), face)
     return opened
+
+
+def _scored(path):
+    return ScoreRow(path, "", "", Label.LIVE, "none", 0.5)
 
 
 def _counterpart(store, row):
@@ -72,7 +78,7 @@ def _pixels(png):
 
 def test_sheet_is_face_then_counterpart_then_cue(store, tmp_path):
     folder = _counterpart(store, store.rows[0])
-    picture = _pixels(case_sheet(store, folder)("one.jpg"))
+    picture = _pixels(case_sheet(store, folder)(_scored("one.jpg")))
     assert picture.shape == (32, 3 * 32 + 2 * GAP, 3)
     face, counterpart, cue = (picture[:, start : start + 32] for start in (0, 32 + GAP, 64 + 2 * GAP))
     assert (face == 100).all()
@@ -83,12 +89,12 @@ def test_sheet_is_face_then_counterpart_then_cue(store, tmp_path):
 
 def test_a_video_is_shown_by_its_first_frame_with_a_face(store, tmp_path):
     folder = _counterpart(store, store.rows[2])
-    assert (_pixels(case_sheet(store, folder)("clip.mp4"))[:, :32] == 40).all()
+    assert (_pixels(case_sheet(store, folder)(_scored("clip.mp4")))[:, :32] == 40).all()
 
 
 def test_what_is_not_there_is_named(store, tmp_path):
     sheet = case_sheet(store, tmp_path)
     with pytest.raises(InputError, match="other.jpg"):
-        sheet("other.jpg")
+        sheet(_scored("other.jpg"))
     with pytest.raises(ArtefactError, match="despoof reconstruct"):
-        sheet("one.jpg")
+        sheet(_scored("one.jpg"))

@@ -6,7 +6,6 @@ from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.evaluation.tables import SOURCE_COLUMNS, TARGET_COLUMNS
-from despoof.faces.store import sample_key
 from despoof.report.content import HONEST_TABLES, NO_CERTIFICATION, NOT_SHOWN, SHOWN, report_sections
 from despoof.report.page import page_html, page_markdown
 
@@ -144,7 +143,7 @@ def test_people_are_shown_only_where_a_sheet_was_handed_over(one):
 def test_cases_are_named_by_a_hash_and_no_path_is_in_the_report():
     text = page_markdown("t", report_sections([_file()], rounds=0))
     assert "anna" not in text
-    assert sample_key(Sample("a/anna-none-0.jpg", Label.LIVE)) in text
+    assert Sample("a/anna-none-0.jpg", Label.LIVE).key in text
 
 
 def test_cells_of_several_protocols_are_kept_apart():

@@ -29,7 +29,7 @@ def test_a_trace_is_seen_in_every_form_and_its_absence_in_none(traced):
     for domain in "abc":
         for i in range(24):
             label, species = (Label.LIVE, "none") if i % 2 else (Label.ATTACK, "print")
-            rows.append(StoredSample(Sample(f"{domain}{i}", label, species, f"s{i}", domain), "face", ""))
+            rows.append(StoredSample(Sample(f"{domain}{i}", label, species, f"s{i}", domain), "face"))
             face = generator.normal(128, 12, (64, 64, 3))
             face[:, ::4] += 40 if traced and label is Label.ATTACK else 0  # stripes of a screen
             faces.append(face.clip(0, 255).astype(np.uint8))

@@ -64,7 +64,7 @@ def test_correlation_is_numpys():
 def _rows() -> list[StoredSample]:
     kinds = [(Label.ATTACK, "print"), (Label.LIVE, "none")] * 10
     return [
-        StoredSample(Sample(f"{domain}/{i}.jpg", label, species, "", domain), "face", "")
+        StoredSample(Sample(f"{domain}/{i}.jpg", label, species, "", domain), "face")
         for domain in ("a", "b")
         for i, (label, species) in enumerate(kinds)
     ]

@@ -47,7 +47,7 @@ def captures() -> tuple[list[StoredSample], np.ndarray]:
     rows, faces = [], []
     for i in range(24):
         label, species = (Label.LIVE, "none") if i % 2 else (Label.ATTACK, "print")
-        rows.append(StoredSample(Sample(f"{i}.png", label, species, f"s{i // 4}", "a"), "face", ""))
+        rows.append(StoredSample(Sample(f"{i}.png", label, species, f"s{i // 4}", "a"), "face"))
         faces.append(np.full((SIZE, SIZE, 3), 200 if i % 2 else 50, np.uint8))
     return rows, np.stack(faces)
 

@@ -42,7 +42,7 @@ def store(tmp_path) -> Store:
         label = Label.LIVE if i % 2 else Label.ATTACK
         sample = Sample(f"{i}.png", label, "none" if i % 2 else "print", f"s{i}", "a")
         face = np.full((256, 256, 3), 3 * i, np.uint8)  # darkness falls with the number, for both alike
-        made.add(StoredSample(sample, "face", "", quality={"eye_distance": 50.0 + i % 2}), face)
+        made.add(StoredSample(sample, "face", quality={"eye_distance": 50.0 + i % 2}), face)
     return made
 
 

@@ -17,7 +17,7 @@ def rows_of(count: int) -> list[StoredSample]:
     labels = (Label.LIVE, Label.ATTACK)
     samples = [Sample(f"{i}.png", labels[i % 2], domain="ab"[i // 2 % 2], subject=str(i)) for i in range(count)]
     marks = np.array([[30, 30], [70, 30], [50, 50], [35, 70], [65, 70]], float)
-    return [StoredSample(sample, "face", sample.path, (marks + [[0, 0]] * 5).tolist()) for sample in samples]
+    return [StoredSample(sample, "face", landmarks=(marks + [[0, 0]] * 5).tolist()) for sample in samples]
 
 
 @pytest.mark.parametrize("name", DISTURBANCES)

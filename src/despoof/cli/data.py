@@ -124,7 +124,7 @@ def _pictures(source: Path) -> "tuple[list[Sample], map[tuple[Sample, np.ndarray
     from despoof.runs.progress import track
 
     def picture(sample: "Sample") -> "tuple[Sample, np.ndarray | None]":
-        path = f"{root / sample.path}#0" if is_video(sample.path) else str(root / sample.path)
+        path = f"{sample.file}#0" if is_video(sample.path) else sample.file
         try:
             return sample, read_image(path)
         except InputError:
@@ -135,5 +135,5 @@ def _pictures(source: Path) -> "tuple[list[Sample], map[tuple[Sample, np.ndarray
         rows = store.with_face()
         faces = ((row.sample, store.faces([row], 64)[0]) for row in track(rows, "read faces", len(rows)))
         return [row.sample for row in store.rows], faces
-    samples, root = read_source(source)
+    samples = read_source(source)
     return samples, map(picture, track(samples, "read pictures", len(samples)))

@@ -35,10 +35,10 @@ def prepare(
         )
     rule = None if frames is None else parse_rule(frames)
     if dataset is None:
-        samples, root = read_source(source, domain=domain)
+        samples = read_source(source, domain=domain)
     else:
-        samples, root = load_dataset(dataset).samples(source, protocol=protocol), source
-    done = run(samples, root, store, workers=workers, frames=rule, yunet_file=yunet)
+        samples = load_dataset(dataset).samples(source, protocol=protocol)
+    done = run(samples, store, workers=workers, frames=rule, yunet_file=yunet)
     found = Counter((row.sample.domain or "-", row.sample.label.value, row.outcome[:40]) for row in done.rows)
     for (name, label, outcome), count in sorted(found.items()):
         print(f"{name:12} {label:8} {outcome:42} {count}")

@@ -23,9 +23,9 @@ def simulate(
     from despoof.data.sample import Label, Split
     from despoof.data.simulation.dataset import write_captures, write_recaptures
 
-    samples, root = read_source(source, domain=domain)
+    samples = read_source(source, domain=domain)
     chosen = [s for s in samples if s.label is Label.LIVE and s.split is not Split.TEST]
     if recapture:
-        print(write_recaptures(chosen[:count], root, out, workers=workers))
+        print(write_recaptures(chosen[:count], out, workers=workers))
     else:
-        print(write_captures(chosen[: count or 1500], root, out, workers=workers))
+        print(write_captures(chosen[: count or 1500], out, workers=workers))

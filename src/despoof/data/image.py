@@ -14,6 +14,24 @@ from despoof.errors import InputError
 MAX_PIXELS = 64_000_000  # read from the header before decoding; a phone's 50 Mpx photo still passes
 MAX_BYTES = 64 * 2**20
 MIN_SIDE = 32
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".heic",
+        ".heif",
+        ".avif",
+    ]
+)
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 ImageSource = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image

@@ -1,39 +1,52 @@
 """Samples from a folder, a CSV or a Parquet file: disk -> list of `Sample`. Images and videos alike."""
 
 import csv
+import io
+import os.path
+from collections import Counter
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
+from despoof.data.image import IMAGE_SUFFIXES
 from despoof.data.sample import Label, Person, Sample, Split
 from despoof.data.video import VIDEO_SUFFIXES
 from despoof.errors import InputError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"} | VIDEO_SUFFIXES
-COLUMNS = ("path", "label", "attack_type", "subject", "domain", "split", "simulated", "origin")
-MANIFESTS = {".csv", ".parquet"}
+SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+COLUMNS = ("path", "label", "attack_type", "subject", "domain", "split", "simulated", "origin", "video")
+DELIMITERS = ",;\t|"  # comma first; spreadsheets write semicolons where the comma is the decimal sign, and tabs
+SPLITS = {  # what others call a part -> ours
+    "training": "train", "val": "validation", "valid": "validation", "dev": "validation", "devel": "validation",
+    "development": "validation", "testing": "test", "held-out": "test",
+}  # fmt: skip
+NEAR = 0.75  # similarity from which a column is taken for a misspelt one: `lable`, `subject_id`; not `camera`
+
+Row = tuple[str, dict[str, str | None]]  # where it stands, and its cells by column
 
 
-def read_source(source: str | Path, *, domain: str = "") -> tuple[list[Sample], Path]:
-    """Return samples and the folder that their paths are relative to; `domain` is for folders, which name none."""
+def read_source(source: str | Path, *, domain: str = "") -> list[Sample]:
+    """Return the samples of a folder, CSV or Parquet file; `domain` is for folders, which name none."""
     source = Path(source)
     if source.suffix.lower() == ".parquet":
-        return from_parquet(source), source.parent
-    if source.suffix.lower() == ".csv":
-        return from_csv(source), source.parent
-    return from_folder(source, domain=domain), source
+        return from_parquet(source)
+    if source.suffix.lower() in (".csv", ".tsv"):
+        return from_csv(source)
+    return from_folder(source, domain=domain)
 
 
 def from_folder(root: str | Path, *, domain: str = "") -> list[Sample]:
     """Read ``live/**`` and ``attack/[TYPE/]**``; each file is its own subject, since a folder cannot say."""
     root = Path(root)
     samples = []
-    for label in Label:
-        for path in sorted((root / label.value).rglob("*")):
-            if path.suffix.lower() not in SUFFIXES or not path.is_file():
-                continue
-            parts = path.relative_to(root / label.value).parts
-            species = "none" if label is Label.LIVE else parts[0] if len(parts) > 1 else "unknown"
-            name = path.relative_to(root).as_posix()
-            samples.append(Sample(name, label, species, subject=name, domain=domain))
+    for label, path in _files(root):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        parts = path.relative_to(root / label.value).parts
+        species = "none" if label is Label.LIVE else parts[0] if len(parts) > 1 else "unknown"
+        name = path.relative_to(root).as_posix()
+        subject = _own_subject(root, name)
+        samples.append(Sample(name, label, species, subject=subject, domain=domain, source=_source(root)))
     if not samples:
         raise InputError(
             f"{root} holds no images under live/ or attack/, nor videos. Expected live/*.jpg and attack/TYPE/*.jpg, "
@@ -42,21 +55,47 @@ def from_folder(root: str | Path, *, domain: str = "") -> list[Sample]:
     return samples
 
 
-def from_csv(path: str | Path) -> list[Sample]:
-    """Read rows with `path,label` and optionally `attack_type,subject,domain,split`.
+def left_out(root: str | Path) -> Counter[str]:
+    """Count, by suffix, the files under ``live/`` and ``attack/`` that `from_folder` does not read."""
+    found = (path.suffix.lower() for _, path in _files(Path(root)))
+    return Counter(suffix or "no suffix" for suffix in found if suffix not in SUFFIXES)
 
-    Paths are relative to the CSV's folder. A file without a `label` column is read as all live (for face
-    collections); duplicates, unknown columns and a subject on both sides of a split are errors.
+
+def _files(root: Path) -> Iterator[tuple[Label, Path]]:
+    for label in Label:
+        for path in sorted((root / label.value).rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield label, path
+
+
+def from_csv(path: str | Path) -> list[Sample]:
+    """Read rows with `path,label` and optionally the other `COLUMNS`; further ones are kept as `labels`.
+
+    UTF-8 or UTF-16 with a byte order mark; comma, semicolon, tab or bar between cells; capitals and spaces in the
+    header do not count. Paths are relative to the CSV's folder. A file without a `label` column is read as all live
+    (for face collections). Duplicates, short rows, near misses of a column's name, and a subject on both sides of a
+    split are errors.
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            rows = [(f"line {reader.line_num}", row) for row in reader]
+        text = _decoded(path.read_bytes())
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+        columns = list(reader.fieldnames or [])
+        rows = [(f"line {reader.line_num}", row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV ({error}). Expected UTF-8 with a header row.") from None
     return _samples(path, columns, rows)
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+
+
+def _delimiter(text: str) -> str:
+    """Return what parts the cells: that which gives the header a column `path`."""
+    header = text.partition("\n")[0].lower()
+    found = (sign for sign in DELIMITERS if "path" in {cell.strip(' \t\r"') for cell in header.split(sign)})
+    return next(found, ",")
 
 
 def from_parquet(path: str | Path) -> list[Sample]:
@@ -72,53 +111,103 @@ def from_parquet(path: str | Path) -> list[Sample]:
         table = parquet.read_table(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         raise InputError(f"{path} cannot be read as Parquet ({error}). Write it again or use CSV.") from None
-    columns = table.column_names
     rows = [
-        (f"row {number}", {key: None if value is None else str(value) for key, value in row.items()})
+        (f"row {number}", {key: "" if value is None else str(value) for key, value in row.items()})
         for number, row in enumerate(table.to_pylist(), 1)
     ]
-    return _samples(path, columns, rows)
+    return _samples(path, table.column_names, rows)
 
 
-def _samples(path: Path, columns: list[str], rows: list[tuple[str, dict]]) -> list[Sample]:
-    unknown = sorted(set(columns) - set(COLUMNS))
-    if "path" not in columns or unknown:
-        wrong = f"unknown column {unknown[0]!r}" if unknown else "no column `path`"
-        raise InputError(
-            f"{path} has {wrong} among {columns}; expected `path` and any of {', '.join(COLUMNS[1:])}. "
-            "Rename or remove it."
-        )
+def _samples(path: Path, columns: list[str], rows: list[Row]) -> list[Sample]:
+    names = {column: column.strip().lower() for column in columns}
+    _check_columns(path, list(names.values()))
     if not rows:
         raise InputError(f"{path} lists no sample; expected a row per file below the header. Add them.")
-    samples = [(where, _row(row, f"{path}, {where}")) for where, row in rows]
+    samples = []
+    for where, row in rows:
+        if None in row or None in row.values():  # csv.DictReader's surplus and missing cells
+            raise InputError(f"{path}, {where}: {len(columns)} cells expected, as in the header. Correct the row.")
+        cells = {names[column]: (text or "").strip() for column, text in row.items()}
+        samples.append((where, _row(cells, path.parent, f"{path}, {where}")))
     _refuse_duplicates(samples, path)
     _refuse_both_sides(samples, path)
     return [sample for _, sample in samples]
 
 
-def _row(row: dict, where: str) -> Sample:
-    if not row["path"] or None in row:  # csv.DictReader keeps surplus cells under None
-        raise InputError(f"{where}: {list(row.values())} has no path or too many cells. Correct the row.")
-    split = {"held-out": "test"}.get(row.get("split") or "", row.get("split") or None)
+def _check_columns(path: Path, names: list[str]) -> None:
+    further = [name for name in names if name and name not in COLUMNS]
+    for name in further:
+        if near := get_close_matches(name, set(COLUMNS) - set(names), 1, NEAR):
+            raise InputError(f"{path} has a column {name!r}, nearly {near[0]!r}. Rename or remove it.")
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if "path" not in names or twice:
+        wrong = f"the column {twice[0]!r} twice" if twice else "no column `path`"
+        raise InputError(f"{path} has {wrong} among {names}; expected `path` and any of {', '.join(COLUMNS[1:])}.")
+    if "label" not in names and further:  # one of them may be the label under another name
+        raise InputError(
+            f"{path} has no column `label`, and {further[0]!r}, which may be one. Name it so, or, of a collection of "
+            "live faces alone, remove it or add a column label, live in each row."
+        )
+
+
+def _row(cells: dict[str, str], root: Path, where: str) -> Sample:
+    if not cells["path"]:
+        raise InputError(f"{where}: no path. Correct the row.")
+    path = _normal(cells["path"], root)
+    split = SPLITS.get(cells.get("split", "").lower(), cells.get("split", "").lower()) or None
     if split is not None and split not in set(Split):
-        raise InputError(f"{where}: split {split!r} of {row['path']}; expected one of {', '.join(Split)}. Correct it.")
-    label = (row["label"] or "") if "label" in row else "live"  # an empty cell must not pass for live
-    subject = row.get("subject") or row["path"]
+        known = ", ".join((*Split, *SPLITS))
+        raise InputError(f"{where}: split {split!r} of {path}; expected one of {known}. Correct it.")
+    told = {
+        "path": path,
+        "source": "" if Path(path).is_absolute() else _source(root),
+        "label": cells.get("label", "live"),
+        "subject": cells.get("subject") or _own_subject(root, path),
+        "split": split,
+        "simulated": _truth(cells.get("simulated", ""), where),
+        "labels": {name: text for name, text in cells.items() if name and name not in COLUMNS},
+    }
     try:
-        return Sample.from_row({**row, "label": label, "subject": subject, "split": split})
+        return Sample.from_row(cells | told)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _normal(text: str, root: Path) -> str:
+    """Return a path with slashes, without detours, and relative to `root` where it leads below it."""
+    if "\\" in text and not (root / text).exists():  # written on Windows
+        text = text.replace("\\", "/")
+    if Path(text).is_absolute():
+        here = os.path.normpath(text)
+        inside = os.path.relpath(here, _source(root))
+        return here if inside.startswith("..") else Path(inside).as_posix()
+    return Path(os.path.normpath(text)).as_posix()
+
+
+def _source(root: Path) -> str:
+    return str(root.resolve())
+
+
+def _own_subject(root: Path, path: str) -> str:
+    """Return the subject of a file of which nobody is known: itself; the folder's name keeps two folders apart."""
+    return f"{root.resolve().name}/{path}"
+
+
+def _truth(text: str, where: str) -> bool:
+    if text.lower() not in ("", "true", "false", "1", "0"):
+        raise InputError(f"{where}: simulated {text!r}; expected true or false. Correct it.")
+    return text.lower() in ("true", "1")
 
 
 def _refuse_duplicates(samples: list[tuple[str, Sample]], path: Path) -> None:
     seen: dict[str, str] = {}
     for where, sample in samples:
-        if sample.path in seen:
+        if sample.file in seen:
             raise InputError(
-                f"{path}, {where} lists {sample.path} again, after {seen[sample.path]}; expected each path once. "
+                f"{path}, {where} lists {sample.path} again, after {seen[sample.file]}; expected each file once. "
                 "Remove one."
             )
-        seen[sample.path] = where
+        seen[sample.file] = where
 
 
 def _refuse_both_sides(samples: list[tuple[str, Sample]], path: Path) -> None:

@@ -1,6 +1,8 @@
 """A sample: one image of a dataset with what is known of it, and no pixels."""
 
-from dataclasses import asdict, dataclass
+import hashlib
+import os.path
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from despoof.errors import InputError
@@ -25,13 +27,14 @@ class Split(StrEnum):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image on disk.
+    """One image on disk, identified by the file it is: `source`, a folder, and `path`, relative to it.
 
-    `path` is relative to the dataset's root and identifies the sample there; a frame of a video is
-    ``clip.mp4#12``, counted from 0. `attack_type` is the attack
-    instrument species in ISO/IEC 30107-3 terms (``"none"`` for live). `subject` is the unit that splits and
-    bootstraps respect. `split` is ``None`` where the dataset defines none. `simulated` is true of what a simulated
-    camera made; `origin` is then the domain whose capture was shown to it, empty for a portrait of no domain.
+    A frame of a video file has the path ``clip.mp4#12``, counted from 0, and names the file in `video`; pictures that
+    were taken out of a video before may name it too. `attack_type` is the attack instrument species in ISO/IEC 30107-3
+    terms, ``"none"`` for live, ``"unknown"`` where nobody said. `subject` is the unit that splits and bootstraps
+    respect. `split` is ``None`` where the dataset defines none. `simulated` is true of what a simulated camera made;
+    `origin` is then the domain whose capture was shown to it, empty for a portrait of no domain. `labels` are
+    (name, text) pairs of whatever else a table says, to group results by.
     """
 
     path: str
@@ -42,6 +45,9 @@ class Sample:
     split: Split | None = None
     simulated: bool = False
     origin: str = ""
+    source: str = ""
+    video: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.label is Label.LIVE and self.attack_type != "none":
@@ -49,6 +55,8 @@ class Sample:
                 f"{self.path}: label live with attack_type {self.attack_type!r}; expected 'none'. "
                 "Correct the row or its label."
             )
+        if self.label is Label.ATTACK and self.attack_type in ("", "none"):
+            object.__setattr__(self, "attack_type", "unknown")
 
     @property
     def person(self) -> Person:
@@ -56,15 +64,26 @@ class Sample:
         return (self.origin or self.domain, self.subject)
 
     @property
-    def presentation(self) -> str:
+    def file(self) -> str:
+        """Where the image lies; however a path is written, one file has one name here."""
+        return os.path.normpath(os.path.join(self.source, self.path))  # noqa: PTH118  # pathlib keeps ".."
+
+    @property
+    def key(self) -> str:
+        """Twenty hex digits that name the sample by its file."""
+        return hashlib.blake2b(os.fsencode(self.file), digest_size=10).hexdigest()
+
+    @property
+    def presentation(self) -> "Sample":
         """What was presented as a whole: the image, or the video that this frame is from."""
-        return self.path.rpartition("#")[0] or self.path
+        return replace(self, path=self.video, video="") if self.video else self
 
     def as_row(self) -> dict:
         """Return the sample as plain JSON values."""
         row = asdict(self)
         row["split"] = None if self.split is None else self.split.value
         row["label"] = self.label.value
+        row["labels"] = dict(self.labels)
         return row
 
     @classmethod
@@ -78,8 +97,11 @@ class Sample:
             subject=row.get("subject") or "",
             domain=row.get("domain") or "",
             split=None if split is None else Split(split),
-            simulated=row.get("simulated") in (True, "true", "True", "1"),
+            simulated=bool(row.get("simulated")),
             origin=row.get("origin") or "",
+            source=row.get("source") or "",
+            video=row.get("video") or "",
+            labels=tuple((row.get("labels") or {}).items()),
         )
 
 

@@ -213,7 +213,7 @@ def _on_originals(liveness: Callable[[np.ndarray, FoundFace], float], find: Find
     """Return a score function that reads each original image and finds its face anew; NaN where none is."""
 
     def one(row: StoredSample) -> float:
-        image = read_image(row.source)
+        image = read_image(row.sample.file)
         found = find_faces(image, find)
         return liveness(image, found[0]) if found else np.nan
 

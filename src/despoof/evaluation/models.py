@@ -164,9 +164,9 @@ def train_shipped(store: Store, recipe: DetectorRecipe, seed: int, folder: Path)
     """
     pixels = Pixels(store, recipe)
     _, held = split_by_subject([row.sample for row in pixels.rows], 0.15, seed)
-    paths = {sample.path for sample in held}
-    train_rows = [row for row in pixels.rows if row.sample.path not in paths]
-    held_rows = [row for row in pixels.rows if row.sample.path in paths]
+    keys = {sample.key for sample in held}
+    train_rows = [row for row in pixels.rows if row.key not in keys]
+    held_rows = [row for row in pixels.rows if row.key in keys]
     real = np.array([not row.sample.simulated for row in held_rows])
     validation_rows = [row for row, each in zip(held_rows, real, strict=True) if each]
     sets = pixels.gather(train_rows), pixels.gather(validation_rows)

@@ -6,21 +6,20 @@
 The runner knows no detector: a model is a function that fits. That function is handed the sources alone.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from despoof.data.manifest import refuse_shared_subjects
-from despoof.data.sample import Label, Split
+from despoof.data.sample import Label, Sample, Split
 from despoof.data.split import split_by_subject
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.protocols import Cell, Protocol
 from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, write_scores
-from despoof.faces.store import StoredSample
+from despoof.faces.store import Store, StoredSample
 from despoof.metrics import eer
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.identity import software
@@ -132,8 +131,8 @@ def _parts(job: _Job, rows: Rows) -> tuple[Rows, Rows, Rows]:
 
 def _apart(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     _, held = split_by_subject([row.sample for row in rows], share, seed)
-    paths = {sample.path for sample in held}
-    return [row for row in rows if row.sample.path not in paths], [row for row in rows if row.sample.path in paths]
+    keys = {sample.key for sample in held}
+    return [row for row in rows if row.key not in keys], [row for row in rows if row.key in keys]
 
 
 def _facts(job: _Job, rows: Rows) -> dict:
@@ -150,7 +149,7 @@ def _facts(job: _Job, rows: Rows) -> dict:
         "validation": protocol.validation,
         "model": job.model.name,
         "seed": job.seed,
-        "data_hash": _data_hash(rows),
+        "data_hash": Store.data_hash(rows),
     }
     if protocol.learned_subjects < 1:  # only then, so that files from before this rule keep their facts
         facts["learned_subjects"] = protocol.learned_subjects
@@ -160,11 +159,6 @@ def _facts(job: _Job, rows: Rows) -> dict:
     if clash:
         raise InputError(f"model fact {clash[0]!r} is the runner's own; expected another name. Rename it.")
     return facts | json.loads(json.dumps(job.model.facts))
-
-
-def _data_hash(rows: Rows) -> str:
-    text = "\n".join(sorted(json.dumps(row.sample.as_row() | {"outcome": row.outcome}) for row in rows))
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def _score_path(root: Path, job: _Job, split: Split) -> Path:
@@ -197,21 +191,21 @@ def _scored(score: Score, rows: Rows, unit: str) -> tuple[ScoreRow, ...]:
             f"score returned shape {liveness.shape}, infinite: {bool(np.isinf(liveness).any())}; expected "
             f"({len(faces)},) of finite numbers or NaN. Correct the model's score function."
         )
-    said = {row.sample.path: float(value) for row, value in zip(faces, liveness, strict=True)}
-    found = tuple(_score_row(row, said.get(row.sample.path)) for row in rows)
-    return _video_means(found) if unit == "video mean" else found
+    said = {row.key: float(value) for row, value in zip(faces, liveness, strict=True)}
+    found = [_score_row(row, said.get(row.key)) for row in rows]
+    return _video_means(rows, found) if unit == "video mean" else tuple(found)
 
 
-def _video_means(rows: tuple[ScoreRow, ...]) -> tuple[ScoreRow, ...]:
+def _video_means(rows: Rows, found: list[ScoreRow]) -> tuple[ScoreRow, ...]:
     """Return one row per presentation: the mean over its frames that have an answer."""
-    videos: dict[str, list[ScoreRow]] = {}
-    for row in rows:
-        videos.setdefault(row.path.rpartition("#")[0] or row.path, []).append(row)
+    videos: dict[Sample, list[ScoreRow]] = {}
+    for row, each in zip(rows, found, strict=True):
+        videos.setdefault(row.sample.presentation, []).append(each)
     means = []
-    for path, frames in videos.items():
+    for whole, frames in videos.items():
         answers = [row.liveness for row in frames if row.liveness is not None]
         liveness = float(np.mean(answers)) if answers else None
-        means.append(replace(frames[0], path=path, liveness=liveness, reason="" if answers else frames[0].reason))
+        means.append(ScoreRow.from_sample(whole, liveness, "" if answers else frames[0].reason))
     return tuple(means)
 
 

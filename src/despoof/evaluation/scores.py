@@ -19,7 +19,7 @@ from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.intervals import Scores
 from despoof.runs.folder import write_text
 
-FORMAT = "despoof-scores/1"
+FORMAT = "despoof-scores/2"
 REQUIRED_FACTS = ("protocol", "cell", "model", "seed", "split", "thresholds")
 
 
@@ -34,8 +34,11 @@ class ScoreRow:
     attack_type: str
     liveness: float | None
     reason: str = ""
+    key: str = ""  # of the sample; of its path alone where none is given
 
     def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", Sample(self.path, self.label, self.attack_type).key)
         if self.liveness is None and not self.reason:
             raise InputError(f"{self.path} has neither liveness nor reason; expected one. Name the reason.")
         if self.liveness is not None and (self.reason or not math.isfinite(self.liveness)):
@@ -50,7 +53,7 @@ class ScoreRow:
     def from_sample(cls, sample: Sample, liveness: float | None, reason: str = "") -> "ScoreRow":
         """Return the row of a sample."""
         facts = (sample.path, sample.subject, sample.domain, sample.label, sample.attack_type)
-        return cls(*facts, liveness, reason)
+        return cls(*facts, liveness, reason, sample.key)
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ class ScoreFile:
                 raise InputError(f"threshold {name!r} is {threshold!r}; expected a dict of value and origin.")
         seen: set[str] = set()
         for row in self.rows:
-            if row.path in seen:
-                raise InputError(f"score file lists {row.path} twice; expected each path once. Remove one.")
-            seen.add(row.path)
+            if row.key in seen:
+                raise InputError(f"score file lists {row.path} twice; expected each sample once. Remove one.")
+            seen.add(row.key)
 
     def labelled(self, label: Label) -> list[ScoreRow]:
         """Return the rows of one label, non-responses included."""

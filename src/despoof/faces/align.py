@@ -4,12 +4,18 @@ Coordinates are OpenCV's: the middle of the first pixel is (0, 0). So the point 
 (p + 0.5) f - 0.5 once the image is resized by f.
 """
 
+import hashlib
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-import torch
 
 from despoof.errors import InputError
-from despoof.faces.store import FACE_SIZE, shrink
+
+if TYPE_CHECKING:
+    import torch
+
+FACE_SIZE = 256  # px a side, on disk
 
 # Five points as fractions of the crop's side: eyes, nose, mouth corners, left of the picture first.
 # Source: README of the authors' release (AG-FAS).
@@ -59,15 +65,31 @@ def align(
     return cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def as_tensor(faces: np.ndarray, size: int) -> torch.Tensor:
+def shrink(face: np.ndarray, size: int) -> np.ndarray:
+    """Return the face (H, W, 3) at (size, size, 3), by area averaging; the one filter used everywhere."""
+    if face.shape[0] == size:
+        return face
+    return cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def face_hash(face: np.ndarray) -> str:
+    """Return the address of a face (S, S, 3) uint8: 24 hex digits of its shape and pixels."""
+    digest = hashlib.blake2b(repr(face.shape).encode(), digest_size=12)
+    digest.update(np.ascontiguousarray(face))
+    return digest.hexdigest()
+
+
+def as_tensor(faces: np.ndarray, size: int) -> "torch.Tensor":
     """Return faces (H, W, 3) or (N, H, W, 3) uint8 as (3, size, size) or (N, 3, size, size) in [-1, 1]."""
+    import torch
+
     batch = faces if faces.ndim == 4 else faces[None]
     small = np.stack([shrink(face, size) for face in batch])
     tensor = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 127.5 - 1
     return tensor if faces.ndim == 4 else tensor[0]
 
 
-def as_image(face: torch.Tensor) -> np.ndarray:
+def as_image(face: "torch.Tensor") -> np.ndarray:
     """Return a face tensor (3, S, S) in [-1, 1] as (S, S, 3) uint8."""
     pixels = (face.detach().clamp(-1, 1).permute(1, 2, 0).cpu().numpy() + 1) * 127.5
     return pixels.round().astype(np.uint8)

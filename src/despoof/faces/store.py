@@ -2,15 +2,16 @@
 
     store/
       store.json       what made it: face size, detector, template
-      samples.jsonl    one row per sample: Sample fields, outcome, landmarks, quality
+      samples.jsonl    one row per sample: Sample fields, outcome, landmarks, quality, hash of the face's pixels
       faces/KEY.png    aligned face, 256 x 256 RGB, for every row whose outcome is "face"
 
-Rows are appended one by one and a face is written before its row, so a killed run goes on where it stopped.
+Rows are appended one by one and a face is written before its row, so a killed run goes on where it stopped. Opening
+a store to read it writes nothing.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -18,40 +19,35 @@ import numpy as np
 
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError
-from despoof.runs.folder import atomic_path, read_json, write_json
-
-FACE_SIZE = 256
+from despoof.faces.align import face_hash, shrink
+from despoof.runs.folder import atomic_path, read_json, write_json, write_text
 
 
 @dataclass(frozen=True)
 class StoredSample:
     """One row of the manifest.
 
-    `outcome` is ``"face"`` or the reason why there is none. `landmarks` are five (x, y) in source pixels.
-    `quality` holds the measured values; `source` is the absolute path of the original image. `frames` is how
-    many rows there are of the same video once it is done.
+    `outcome` is ``"face"`` or the reason why there is none. `landmarks` are five (x, y) in source pixels. `quality`
+    holds the measured values. `frames` is how many rows there are of the same video once it is done. `pixels` is the
+    `face_hash` of the face.
     """
 
     sample: Sample
     outcome: str
-    source: str
+    _: KW_ONLY
     landmarks: list[list[float]] | None = None
     quality: dict[str, float] = field(default_factory=dict)
     frames: int = 1
+    pixels: str = ""
 
     @property
     def key(self) -> str:
-        """Name of the sample's files: hex digits of its path."""
-        return sample_key(self.sample)
-
-
-def sample_key(sample: Sample) -> str:
-    """Return twenty hex digits that name a sample by its path."""
-    return hashlib.blake2b(sample.path.encode(), digest_size=10).hexdigest()
+        """Name of the sample's files."""
+        return self.sample.key
 
 
 class Store:
-    """A folder of prepared samples. Opening reads the manifest; adding is atomic per sample."""
+    """A folder of prepared samples. Opening reads the manifest; adding is atomic per sample, one writer at a time."""
 
     def __init__(self, root: str | Path, *, about: dict | None = None) -> None:
         self.root = Path(root)
@@ -64,36 +60,53 @@ class Store:
                 f"store {self.root} was made with {self.about}, now asked for {about}. "
                 "Use another folder or delete this one."
             )
+        self._manifest = self.root / "samples.jsonl"
+        self._torn: str | None = (
+            None  # the manifest up to half a row, which a kill in mid-append left; cut off before the next row
+        )
         self._read()
 
     def _read(self) -> None:
-        manifest = self.root / "samples.jsonl"
-        if not manifest.exists():
+        if not self._manifest.exists():
             return
-        text = manifest.read_text(encoding="utf-8")
+        text = self._manifest.read_text(encoding="utf-8")
         whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # a kill in mid-append left half a row; that sample is prepared again
-            with atomic_path(manifest) as temporary:
-                temporary.write_text(whole, encoding="utf-8")
+        self._torn = whole if whole != text else None
+        seen: set[str] = set()
         for number, line in enumerate(whole.splitlines(), 1):
-            self.rows.append(_parsed(line, f"{manifest}, line {number}"))
+            row = _parsed(line, f"{self._manifest}, line {number}")
+            if row.key in seen:
+                raise ArtefactError(
+                    f"{self._manifest}, line {number} has {row.sample.file} again; expected each sample once. "
+                    "Delete the store and prepare again."
+                )
+            seen.add(row.key)
+            self.rows.append(row)
 
-    def add(self, row: StoredSample, face: np.ndarray | None) -> None:
-        """Append one sample; `face` is (256, 256, 3) uint8 RGB where the outcome is "face"."""
+    def add(self, row: StoredSample, face: np.ndarray | None) -> StoredSample:
+        """Append one sample and return its row; `face` is (256, 256, 3) uint8 RGB where the outcome is "face"."""
         if face is not None:
-            with atomic_path(self.face_path(row)) as temporary:
-                _, data = cv2.imencode(".png", face[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
-                temporary.write_bytes(data.tobytes())
-        facts = {"outcome": row.outcome, "source": row.source, "landmarks": row.landmarks, "quality": row.quality}
-        facts |= {"frames": row.frames} if row.frames > 1 else {}
+            self.write_face(row, face)
+            row = replace(row, pixels=face_hash(face))
+        facts = {name: getattr(row, name) for name in ("outcome", "landmarks", "quality", "frames", "pixels")}
+        if self._torn is not None:
+            write_text(self._manifest, self._torn)
+            self._torn = None
         try:
-            with (self.root / "samples.jsonl").open("a", encoding="utf-8") as file:
+            with self._manifest.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row.sample.as_row() | facts) + "\n")
         except OSError as error:
             raise ArtefactError(
                 f"could not write to store {self.root}: {error}. Free some space, then run the same command again."
             ) from error
         self.rows.append(row)
+        return row
+
+    def write_face(self, row: StoredSample, face: np.ndarray) -> None:
+        """Write the face (256, 256, 3) uint8 RGB of a row atomically."""
+        with atomic_path(self.face_path(row)) as temporary:
+            _, data = cv2.imencode(".png", face[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
+            temporary.write_bytes(data.tobytes())
 
     def with_face(self) -> list[StoredSample]:
         """Return the rows that have a face, in manifest order."""
@@ -103,31 +116,40 @@ class Store:
         """Return where the face of a row lies."""
         return self.root / "faces" / f"{row.key}.png"
 
+    def face(self, row: StoredSample) -> np.ndarray | None:
+        """Return the face (256, 256, 3) uint8 RGB of a row; None if it is missing or not what the manifest says."""
+        face = cv2.imread(str(self.face_path(row)))
+        if face is None or (row.pixels and face_hash(face[..., ::-1]) != row.pixels):
+            return None
+        return face[..., ::-1]
+
     def faces(self, rows: list[StoredSample], size: int) -> np.ndarray:
         """Return (N, size, size, 3) uint8 RGB, shrunk by area where size is below 256."""
         out = np.empty((len(rows), size, size, 3), np.uint8)
         for i, row in enumerate(rows):
-            face = cv2.imread(str(self.face_path(row)))
+            face = self.face(row)
             if face is None:
-                raise ArtefactError(f"{self.face_path(row)} is missing or damaged. Delete the store and prepare.")
-            out[i] = shrink(face[..., ::-1], size)
+                raise ArtefactError(f"{self.face_path(row)} is missing or damaged. Run `despoof prepare` again.")
+            out[i] = shrink(face, size)
         return out
+
+    @staticmethod
+    def data_hash(rows: list[StoredSample]) -> str:
+        """Return twenty hex digits of rows and of their faces' pixels, in order; where the files lie does not count."""
+        digest = hashlib.blake2b(digest_size=10)
+        for row in rows:
+            facts = row.sample.as_row() | {"source": "", "outcome": row.outcome, "pixels": row.pixels}
+            digest.update(json.dumps(facts, sort_keys=True).encode() + b"\n")
+        return digest.hexdigest()
 
 
 def _parsed(line: str, where: str) -> StoredSample:
     try:
         row = json.loads(line)
-        facts = (row["outcome"], row["source"], row["landmarks"], row["quality"])
-        return StoredSample(Sample.from_row(row), *facts, frames=int(row.get("frames", 1)))
+        facts = {name: row[name] for name in ("landmarks", "quality", "frames", "pixels")}
+        return StoredSample(Sample.from_row(row), row["outcome"], **facts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtefactError(f"{where} is damaged ({error!r}). Delete the store and prepare again.") from None
-
-
-def shrink(face: np.ndarray, size: int) -> np.ndarray:
-    """Return the face (H, W, 3) at (size, size, 3), by area averaging; the one filter used everywhere."""
-    if face.shape[0] == size:
-        return face
-    return cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def counts(rows: list[StoredSample]) -> dict[tuple[str, Label], int]:

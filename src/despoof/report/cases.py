@@ -16,7 +16,7 @@ from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.evaluation.tables import SOURCE
 from despoof.faces.store import Store, StoredSample
 
-Sheet = Callable[[str], bytes]  # path of a sample -> PNG
+Sheet = Callable[[ScoreRow], bytes]  # a row of a score file -> PNG
 GAP = 4  # white pixels between the three
 
 
@@ -54,13 +54,13 @@ def case_sheet(store: Store, counterparts: str | Path) -> Sheet:
     """Return the function that draws a sample of the store; a video is shown by its first frame with a face."""
     first: dict[str, StoredSample] = {}
     for row in store.with_face():
-        first.setdefault(row.sample.presentation, row)
-        first.setdefault(row.sample.path, row)
+        first.setdefault(row.sample.presentation.key, row)
+        first.setdefault(row.key, row)
 
-    def sheet(path: str) -> bytes:
-        if path not in first:
-            raise InputError(f"sample {path} has no face in store {store.root}; expected the store that was scored.")
-        return _png(_side_by_side(store, first[path], Path(counterparts)))
+    def sheet(row: ScoreRow) -> bytes:
+        if row.key not in first:
+            raise InputError(f"{row.path} has no face in store {store.root}; expected the store that was scored.")
+        return _png(_side_by_side(store, first[row.key], Path(counterparts)))
 
     return sheet
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from despoof import metrics
-from despoof.data.sample import Label, Sample
+from despoof.data.sample import Label
 from despoof.errors import DespoofError, InputError
 from despoof.evaluation.scores import ScoreFile
 from despoof.evaluation.tables import SOURCE, is_probability
-from despoof.faces.store import sample_key
 from despoof.metrics import auc, ece, eer, reliability, roc
 from despoof.report.cases import Case, Sheet
 from despoof.report.page import Picture
@@ -196,16 +195,22 @@ def reliability_pictures(files: Sequence[ScoreFile]) -> tuple[Picture, ...]:
 
 def case_row(file: ScoreFile, case: Case) -> tuple[str, ...]:
     """Return cell, case, domain, liveness, judgement and key of a case, as text."""
-    key = sample_key(Sample(case.row.path, case.row.label, case.row.attack_type))
     judged = "accepted" if case.accepted else "rejected"
-    return file.facts["cell"], f"{case.word} {case.kind}", case.row.domain, f"{case.row.liveness:.4f}", judged, key
+    return (
+        file.facts["cell"],
+        f"{case.word} {case.kind}",
+        case.row.domain,
+        f"{case.row.liveness:.4f}",
+        judged,
+        case.row.key,
+    )
 
 
 def case_picture(file: ScoreFile, case: Case, sheet: Sheet) -> Picture:
     """Return *face | counterpart | cue* of a case; it has no name, so its file is the page alone."""
     cell, kind, _, liveness, judged, key = case_row(file, case)
     return Picture(
-        sheet(case.row.path),
+        sheet(case.row),
         f"{cell}: {kind}, liveness {liveness}, {judged} ({key})",
         f"Face, counterpart and cue of a sample: {kind}, liveness {liveness}, {judged}.",
     )

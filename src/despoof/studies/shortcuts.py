@@ -32,14 +32,15 @@ class Dependence:
 
 def dependences(files: Sequence[ScoreFile], store: Store, size: int = 128) -> list[Dependence]:
     """Return the dependence of each (protocol, cell, model) of test score files, by the faces of a store."""
-    rows = {row.sample.path: row for row in store.with_face()}
+    rows = {row.key: row for row in store.with_face()}
     said = {_row_of(file) for file in files}
-    paths = sorted({row.path for file in files for row in file.rows if row.liveness is not None})
-    missing = [path for path in paths if path not in rows]
+    scored = {row.key: row.path for file in files for row in file.rows if row.liveness is not None}
+    keys = sorted(scored)
+    missing = [scored[key] for key in keys if key not in rows]
     if missing:
         raise InputError(f"store {store.root} lacks {len(missing)} scored samples, such as {missing[0]}. Give theirs.")
-    values = _measured([rows[path] for path in paths], store, size)
-    place = {path: i for i, path in enumerate(paths)}
+    values = _measured([rows[key] for key in keys], store, size)
+    place = {key: i for i, key in enumerate(keys)}
     found = []
     for row in sorted(said):
         own = [file for file in files if _row_of(file) == row]
@@ -95,6 +96,6 @@ def _one(file: ScoreFile, values: dict[str, np.ndarray], place: dict[str, int]) 
     answered = [row for row in file.rows if row.liveness is not None]
     scores = np.array([row.liveness for row in answered])
     live = np.array([row.label == "live" for row in answered])
-    picks = [place[row.path] for row in answered]
+    picks = [place[row.key] for row in answered]
     alike = {name: auc_among_alike(scores, live, each[picks]) for name, each in values.items()}
     return auc(scores[live], scores[~live]), alike

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from despoof.data.image import read_image
 from despoof.data.sample import Label, Sample, Split
 from despoof.data.video import count_frames, is_video, parse_rule, read_frames
 from despoof.errors import InputError
+from despoof.runs.pool import in_processes
 from despoof.runs.progress import track
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -47,7 +47,7 @@ def check(dataset: Dataset, root: str | Path, *, read: Reading = "first", worker
         if seen[name] > 1:
             extra.append(path)
     missing = [] if dataset.names is None else sorted(set(dataset.names()) - set(seen))
-    unreadable = [] if read == "none" else list(_unreadable(samples, root, read, workers))
+    unreadable = [] if read == "none" else list(_unreadable(samples, read, workers))
     return Findings(_counts(dataset, samples), tuple(missing), tuple(sorted(extra)), tuple(unreadable))
 
 
@@ -64,17 +64,9 @@ def _counts(dataset: Dataset, samples: list[Sample]) -> dict[tuple[Split | None,
     return {key: (found[key], official.get(key, 0 if key[1] in known else None)) for key in keys}
 
 
-def _unreadable(samples: list[Sample], root: Path, read: Reading, workers: int) -> Iterator[tuple[str, str]]:
-    jobs = [(str(root / sample.path), read) for sample in samples]
-    if workers < 2 or len(jobs) < 64:
-        reasons = map(_reason, jobs)
-        yield from _wrong(samples, track(reasons, "read files", len(jobs)))
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from _wrong(samples, track(pool.map(_reason, jobs, chunksize=16), "read files", len(jobs)))
-
-
-def _wrong(samples: list[Sample], reasons: Iterator[str | None]) -> Iterator[tuple[str, str]]:
+def _unreadable(samples: list[Sample], read: Reading, workers: int) -> Iterator[tuple[str, str]]:
+    jobs = [(sample.file, read) for sample in samples]
+    reasons = track(in_processes(_reason, jobs, workers), "read files", len(jobs))
     yield from ((sample.path, reason) for sample, reason in zip(samples, reasons, strict=True) if reason)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from despoof.data.image import IMAGE_SUFFIXES
 from despoof.data.sample import Label, Sample, Split
 from despoof.data.video import VIDEO_SUFFIXES
 from despoof.errors import InputError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 STACK_SUFFIXES = frozenset({".hdf5", ".h5"})  # videos as arrays; listed and counted, converted by their owners' tools
 MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | STACK_SUFFIXES
 
@@ -101,6 +101,7 @@ class Dataset:
         found = self.refine(root, found) if self.refine else found
         if not found:
             raise InputError(f"{root} holds nothing of {self.title}. Expected {self.layout}; give the folder above it.")
+        found = [replace(sample, source=str(root.resolve())) for sample in found]
         return found if protocol is None else self._within(found, protocol)
 
     def _within(self, found: list[Sample], protocol: str) -> list[Sample]:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -30,27 +30,25 @@ QUALITIES = (60, 96)  # of recaptures: lowest, and one above the highest
 @dataclass(frozen=True)
 class _Job:
     sample: Sample
-    source: Path
     name: str  # below the folder of the set
     seed: int
     medium: MediumName
     quality: int
 
 
-def write_captures(portraits: list[Sample], root: str | Path, out: str | Path, *, workers: int = 2) -> Path:
-    """Write one capture of each portrait below `root` and labels.csv; return the latter's path.
+def write_captures(portraits: list[Sample], out: str | Path, *, workers: int = 2) -> Path:
+    """Write one capture of each portrait and labels.csv; return the latter's path.
 
     The portrait's number is its seed, so a run that was cut short goes on to the same bytes. A folder that holds
     another set, or one of other pictures, is refused.
     """
     jobs = [
-        _Job(portrait, Path(root) / portrait.path, f"images/{i:05}.jpg", i, MEDIA[i % len(MEDIA)], QUALITY)
-        for i, portrait in enumerate(portraits)
+        _Job(portrait, f"images/{i:05}.jpg", i, MEDIA[i % len(MEDIA)], QUALITY) for i, portrait in enumerate(portraits)
     ]
     return _write(jobs, Identity("simulate captures", {"media": MEDIA, "quality": QUALITY}), Path(out), workers)
 
 
-def write_recaptures(live: list[Sample], root: str | Path, out: str | Path, *, workers: int = 2) -> Path:
+def write_recaptures(live: list[Sample], out: str | Path, *, workers: int = 2) -> Path:
     """Write three captures of each live capture, one per medium of `EVERY`, and labels.csv; return its path.
 
     Each says in `origin` which domain it was shown from, and keeps its subject: an attack of the same person from the
@@ -64,7 +62,7 @@ def write_recaptures(live: list[Sample], root: str | Path, out: str | Path, *, w
         for k, medium in enumerate(EVERY):
             seed = -1 - (len(EVERY) * i + k)  # portraits count upwards from 0, so no camera serves both
             quality = int(item_rng(seed, "quality").integers(*QUALITIES))
-            jobs.append(_Job(sample, Path(root) / sample.path, f"images/{i:05}-{medium}.jpg", seed, medium, quality))
+            jobs.append(_Job(sample, f"images/{i:05}-{medium}.jpg", seed, medium, quality))
     config = {"media": EVERY, "qualities": QUALITIES}
     return _write(jobs, Identity("simulate recaptures", config), Path(out), workers)
 
@@ -73,8 +71,8 @@ def _row(job: _Job, task: str) -> Sample:
     label, species = (Label.LIVE, "none") if job.medium == "ideal" else (Label.ATTACK, f"simulated_{job.medium}")
     origin = job.sample.domain
     domain = DOMAIN if task == "simulate captures" else f"{origin}-{DOMAIN}"
-    told = {"path": job.name, "label": label, "attack_type": species, "domain": domain}
-    return replace(job.sample, **told, simulated=True, origin=origin)
+    told = {"label": label, "attack_type": species, "domain": domain, "simulated": True, "origin": origin}
+    return replace(job.sample, path=job.name, **told, video="")
 
 
 def _write(jobs: list[_Job], identity: Identity, out: Path, workers: int) -> Path:
@@ -83,7 +81,7 @@ def _write(jobs: list[_Job], identity: Identity, out: Path, workers: int) -> Pat
     for _ in track(in_processes(_write_one, rest, workers), identity.task, len(rest)):
         pass
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS)
+    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     table.writeheader()
     table.writerows(_row(job, identity.task).as_row() for job in jobs if (out / job.name).exists())
     write_text(out / "labels.csv", text.getvalue())
@@ -103,9 +101,9 @@ def _claim(out: Path, identity: Identity) -> None:
 def _data_hash(jobs: list[_Job]) -> str:
     """Return the hash of what is shown: rows and bytes of the files, in order."""
     digest = hashlib.blake2b(digest_size=10)
-    for source, sample in {job.source: job.sample for job in jobs}.items():
-        data = source.read_bytes() if source.is_file() else b""
-        digest.update(f"{asdict(sample)}{len(data)};".encode())
+    for sample in {job.sample.file: job.sample for job in jobs}.values():
+        data = Path(sample.file).read_bytes() if Path(sample.file).is_file() else b""
+        digest.update(f"{replace(sample, source='')}{len(data)};".encode())
         digest.update(data)
     return digest.hexdigest()
 
@@ -113,7 +111,7 @@ def _data_hash(jobs: list[_Job]) -> str:
 def _write_one(job: tuple[_Job, Path]) -> None:
     told, path = job
     try:
-        portrait = read_image(told.source)
+        portrait = read_image(told.sample.file)
     except InputError:
         return  # too small or unreadable; preparing the originals says so of each
     image = simulate(portrait, draw_medium(told.medium, told.seed), told.seed).image

@@ -44,7 +44,7 @@ def teacher_embeddings(rows: list[StoredSample], teacher: str | Path, cache: str
     encode = teacher_encoder(teacher)
     found = []
     for row in track(rows, "teacher embeddings", len(rows)):
-        crop = align(read_image(row.source), np.array(row.landmarks), template=ARCFACE_TEMPLATE, size=112)
+        crop = align(read_image(row.sample.file), np.array(row.landmarks), template=ARCFACE_TEMPLATE, size=112)
         found.append(encode(crop[None])[0])
     with atomic_path(cache) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack(found))
