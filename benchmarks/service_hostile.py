@@ -277,7 +277,7 @@ def costly() -> None:
     import resource
 
     from despoof.service.config import ServiceConfig
-    from despoof.service.uploads import MAX_SCANS, inspect
+    from despoof.service.uploads import MAX_SCANS, inspect_image
 
     guard, limit = open_guard(None), ServiceConfig().max_pixels
     side = int(limit**0.5)
@@ -290,7 +290,7 @@ def costly() -> None:
     guard.check(saved(Image.new("L", (64, 64))))  # libraries load
     for name, data in {"JPEG": saved(plain), "64 scans": scans, "PNG, alpha": alpha, "lossless WebP": lossless}.items():
         begun = time.perf_counter()
-        if inspect(data, limit) is None:
+        if inspect_image(data, limit) is None:
             guard.check(data)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{name:14} {len(data):8} bytes {time.perf_counter() - begun:6.2f} s, peak so far {peak:6.0f} MB")

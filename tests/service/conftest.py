@@ -1,6 +1,8 @@
 """Guards of service tests: real ones with tiny random weights, stubs whose answers are known; and a client."""
 
 import io
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ class StubGuard:
     generator: None = None
     engine_name: str = "torch"
     profile: None = None
+    find: Callable[[Any], list] = field(default=lambda image: [])  # nobody is on a clip's frames
     batches: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -42,6 +45,10 @@ class StubGuard:
             return [Verdict(Decision.NO_DECISION)]
         self.batches.append(len(sources))
         return [self.judge(source) for source in sources]
+
+    def check_faces(self, image: Any, found: list) -> list[Verdict]:
+        """Judge what was found in a frame, which is nothing."""
+        return []
 
 
 def seen(liveness: float = 0.123456) -> Verdict:
@@ -73,13 +80,51 @@ def client_of(load: Callable[[], Any], *, ready: bool = True, headers: dict | No
     app = build_app(load, **options)
     local = {"base_url": "http://127.0.0.1:8000", "client": ("127.0.0.1", 50000), "headers": headers}
     with TestClient(app, raise_server_exceptions=False, **local) as client:
-        judge = app.state.service.judge
+        workers = app.state.service.workers
         for _ in range(600):
-            if judge.state != "loading":
+            if workers.state != "loading":
                 break
             time.sleep(0.05)
-        assert judge.state == "ready" or not ready
+        assert workers.state == "ready" or not ready
         yield client
+
+
+class Served:
+    """An application on a free port of this machine."""
+
+    def __init__(self, app: Any) -> None:
+        import uvicorn
+
+        from despoof.service.server import server_config
+
+        self.app = app
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}/"
+        self._server = uvicorn.Server(server_config(app, app.state.service.config))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        self._thread.start()
+        while app.state.service.workers.state == "loading":
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    opened: list[Served] = []
+
+    def start(load: Any, **options: Any) -> Served:
+        from despoof.service.app import build_app
+
+        opened.append(Served(build_app(load, **options)))
+        return opened[-1]
+
+    yield start
+    for served in opened:
+        served.stop()
 
 
 @pytest.fixture(scope="session")

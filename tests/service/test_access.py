@@ -1,11 +1,14 @@
-"""Keys, this machine only, no other origin: who is refused, with which status; a door left open shows nowhere else."""
+"""Keys, this machine only, no other origin: who is refused, with which status; a door left open shows nowhere else.
 
+Room is held and given back exactly, for one caller and for all; a leak would close the service after a while."""
+
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from despoof.errors import ConfigError
-from despoof.service.access import Access, is_loopback, read_keys
+from despoof.service.access import Access, Admission, is_loopback, read_keys
 from despoof.service.errors import RefusedError
 
 KEY, OTHER = "k" * 15 + "1", "k" * 15 + "2"
@@ -109,3 +112,27 @@ def test_loopback(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.0.1", "localhost.evil.example", "127.0.0.1.evil", "*"])
 def test_not_loopback(host: str) -> None:
     assert not is_loopback(host)
+
+
+def test_one_caller_is_stopped_before_it_fills_the_room_of_all() -> None:
+    admission = Admission(waiting=6, per_caller=4)
+    with admission.hold("a", 4):
+        with pytest.raises(RefusedError) as refused, admission.hold("a", 1):
+            pass
+        assert refused.value.status == 429
+        with admission.hold("b", 2):
+            assert admission.held == 6
+            with pytest.raises(RefusedError) as refused, admission.hold("c", 1):
+                pass
+            assert refused.value.status == 503
+            assert refused.value.retry_after is not None
+    assert admission.held == 0
+
+
+def test_room_is_given_back_after_an_error_and_callers_are_forgotten() -> None:
+    admission = Admission(waiting=4, per_caller=4)
+    for i in range(100):
+        with contextlib.suppress(ValueError), admission.hold(f"caller {i}", 4):
+            raise ValueError
+    assert admission.held == 0
+    assert len(admission._held) == 0  # or a server would remember every key ever tried

@@ -14,7 +14,16 @@ from PIL import Image
 pytest.importorskip("pydantic", reason="the extra `serve` is not installed")
 
 from despoof.faces.quality import Reason
-from despoof.service.schemas import LIMITS, NO_CARD, about, licence_of, plain, profile_of, read_cards, result_of
+from despoof.service.schemas import (
+    LIMITS,
+    NO_CARD,
+    image_result,
+    licence_of,
+    model_response,
+    operating_point,
+    plain,
+    read_cards,
+)
 from despoof.verdict import Decision, Verdict
 
 
@@ -26,8 +35,8 @@ def pixels(text: str) -> np.ndarray:
 
 def test_pictures_are_the_verdicts_and_only_on_request(make: Any) -> None:
     verdict = make.verdict()
-    assert result_of(verdict, explain=False, decimals=3).pictures is None
-    pictures = result_of(verdict, explain=True, decimals=3).pictures
+    assert image_result(verdict, explain=False, decimals=3).pictures is None
+    pictures = image_result(verdict, explain=True, decimals=3).pictures
     assert (pixels(pictures.face) == 0).all()
     assert (pixels(pictures.counterpart) == 255).all()
     cue = pixels(pictures.cue)
@@ -36,28 +45,28 @@ def test_pictures_are_the_verdicts_and_only_on_request(make: Any) -> None:
 
 
 def test_a_verdict_without_a_face_has_no_pictures_even_on_request() -> None:
-    assert result_of(Verdict(Decision.NO_DECISION), explain=True, decimals=3).pictures is None
+    assert image_result(Verdict(Decision.NO_DECISION), explain=True, decimals=3).pictures is None
 
 
 def test_a_face_that_was_not_judged_is_shown_alone() -> None:
     verdict = Verdict(Decision.NO_DECISION, face=torch.zeros(3, 8, 8))
-    pictures = result_of(verdict, explain=True, decimals=3).pictures
+    pictures = image_result(verdict, explain=True, decimals=3).pictures
     assert pictures.counterpart is pictures.cue is None
     assert pixels(pictures.face).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(("decimals", "sent"), [(3, 0.123), (1, 0.1), (None, None)])
 def test_liveness_is_as_exact_as_configured(make: Any, decimals: int | None, sent: float | None) -> None:
-    assert result_of(make.verdict(0.123456), explain=False, decimals=decimals).liveness == sent
+    assert image_result(make.verdict(0.123456), explain=False, decimals=decimals).liveness == sent
 
 
 def test_a_decision_without_a_liveness_is_no_decision() -> None:
-    assert result_of(Verdict(Decision.LIVE), explain=False, decimals=3).decision is Decision.NO_DECISION
+    assert image_result(Verdict(Decision.LIVE), explain=False, decimals=3).decision is Decision.NO_DECISION
 
 
 def test_a_refused_face_never_carries_a_liveness() -> None:
     verdict = Verdict(Decision.NO_DECISION, 0.99)
-    assert result_of(verdict, explain=False, decimals=3).liveness is None
+    assert image_result(verdict, explain=False, decimals=3).liveness is None
 
 
 def test_reasons_keep_value_and_limit_and_are_valid_json() -> None:
@@ -67,7 +76,7 @@ def test_reasons_keep_value_and_limit_and_are_valid_json() -> None:
         Reason("several_faces", 3, 1, "3 faces."),
     )
     sent = json.loads(
-        result_of(Verdict(Decision.NO_DECISION, reasons=reasons), explain=False, decimals=3).model_dump_json(),
+        image_result(Verdict(Decision.NO_DECISION, reasons=reasons), explain=False, decimals=3).model_dump_json(),
         parse_constant=lambda name: pytest.fail(f"{name} is no JSON"),
     )
     assert [(r["name"], r["value"], r["limit"]) for r in sent["reasons"]] == [
@@ -77,7 +86,7 @@ def test_reasons_keep_value_and_limit_and_are_valid_json() -> None:
 
 def test_a_decoders_own_words_stay_inside() -> None:
     reason = Reason("unreadable", None, None, "cannot identify <_io.BytesIO object at 0x7f0012>")
-    result = result_of(Verdict(Decision.NO_DECISION, reasons=(reason,)), explain=False, decimals=3)
+    result = image_result(Verdict(Decision.NO_DECISION, reasons=(reason,)), explain=False, decimals=3)
     assert "0x7f" not in result.reasons[0].sentence
     assert "decoded" in result.reasons[0].sentence
 
@@ -91,16 +100,16 @@ def test_the_profile_changes_with_thresholds_and_quality_limits_only(make: Any) 
     from dataclasses import replace
 
     guard, same = make.stub(None), make.stub(None)
-    assert profile_of(guard) == profile_of(same)
-    first = profile_of(guard).version
+    assert operating_point(guard) == operating_point(same)
+    first = operating_point(guard).version
     same.thresholds = (0.3, 0.7)
     other = make.stub(None)
     other.limits = replace(other.limits, yaw=12.0)
-    assert len({first, profile_of(same).version, profile_of(other).version}) == 3
+    assert len({first, operating_point(same).version, operating_point(other).version}) == 3
 
 
 def test_about_tells_licence_and_limits_and_survives_nan(make: Any) -> None:
-    answer = about(make.stub(None), "x", {"detector": "# Card\n\n## Licence\n\nResearch use only."}, "id")
+    answer = model_response(make.stub(None), "x", {"detector": "# Card\n\n## Licence\n\nResearch use only."}, "id")
     assert json.loads(answer.model_dump_json())["facts"]["loss"] is None
     assert answer.licence == "Research use only."
     assert answer.limits == list(LIMITS)

@@ -19,7 +19,7 @@ import torch
 from despoof.cli.app import build_app as commands
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
-from despoof.errors import ConfigError
+from despoof.errors import ArtefactError, ConfigError
 
 KEY = "a-key-of-this-test"
 
@@ -46,6 +46,7 @@ def test_help_names_every_option_and_limit(capsys: pytest.CaptureFixture) -> Non
         "--weights",
         "--key-file",
         "--threads",
+        "--workers",
         "max-bytes",
         "waiting",
         "answer-seconds",
@@ -58,7 +59,7 @@ def test_an_open_address_without_a_key_is_refused(host: str, monkeypatch: pytest
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
     pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
     monkeypatch.delenv("DESPOOF_API_KEYS", raising=False)
-    monkeypatch.setattr("uvicorn.run", lambda *args, **options: pytest.fail("the door is open"))
+    monkeypatch.setattr("uvicorn.Server.run", lambda server: pytest.fail("the door is open"))
     with pytest.raises(ConfigError, match="no API key"):
         serve("--host", host)
 
@@ -69,6 +70,20 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.Mon
         serve()
 
 
+def test_a_wrong_name_of_weights_ends_the_command_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
+    monkeypatch.setattr("uvicorn.Server.run", lambda server: pytest.fail("it stays up without weights"))
+    with pytest.raises(ArtefactError, match="TYPO"):
+        serve("--weights", "TYPO")
+
+
+@pytest.mark.parametrize("option", ["--workers", "--threads"])
+def test_no_workers_and_no_threads_are_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match="at least one"):
+        serve(option, 0)
+
+
 @pytest.fixture
 def server(weights: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
@@ -77,7 +92,7 @@ def server(weights: Path) -> Iterator[tuple[subprocess.Popen, int]]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "despoof", "serve", "--port", str(port), "--weights", str(weights)]
     process = subprocess.Popen(
-        [*command, "--limits.max-bytes", "400000"], env=os.environ | {"DESPOOF_API_KEYS": KEY}, text=True,
+        [*command, "--workers", "2", "--limits.max-bytes", "400000"], env=os.environ | {"DESPOOF_API_KEYS": KEY}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     yield process, port

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,39 @@ def test_other_refusals(client: Any) -> None:
     refused(client.post("/v1/check?explain=perhaps", content=b"x"), 422, "not_as_described")
     refused(client.post("/v1/check", content=b"x", headers={"content-encoding": "gzip"}), 415, "compressed_body")
     refused(client.post("/v1/check", content=b"x", headers={"origin": "https://evil.example"}), 403, "other_origin")
+
+
+def test_a_name_in_a_batch_is_not_sent_back(client: Any, jpeg: bytes) -> None:
+    for body in ({base64_of(jpeg): 1}, {"images": [{base64_of(jpeg): 1}]}, {"images": [""], base64_of(jpeg): ""}):
+        response = client.post("/v1/batch", json=body)
+        refused(response, 422, "not_as_described")
+        assert len(response.content) < 300
+
+
+def test_head_is_answered_as_get(client: Any) -> None:
+    for path, status in (("/", 200), ("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/none", 404)):
+        assert client.head(path).status_code == client.get(path).status_code == status
+    assert client.head("/v1/check").status_code == 405
+
+
+def test_large_headers_are_refused(client: Any) -> None:
+    assert client.get("/healthz", headers={"x-large": "x" * 15_000}).status_code == 200
+    refused(client.get("/healthz", headers={"x-large": "x" * 17_000}), 431, "large_headers")
+    refused(client.get("/healthz?" + "x" * 17_000), 431, "large_headers")
+
+
+def test_two_lengths_are_refused(client: Any) -> None:
+    headers = {"content-length": "4", "transfer-encoding": "chunked"}
+    refused(client.post("/v1/check", content=iter([b"abcd"]), headers=headers), 400, "two_lengths")
+
+
+def test_clips_without_pyav_are_501_and_name_the_extra(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with stubbed(make) as client:
+        response = client.post("/v1/check-video", content=b"\0\0\0\x18ftypisom" + bytes(64))
+        refused(response, 501, "no_video")
+        assert "despoof[video]" in response.json()["detail"]
+        assert client.post("/v1/check", content=small_png()).status_code == 200
 
 
 def test_pixels_are_counted_from_the_header_before_anything_is_decoded(make: Any) -> None:

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
 
 import despoof
@@ -35,6 +36,21 @@ def test_every_limit_is_in_the_table_with_its_default() -> None:
         number, _, unit = rows[field.name].strip().replace(",", "").partition(" ")
         said = {"true": True}.get(number) or float(number) * units.get(unit, 1)
         assert said == field.default, field.name
+
+
+def test_every_address_is_in_the_table() -> None:
+    from despoof.service.app import build_app
+
+    app = build_app(lambda: None)
+    written = set(re.findall(r"^\| `((?:GET|POST) /\S+)` \|", TEXT, re.MULTILINE)) - {"GET /openapi.json"}
+    paths = app.openapi()["paths"]
+    assert written == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+
+
+def test_the_container_has_the_extras_that_the_service_uses() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    wanted = set(re.search(r'"/src\[([\w,]+)\]"', (ROOT / "Dockerfile").read_text(encoding="utf-8"))[1].split(","))
+    assert wanted == {"serve", "video", "heif"} & set(extras)
 
 
 def test_the_container_runs_without_root_and_holds_only_the_package() -> None:

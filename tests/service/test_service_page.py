@@ -8,9 +8,7 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +23,6 @@ pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `serve` is not installed")
 
 from despoof.faces.quality import Reason
-from despoof.service.app import build_app
 from despoof.service.endpoints.page import PAGE
 from despoof.verdict import Decision, Verdict
 
@@ -134,38 +131,6 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     opened.close()
 
 
-class Served:
-    """An application on a free port of this machine."""
-
-    def __init__(self, app: Any) -> None:
-        import uvicorn
-
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-        self._thread.start()
-        while app.state.service.judge.state == "loading":
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-
-
-@pytest.fixture
-def serve() -> Iterator[Any]:
-    opened: list[Served] = []
-
-    def start(load: Any, **options: Any) -> str:
-        opened.append(Served(build_app(load, **options)))
-        return opened[-1].address
-
-    yield start
-    for served in opened:
-        served.stop()
-
-
 @pytest.fixture
 def photo(tmp_path: Path, jpeg: bytes) -> Path:
     (tmp_path / "photo.jpg").write_bytes(jpeg)
@@ -174,7 +139,7 @@ def photo(tmp_path: Path, jpeg: bytes) -> Path:
 
 @in_browser
 def test_a_photo_is_judged_and_its_face_is_shown(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(make.open_guard))
+    tab.open(serve(make.open_guard).address)
     assert not tab.shown("result")
     tab.choose(photo)
     assert tab.text("verdict") == "Looks live"
@@ -196,14 +161,14 @@ def test_a_photo_is_judged_and_its_face_is_shown(tab: Tab, serve: Any, make: Any
 def test_every_decision_has_its_words(
     tab: Tab, serve: Any, make: Any, photo: Path, liveness: float, title: str
 ) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict(liveness))))
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict(liveness))).address)
     tab.choose(photo)
     assert tab.text("verdict") == title
 
 
 @in_browser
 def test_the_slider_shows_the_counterpart_by_keyboard(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
     tab.choose(photo)
     assert tab.shown("slider")
     assert tab.shown("cue")
@@ -235,7 +200,7 @@ def stack_brightness(tab: Tab) -> float:
 def test_reasons_are_shown_as_text_and_never_as_markup(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
     hostile = "The face is too dark. <img src=x onerror=\"document.title='broken in'\"> Measured 21.5, limit 35."
     verdict = Verdict(Decision.NO_DECISION, reasons=(Reason("too_dark", 21.5, 35.0, hostile),))
-    tab.open(serve(lambda: make.stub(lambda data: verdict)))
+    tab.open(serve(lambda: make.stub(lambda data: verdict)).address)
     tab.choose(photo)
     assert tab.text("verdict") == "Not judged"
     assert tab.text("reasons") == hostile
@@ -246,7 +211,7 @@ def test_reasons_are_shown_as_text_and_never_as_markup(tab: Tab, serve: Any, mak
 @in_browser
 def test_a_file_that_is_no_image_is_refused_in_words(tab: Tab, serve: Any, make: Any, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
-    tab.open(serve(make.open_guard))
+    tab.open(serve(make.open_guard).address)
     tab.choose(tmp_path / "text.jpg")
     assert "no JPEG, PNG or WebP" in tab.text("status")
     assert not tab.shown("result")
@@ -254,7 +219,7 @@ def test_a_file_that_is_no_image_is_refused_in_words(tab: Tab, serve: Any, make:
 
 @in_browser
 def test_the_camera_takes_a_photo(tab: Tab, serve: Any, make: Any) -> None:
-    tab.open(serve(make.open_guard))
+    tab.open(serve(make.open_guard).address)
     tab.run("document.getElementById('camera').click()")
     tab.wait("document.getElementById('video').videoWidth > 0 && document.activeElement.id === 'take'", "the camera")
     tab.run("document.getElementById('take').click()")
@@ -266,7 +231,7 @@ def test_the_camera_takes_a_photo(tab: Tab, serve: Any, make: Any) -> None:
 
 @in_browser
 def test_dropping_a_photo_works_too(tab: Tab, serve: Any, make: Any, jpeg: bytes) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
     tab.run(
         "(() => { const bytes = Uint8Array.from(atob('" + base64.b64encode(jpeg).decode() + "'), c => c.charCodeAt(0));"
         "const data = new DataTransfer(); data.items.add(new File([bytes], 'a.jpg', {type: 'image/jpeg'}));"
@@ -279,7 +244,7 @@ def test_dropping_a_photo_works_too(tab: Tab, serve: Any, make: Any, jpeg: bytes
 
 @in_browser
 def test_a_service_with_keys_asks_for_one(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict(0.9)), keys=[KEY]))
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict(0.9)), keys=[KEY]).address)
     assert not tab.shown("door")
     tab.choose(photo)
     assert tab.shown("door")
@@ -293,7 +258,7 @@ def test_a_service_with_keys_asks_for_one(tab: Tab, serve: Any, make: Any, photo
 
 @in_browser
 def test_nothing_is_asked_of_elsewhere_and_no_policy_is_broken(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    address = serve(lambda: make.stub(lambda data: make.verdict()))
+    address = serve(lambda: make.stub(lambda data: make.verdict())).address
     tab.open(address)
     tab.choose(photo)
     tab.run("document.getElementById('slider').stepUp(5)")
@@ -306,7 +271,7 @@ def test_nothing_is_asked_of_elsewhere_and_no_policy_is_broken(tab: Tab, serve: 
 
 @in_browser
 def test_a_foreign_script_does_not_run(tab: Tab, serve: Any, make: Any) -> None:
-    tab.open(serve(make.open_guard))
+    tab.open(serve(make.open_guard).address)
     tab.run(
         "(() => { const s = document.createElement('script'); s.textContent = 'document.title = \"broken in\"';"
         "document.head.append(s); })()"
@@ -318,7 +283,7 @@ def test_a_foreign_script_does_not_run(tab: Tab, serve: Any, make: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_in_both_schemes(tab: Tab, serve: Any, make: Any, photo: Path, scheme: str) -> None:
     tab.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
     tab.choose(photo)
     found = {}
     for decision in ("LIVE", "ATTACK", "UNCERTAIN", "NO_DECISION"):
@@ -351,7 +316,7 @@ def contrast(first: list[float], second: list[float]) -> float:
 
 @in_browser
 def test_every_control_and_picture_has_a_name(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())))
+    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
     tab.choose(photo)
     tab.ask("Accessibility.enable")
     nodes = tab.ask("Accessibility.getFullAXTree")["nodes"]

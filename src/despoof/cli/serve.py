@@ -1,13 +1,15 @@
 """`despoof serve`: the pipeline over HTTP, with a page for people."""
 
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from despoof.service.config import ServiceConfig
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from despoof.pipeline import Guard
 
 KEY_VARIABLE = "DESPOOF_API_KEYS"
 
@@ -20,6 +22,7 @@ def serve(
     profile: Path | None = None,
     engine: str = "auto",
     key_file: Path | None = None,
+    workers: int = 1,
     threads: int = 1,
     limits: ServiceConfig | None = None,
 ) -> None:
@@ -36,61 +39,48 @@ def serve(
             `despoof export` keeps for them, and torch where there is none.
         profile: made by `despoof calibrate` with these weights; its thresholds decide.
         key_file: text file with one API key a line.
-        threads: of the processor, for the one worker that judges.
+        workers: photos or batches of them judged at the same time, each with models of its own. Clips have one more.
+        threads: of the processor, for each worker.
         limits: of sizes, queue and time.
     """
-    import logging
-
     from despoof.errors import ConfigError
 
-    limits = limits or ServiceConfig()
+    if workers < 1 or threads < 1:
+        raise ConfigError(f"{workers} workers of {threads} threads; expected at least one of each.")
     try:
         import uvicorn
 
-        app = application(
-            weights, engine=engine, profile=profile, host=host, key_file=key_file, threads=threads, limits=limits
-        )
+        from despoof.service.access import is_loopback, read_keys
+        from despoof.service.app import build_app
+        from despoof.service.schemas import read_cards
+        from despoof.service.server import server_config
     except ModuleNotFoundError as error:
         raise ConfigError(f"the service needs {error.name}. Install it with: pip install 'despoof[serve]'") from None
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    print(f"despoof: http://{host}:{port}/", flush=True)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,  # the service writes its own line for each request
-        proxy_headers=False,  # nobody may speak for another caller
-        server_header=False,
-        ws="none",
-        limit_concurrency=8 * limits.waiting,
-        timeout_graceful_shutdown=15,
-        h11_max_incomplete_event_size=16 * 1024,
-    )
-
-
-def application(
-    weights: str, *, host: str, key_file: Path | None, threads: int, limits: ServiceConfig, engine: str = "auto",
-    profile: Path | None = None,
-) -> "FastAPI":  # fmt: skip
-    """Return the application as `serve` runs it; without a key on an open address it is a ConfigError."""
-    from despoof.errors import ConfigError
-    from despoof.service.access import is_loopback, read_keys
-    from despoof.service.app import build_app
-    from despoof.service.schemas import read_cards
-
     keys = read_keys(key_file, os.environ.get(KEY_VARIABLE))
     if not keys and not is_loopback(host):
         raise ConfigError(
             f"no API key, and {host} is not this machine alone. Give --key-file or {KEY_VARIABLE}, or --host 127.0.0.1."
         )
+    limits = limits or ServiceConfig()
+    app = build_app(
+        _loader(weights, engine, profile, threads), name=Path(weights).name, cards=read_cards(weights), keys=keys,
+        config=limits, workers=workers,
+    )  # fmt: skip
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    print(f"despoof: http://{host}:{port}/", flush=True)
+    uvicorn.Server(server_config(app, limits, host=host, port=port)).run()
 
-    def load_in_worker():  # type: ignore[no-untyped-def]
-        import torch
 
-        from despoof.pipeline import load
+def _loader(weights: str, engine: str, profile: Path | None, threads: int) -> Callable[[], "Guard"]:
+    """Return what gives each worker a guard. The first is loaded here: a wrong name ends the command, in a sentence."""
+    import torch
 
-        torch.set_num_threads(threads)
-        return load(weights, engine=engine, profile=profile)
+    from despoof.pipeline import load
 
-    return build_app(load_in_worker, name=Path(weights).name, cards=read_cards(weights), keys=keys, config=limits)
+    def load_one() -> "Guard":
+        torch.set_num_threads(threads)  # of the calling thread
+        return loaded.pop() if loaded else load(weights, engine=engine, profile=profile)
+
+    loaded: list[Guard] = []
+    loaded.append(load_one())
+    return load_one

@@ -1,7 +1,10 @@
 """The parts put together: a way to load a guard, limits and keys -> an ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,14 +15,14 @@ import despoof
 from despoof.pipeline import Guard
 from despoof.service.access import Access, Admission
 from despoof.service.config import ServiceConfig
-from despoof.service.endpoints import check, health, model, page
+from despoof.service.dependencies import Service
+from despoof.service.endpoints import check, page, status
 from despoof.service.errors import RefusedError
-from despoof.service.metrics import Counters
-from despoof.service.middleware import Border, refusal
-from despoof.service.state import Service
-from despoof.service.worker import Judge
+from despoof.service.metrics import Metrics
+from despoof.service.middleware import ServiceMiddleware, error_response
+from despoof.service.worker import Workers
 
-ROUTERS = (check.router, model.router, health.router, page.router)
+ROUTERS = (check.router, status.router, page.router)
 
 
 def build_app(
@@ -29,18 +32,24 @@ def build_app(
     cards: dict[str, str] | None = None,
     keys: Iterable[str] = (),
     config: ServiceConfig | None = None,
+    workers: int = 1,
 ) -> FastAPI:
-    """Return the application. `load` is called once, in the worker thread, when the server starts.
+    """Return the application. `load` is called when the server starts, once in each thread that judges.
 
     Without `keys` only this machine is answered. `name` and `cards` are what /v1/model tells of the weights.
+    `workers` is the number of threads that judge photos; clips have one more where PyAV is installed.
     """
-    service = _service(load, name, cards or {}, Access(keys), config or ServiceConfig())
+    config = config or ServiceConfig()
+    judges = Workers(load, config, lambda n: metrics.batch(n), photos=workers, clips=find_spec("av") is not None)
+    metrics = Metrics(waiting=lambda: judges.waiting, ready=lambda: judges.state == "ready")
+    admission = Admission(config.waiting, config.per_caller)
+    service = Service(config, Access(keys), admission, judges, metrics, name, cards or {})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.judge.start()
+        judges.start()
         yield
-        service.judge.stop()
+        await asyncio.to_thread(judges.stop)  # meanwhile the last answers go out
 
     app = FastAPI(
         title="despoof",
@@ -54,37 +63,37 @@ def build_app(
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(Border, service=service)
+    app.add_middleware(ServiceMiddleware, service=service)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _not_as_described)
     app.add_exception_handler(HTTPException, _no_such_way)
+    app.openapi = lambda: _document(app, config.max_images)  # type: ignore[method-assign]
     return app
 
 
-def _service(
-    load: Callable[[], Guard], name: str, cards: dict[str, str], access: Access, config: ServiceConfig
-) -> Service:
-    judge = Judge(load, config, on_batch=lambda images: counters.batch(images))
-    counters = Counters(waiting=lambda: judge.waiting, ready=lambda: judge.state == "ready")
-    return Service(config, access, Admission(config.waiting, config.per_caller), judge, counters, name, cards)
+def _document(app: FastAPI, max_images: int) -> dict[str, Any]:
+    """Return the OpenAPI document with the limit of this server."""
+    document = FastAPI.openapi(app)
+    body = document["paths"]["/v1/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body["properties"]["images"]["maxItems"] = max_images
+    return document
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
-    return refusal(request.state.request_id, error)  # type: ignore[arg-type]
+    return error_response(request.state.request_id, error)  # type: ignore[arg-type]
 
 
 async def _not_as_described(request: Request, error: Exception) -> JSONResponse:
     """Name the parameter; what was sent is not sent back."""
     first = error.errors()[0]  # type: ignore[attr-defined]
     detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}. See /openapi.json."
-    return refusal(request.state.request_id, RefusedError(422, "not_as_described", detail))
+    return error_response(request.state.request_id, RefusedError(422, "not_as_described", detail))
 
 
 async def _no_such_way(request: Request, error: Exception) -> JSONResponse:
     status, headers = error.status_code, error.headers  # type: ignore[attr-defined]
     name = {404: "not_found", 405: "wrong_method"}.get(status, "refused")
-    response = refusal(
-        request.state.request_id, RefusedError(status, name, "no such address or method. See /openapi.json.")
-    )
+    refused = RefusedError(status, name, "no such address or method. See /openapi.json.")
+    response = error_response(request.state.request_id, refused)
     response.headers.update(headers or {})
     return response

@@ -20,9 +20,12 @@ class ServiceConfig:
         max_video_pixels: of one frame of it; 1080p has 2.1 million.
         waiting: images admitted and not yet answered, all callers together. Beyond: 503.
         per_caller: the same for one API key or, without keys, this machine. Beyond: 429.
-        at_once: images that the worker takes from the queue together.
+        at_once: images that a worker takes from the queue together.
+        header_seconds: for a request's headers to arrive, from opening or the last answer. Beyond: closed.
+        keep_alive_seconds: without a byte after an answer. Beyond: closed.
         body_seconds: for a body to arrive. Beyond: 408.
         answer_seconds: from a whole body to its answer. Beyond: 503.
+        drain_seconds: for what is under way when the service is told to stop. Beyond: 503. Docker kills after 10.
         decimals: of liveness in answers. Exact scores help an attacker; none sends no liveness at all.
         explanations: whether ?explain=true is answered with pictures. They help an attacker too.
     """
@@ -37,8 +40,11 @@ class ServiceConfig:
     waiting: int = 32
     per_caller: int = 16
     at_once: int = 8
+    header_seconds: float = 10.0
+    keep_alive_seconds: int = 5
     body_seconds: float = 10.0
     answer_seconds: float = 30.0
+    drain_seconds: int = 7
     decimals: int | None = 3
     explanations: bool = True
 

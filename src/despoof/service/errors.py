@@ -1,9 +1,9 @@
 """Why a request is refused: an HTTP status, a name for programs, a sentence for people."""
 
-from despoof.errors import InputError
+from despoof.errors import DespoofError
 
 
-class RefusedError(InputError):
+class RefusedError(DespoofError):
     """A request that gets no answer. `name` is stable; `detail` says what was expected and the next step."""
 
     def __init__(self, status: int, name: str, detail: str, *, retry_after: int | None = None) -> None:

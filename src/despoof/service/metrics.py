@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from despoof.service.schemas import Result
+from despoof.service.schemas import ImageResult
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
 
 
-class Counters:
+class Metrics:
     """Requests, decisions, reasons, latency, batches, queue."""
 
     def __init__(self, waiting: Callable[[], float], ready: Callable[[], float]) -> None:
@@ -31,14 +31,14 @@ class Counters:
         self._requests.labels(route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
-    def result(self, result: Result) -> None:
+    def result(self, result: ImageResult) -> None:
         """Count one image's outcome."""
         self._decisions.labels(result.decision.value).inc()
         for reason in result.reasons:
             self._reasons.labels(reason.name).inc()
 
     def batch(self, images: int) -> None:
-        """Count one batch of the worker."""
+        """Count one batch of photos."""
         self._batches.observe(images)
 
     def text(self) -> bytes:

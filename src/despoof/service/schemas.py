@@ -25,7 +25,7 @@ from despoof.runs.config import to_dict
 from despoof.verdict import Decision, Verdict
 
 
-class ReasonAnswer(BaseModel):
+class ReasonDetail(BaseModel):
     """One failed check."""
 
     name: str = Field(examples=["too_dark"])
@@ -42,17 +42,17 @@ class Pictures(BaseModel):
     cue: str | None = Field(description="what differs; grey is nothing, scaled for each picture alone")
 
 
-class Result(BaseModel):
+class ImageResult(BaseModel):
     """The outcome for one image."""
 
     decision: Decision = Field(description="only LIVE may open a door; NO_DECISION is not judged, see reasons")
     liveness: float | None = Field(ge=0, le=1, description="higher is more live; null without a decision")
-    reasons: list[ReasonAnswer] = Field(description="why there is no decision")
+    reasons: list[ReasonDetail] = Field(description="why there is no decision")
     milliseconds: dict[str, float] = Field(description="time of each stage")
     pictures: Pictures | None = Field(default=None, description="only with explain=true and where a face was found")
 
 
-class Profile(BaseModel):
+class OperatingPoint(BaseModel):
     """The operating point that decisions follow."""
 
     name: str
@@ -70,21 +70,21 @@ class ModelVersion(BaseModel):
     engine: str = Field(description="what computes the liveness", examples=["torch", "onnxruntime"])
 
 
-class CheckAnswer(Result):
+class CheckResponse(ImageResult):
     """The answer for one image."""
 
     request_id: str
     model: ModelVersion
-    profile: Profile
+    profile: OperatingPoint
 
 
-class BatchAnswer(BaseModel):
+class BatchResponse(BaseModel):
     """The answers for several images, in their order."""
 
     request_id: str
     model: ModelVersion
-    profile: Profile
-    results: list[Result]
+    profile: OperatingPoint
+    results: list[ImageResult]
 
 
 class FaceResult(BaseModel):
@@ -94,7 +94,7 @@ class FaceResult(BaseModel):
     liveness: float | None = Field(ge=0, le=1, description="fused over the judged frames; null without a decision")
     judged: int = Field(description="frames in which it was judged")
     seen: int = Field(description="frames in which it was found")
-    reasons: list[ReasonAnswer]
+    reasons: list[ReasonDetail]
 
 
 class ClipResult(BaseModel):
@@ -102,20 +102,20 @@ class ClipResult(BaseModel):
 
     decision: Decision = Field(description="LIVE only if there is exactly one face and that one is LIVE")
     faces: list[FaceResult]
-    reasons: list[ReasonAnswer] = Field(description="why there is no decision")
+    reasons: list[ReasonDetail] = Field(description="why there is no decision")
     frames: int = Field(description="how many were looked at")
     seconds: float = Field(description="from the first of them to the last")
 
 
-class ClipAnswer(ClipResult):
+class ClipResponse(ClipResult):
     """The answer for one clip."""
 
     request_id: str
     model: ModelVersion
-    profile: Profile
+    profile: OperatingPoint
 
 
-class Refusal(BaseModel):
+class ErrorResponse(BaseModel):
     """Why a request was not answered. Treat it as NO_DECISION."""
 
     request_id: str
@@ -123,21 +123,21 @@ class Refusal(BaseModel):
     detail: str = Field(description="what was expected and the next step")
 
 
-def result_of(verdict: Verdict, *, explain: bool, decimals: int | None) -> Result:
+def image_result(verdict: Verdict, *, explain: bool, decimals: int | None) -> ImageResult:
     """Return what may leave the service of a verdict."""
     judged = verdict.decision is not Decision.NO_DECISION and verdict.liveness is not None
-    return Result(
+    return ImageResult(
         decision=verdict.decision if judged else Decision.NO_DECISION,
         liveness=round(verdict.liveness, decimals) if judged and decimals is not None else None,
-        reasons=[_reason_of(reason) for reason in verdict.reasons],
+        reasons=[_reason_detail(reason) for reason in verdict.reasons],
         milliseconds={name: round(value, 1) for name, value in verdict.milliseconds.items()},
-        pictures=_pictures_of(verdict) if explain and verdict.face is not None else None,
+        pictures=_pictures(verdict) if explain and verdict.face is not None else None,
     )
 
 
-def unjudged(reason: Reason) -> Result:
+def unjudged(reason: Reason) -> ImageResult:
     """Return the result of an image that never reached the guard."""
-    return Result(decision=Decision.NO_DECISION, liveness=None, reasons=[_reason_of(reason)], milliseconds={})
+    return ImageResult(decision=Decision.NO_DECISION, liveness=None, reasons=[_reason_detail(reason)], milliseconds={})
 
 
 def plain(value: Any) -> Any:
@@ -151,7 +151,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _reason_of(reason: Reason) -> ReasonAnswer:
+def _reason_detail(reason: Reason) -> ReasonDetail:
     # A decoder's own words may hold addresses or versions; they are for the log of whoever calls the library.
     sentence = (
         "It cannot be decoded: it is truncated, damaged, or smaller or larger than allowed. Take or download it again."
@@ -159,10 +159,10 @@ def _reason_of(reason: Reason) -> ReasonAnswer:
         else reason.sentence
     )
     value, limit = (None if x is None else plain(float(x)) for x in (reason.value, reason.limit))
-    return ReasonAnswer(name=reason.name, value=value, limit=limit, sentence=sentence)
+    return ReasonDetail(name=reason.name, value=value, limit=limit, sentence=sentence)
 
 
-def _pictures_of(verdict: Verdict) -> Pictures:
+def _pictures(verdict: Verdict) -> Pictures:
     counterpart, cue = verdict.counterpart, verdict.cue
     return Pictures(
         face=_png(as_image(verdict.face)),
@@ -179,7 +179,7 @@ def _png(pixels: Any) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def clip_result_of(verdict: ClipVerdict, *, decimals: int | None) -> ClipResult:
+def clip_result(verdict: ClipVerdict, *, decimals: int | None) -> ClipResult:
     """Return what may leave the service of a clip's verdict."""
     faces = [
         FaceResult(
@@ -187,14 +187,14 @@ def clip_result_of(verdict: ClipVerdict, *, decimals: int | None) -> ClipResult:
             liveness=None if face.liveness is None or decimals is None else round(face.liveness, decimals),
             judged=face.judged,
             seen=len(face.sights),
-            reasons=[_reason_of(reason) for reason in face.reasons],
+            reasons=[_reason_detail(reason) for reason in face.reasons],
         )
         for face in verdict.faces
     ]
     return ClipResult(
         decision=verdict.decision,
         faces=faces,
-        reasons=[_reason_of(reason) for reason in verdict.reasons],
+        reasons=[_reason_detail(reason) for reason in verdict.reasons],
         frames=verdict.frames,
         seconds=round(verdict.seconds, 2),
     )
@@ -209,12 +209,12 @@ LIMITS = (
 )
 
 
-class ModelAnswer(BaseModel):
+class ModelResponse(BaseModel):
     """The weights in full."""
 
     request_id: str
     model: ModelVersion
-    profile: Profile
+    profile: OperatingPoint
     licence: str
     cards: dict[str, str] = Field(description="model cards, Markdown")
     detector: dict[str, Any] = Field(description="its configuration")
@@ -229,14 +229,14 @@ def model_version(guard: Guard, name: str) -> ModelVersion:
     return ModelVersion(name=name, package=despoof.__version__, weights=dict(guard.weights), engine=guard.engine_name)
 
 
-def profile_of(guard: Guard) -> Profile:
+def operating_point(guard: Guard) -> OperatingPoint:
     """Return the operating point that every answer carries."""
     low, high = guard.thresholds
     facts = guard.detector.facts
     calibration = [guard.detector.temperature, guard.detector.offset]
     parts = {"thresholds": [low, high], "calibration": calibration, "quality": to_dict(guard.limits)}
     name = facts.get("profile", "default") if guard.profile is None else guard.profile.name
-    return Profile(
+    return OperatingPoint(
         name=name if isinstance(name, str) else "default",
         version=hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=6).hexdigest(),
         attack_below=low,
@@ -244,12 +244,12 @@ def profile_of(guard: Guard) -> Profile:
     )
 
 
-def about(guard: Guard, name: str, cards: dict[str, str], request_id: str) -> ModelAnswer:
+def model_response(guard: Guard, name: str, cards: dict[str, str], request_id: str) -> ModelResponse:
     """Return everything that /v1/model tells."""
-    return ModelAnswer(
+    return ModelResponse(
         request_id=request_id,
         model=model_version(guard, name),
-        profile=profile_of(guard),
+        profile=operating_point(guard),
         licence=licence_of(cards),
         cards=cards,
         detector=plain(to_dict(guard.detector.config)),

@@ -1,23 +1,29 @@
 """What comes in: a request's body, counted while it arrives, and whether its bytes may be decoded at all.
 
-Format and size of an image from its first bytes, without any decoder: bytes -> `Header`.
-
-Decoders are large and forgiving; here a few fields are read in a bounded number of steps, and what would make a
-decoder work long for few bytes (millions of empty segments, hundreds of scans, animations) is refused.
-
-JPEG: ITU-T T.81 annex B. PNG: W3C PNG, third edition, section 5. WebP: RFC 9649.
+Pillow names format and size from the header before anything is decoded. Decoders are forgiving, though: a few bytes can
+make them work long (millions of empty segments, hundreds of scans), so reads and scans are counted.
 """
 
 import asyncio
-from dataclasses import dataclass
+import io
+import re
 
+from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 
+from despoof.data.image import FORMATS
 from despoof.faces.quality import Reason
 from despoof.service.errors import RefusedError
 
+# The formats of the command, less two: 16 MB of TIFF tiles take Pillow 39 s, as many digits of a plain PPM 6 s.
+ACCEPTED = tuple(name for name in FORMATS if name not in ("TIFF", "PPM"))
 NOT_AN_IMAGE = "not_an_image"
 TOO_MANY_PIXELS = "too_many_pixels"
+MAX_READS = 20_000  # of a header; a JPEG's 255 segments of an ICC profile cost 770, a PNG in chunks of 8 KiB 6,200
+MAX_SCANS = 64  # of a progressive JPEG; encoders write about 10, each costs a pass over all pixels
+# JPEG (ITU-T T.81, annex B): markers that a length follows, and the image's end. A decoder skips all others.
+MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xef\xfe]")
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
@@ -47,113 +53,55 @@ def _too_large(limit: int) -> RefusedError:
     return RefusedError(413, "too_large", f"the body has more than {limit} bytes. Shrink the image first.")
 
 
-def inspect(data: bytes, max_pixels: int) -> Reason | None:
+def inspect_image(data: bytes, max_pixels: int) -> Reason | None:
     """Return why these bytes may not go to a decoder; None if they may. Only the content counts, no declared type."""
+    too_many = f"Shrink it to at most {max_pixels} pixels."
     try:
-        header = read_header(data)
-    except HeaderError as error:
-        return Reason("unreadable", None, None, f"The image {error}. Take or download it again.")
-    if header is None:
-        return Reason(
-            NOT_AN_IMAGE, None, None, "The bytes are no JPEG, PNG or WebP image. Send one of these, as it is."
-        )
-    pixels = header.width * header.height
-    if pixels > max_pixels:
-        sentence = f"The image has {header.width}x{header.height} pixels. Shrink it to at most {max_pixels}."
-        return Reason(TOO_MANY_PIXELS, pixels, max_pixels, sentence)
+        with Image.open(_CountedReads(data), formats=ACCEPTED) as image:
+            (width, height), is_jpeg = image.size, image.format in ("JPEG", "MPO")
+            image.verify()  # walks a PNG's chunks to the end; other formats are done
+        if is_jpeg:
+            _count_scans(data)
+    except _CostlyError as error:
+        return Reason("unreadable", None, None, f"The image {error}. Save it again.")
+    except Image.DecompressionBombError:
+        return Reason(TOO_MANY_PIXELS, None, max_pixels, f"The image is far too large. {too_many}")
+    except Exception as error:  # Pillow raises many kinds on hostile headers
+        if isinstance(error, Image.UnidentifiedImageError):
+            sentence = f"The bytes are no image of {', '.join(ACCEPTED)}. Send one of these, as it is."
+            return Reason(NOT_AN_IMAGE, None, None, sentence)
+        return Reason("unreadable", None, None, "The image has a damaged header. Take or download it again.")
+    if width * height > max_pixels:
+        return Reason(TOO_MANY_PIXELS, width * height, max_pixels, f"The image has {width}x{height} pixels. {too_many}")
     return None
 
 
-MAX_SEGMENTS = 4096  # of a JPEG before its scans; cameras write below 300 (an ICC profile alone may have 255)
-MAX_SCANS = 64  # of a progressive JPEG; encoders write about 10, each costs a pass over all pixels
-MAX_CHUNKS = 40_000  # of a PNG; writers put 8 KiB and more into one, which is 2,048 for 16 MiB
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's start-of-frame markers
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+class _CostlyError(Exception):
+    """A file that is made to keep a decoder busy."""
 
 
-class HeaderError(Exception):
-    """An image of an allowed format whose header is damaged, or made to be costly."""
+class _CountedReads(io.BytesIO):
+    """Bytes that can be read `MAX_READS` times, which bounds every loop over a header."""
+
+    reads = 0
+
+    def read(self, *size: int | None) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise _CostlyError(f"has a header of more than {MAX_READS} parts")
+        return super().read(*size)
 
 
-@dataclass(frozen=True)
-class Header:
-    """`kind` is JPEG, PNG or WEBP; size in pixels as the decoder will see it, before any rotation."""
-
-    kind: str
-    width: int
-    height: int
-
-
-def read_header(data: bytes) -> Header | None:
-    """Return the header; None for bytes that begin like none of the allowed formats."""
-    if data[:3] == b"\xff\xd8\xff":
-        return Header("JPEG", *_jpeg(data))
-    if data[:8] == PNG_MAGIC:
-        return Header("PNG", *_png(data))
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return Header("WEBP", *_webp(data))
-    return None
-
-
-def _number(data: bytes, at: int, size: int, order: str = "big") -> int:
-    field = data[at : at + size]
-    if len(field) < size:
-        raise HeaderError("ends inside its header")
-    return int.from_bytes(field, order)  # type: ignore[arg-type]
-
-
-def _jpeg(data: bytes) -> tuple[int, int]:
-    size, at = None, 2
-    for _ in range(MAX_SEGMENTS):
-        marker = _number(data, at + 1, 1)
-        if data[at] != 0xFF or marker == 0:
-            raise HeaderError("has no marker where one is due")
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        if marker == 0xDA:  # the first scan: the header ends
-            break
-        length = _number(data, at + 2, 2)
-        if marker in FRAMES:
-            if size is not None:
-                raise HeaderError("has two frames")
-            size = _number(data, at + 7, 2), _number(data, at + 5, 2)
-        at += 2 + max(length, 2)
-    else:
-        raise HeaderError(f"has more than {MAX_SEGMENTS} segments")
-    if size is None:
-        raise HeaderError("has no frame before its first scan")
-    if data.count(b"\xff\xda") > MAX_SCANS:  # inside a scan, 0xFF is always followed by 0 or a restart
-        raise HeaderError(f"has more than {MAX_SCANS} scans")
-    return size
-
-
-def _png(data: bytes) -> tuple[int, int]:
-    if data[8:16] != b"\x00\x00\x00\rIHDR":
-        raise HeaderError("does not begin with its header")
-    size = _number(data, 16, 4), _number(data, 20, 4)
-    at = 33
-    for _ in range(MAX_CHUNKS):
-        kind = data[at + 4 : at + 8]
-        if kind in (b"IEND", b""):  # or it is truncated, which the decoder will say
-            return size
-        if kind == b"IHDR":
-            raise HeaderError("has two headers")
-        if kind == b"acTL":
-            raise HeaderError("is animated")
-        at += 12 + _number(data, at, 4)
-    raise HeaderError(f"has more than {MAX_CHUNKS} chunks")
-
-
-def _webp(data: bytes) -> tuple[int, int]:
-    kind = data[12:16]
-    if kind == b"VP8 ":
-        return _number(data, 26, 2, "little") & 0x3FFF, _number(data, 28, 2, "little") & 0x3FFF
-    if kind == b"VP8L":
-        bits = _number(data, 21, 4, "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8X":
-        if _number(data, 20, 1) & 0x02:
-            raise HeaderError("is animated")
-        return _number(data, 24, 3, "little") + 1, _number(data, 27, 3, "little") + 1
-    raise HeaderError("has no picture where one is due")
+def _count_scans(data: bytes) -> None:
+    """Count the scans of a JPEG up to its end of image: a motion photo has a video after it, in whose bytes there is
+    anything. Inside a scan 0xFF is followed by 0 or a restart marker, which `MARKER` passes over."""
+    scans, at = 0, 2
+    for _ in range(MAX_READS):
+        found = MARKER.search(data, at)
+        if not found or found[0] == END_OF_IMAGE:
+            return
+        scans += found[0] == START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise _CostlyError(f"has more than {MAX_SCANS} scans")
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    raise _CostlyError(f"has more than {MAX_READS} segments")

@@ -1,169 +1,223 @@
-"""The one thread that owns the guard: jobs in a bounded queue, taken together as they wait, answered by futures."""
+"""The threads that judge: photos in batches as they wait, clips one at a time in a thread of their own.
+
+Each thread has a guard of its own, since models keep state while they work. A clip never stands before a photo: they
+wait in two queues and share the processor, not a thread.
+"""
 
 import contextlib
 import logging
 import queue
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from time import monotonic
 
-from despoof.clip.frame import read_clip
+from despoof.clip.frame import Frame, read_clip
 from despoof.clip.judge import judge_clip
 from despoof.clip.rule import ClipRule
 from despoof.pipeline import Guard
 from despoof.service.config import ServiceConfig
 from despoof.service.errors import RefusedError
-from despoof.service.schemas import ClipResult, Result, clip_result_of, result_of
-from despoof.verdict import Verdict
+from despoof.service.schemas import ClipResult, ImageResult, clip_result, image_result
 
 LOG = logging.getLogger("despoof.service")
-STUCK = 4  # times `answer_seconds` in one batch, after which the service calls itself not ready
+CLIP_WEIGHT = 4  # images that a clip counts as, while it is under way
+STUCK = 4  # times `answer_seconds` in one step, after which the service calls itself not ready
+STOPPING = RefusedError(503, "stopping", "the service is stopping. Try another instance.", retry_after=5)
 
 
 @dataclass(frozen=True)
-class Job:
-    """The bytes of an image, or of a clip, and where its result goes."""
+class Submission:
+    """The bytes of an image or a clip, when its answer is due, and where it goes."""
 
     data: bytes = field(repr=False)
     explain: bool
-    clip: bool = False
-    future: "Future[Result | ClipResult]" = field(default_factory=Future)
+    due: float  # on the monotonic clock
+    future: "Future[ImageResult | ClipResult]" = field(default_factory=Future)
 
 
-class Judge:
-    """Loads a guard in its thread and judges there, so that torch runs in one thread and the event loop stays free.
+Answer = Callable[[Guard, list[Submission]], None]
+
+
+class Workers:
+    """Loads guards and judges with them, so that the event loop stays free.
 
     While a batch is judged, what arrives waits and is the next batch: batches grow with load and add no delay
-    without it. A guard that cannot be loaded leaves the judge not ready for good: restart with weights.
+    without it. A guard that cannot be loaded leaves the service not ready for good: restart with weights.
+
+    Args:
+        load: called once in each thread, never in two at a time.
+        config: limits of queues, batches and time.
+        on_batch: told how many photos are judged together.
+        photos: threads that judge photos.
+        clips: whether there is a thread that judges clips.
     """
 
-    def __init__(self, load: Callable[[], Guard], config: ServiceConfig, on_batch: Callable[[int], None]) -> None:
-        self._load = load
-        self._config = config
-        self._on_batch = on_batch
-        self._queue: queue.Queue[Job | None] = queue.Queue(config.waiting)
-        self._thread = threading.Thread(target=self._run, name="judge", daemon=True)
-        self._stopping = threading.Event()
-        self._busy_since: float | None = None
+    def __init__(
+        self,
+        load: Callable[[], Guard],
+        config: ServiceConfig,
+        on_batch: Callable[[int], None],
+        *,
+        photos: int = 1,
+        clips: bool = True,
+    ) -> None:
+        self._load, self._config, self._on_batch = load, config, on_batch
+        self._photos: queue.Queue[Submission | None] = queue.Queue(config.waiting)
+        self._clips: queue.Queue[Submission | None] = queue.Queue(max(1, config.waiting // CLIP_WEIGHT))
+        work = [(self._photos, config.at_once, self._answer_photos)] * photos
+        work += [(self._clips, 1, self._answer_clips)] if clips else []
+        self._threads = [threading.Thread(target=self._run, args=args, name="judge", daemon=True) for args in work]
+        self._loading, self._stopping = threading.Lock(), threading.Event()
+        self._loaded = 0
         self._failed = False
+        self._steps: dict[int, float] = {}  # thread -> when it began the batch or frame it is at
         self.guard: Guard | None = None
 
     def start(self) -> None:
         """Begin to load; `state` says when that is done."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
-    def stop(self, seconds: float = 10.0) -> None:
-        """Finish the batch in work, refuse the rest and wait for the thread at most so long."""
+    def stop(self, seconds: float = 5.0) -> None:
+        """Finish batches and frames in work, refuse the rest and wait for the threads at most so long."""
         self._stopping.set()
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)  # wakes the thread
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        _wake(self._photos)
+        _wake(self._clips)
+        end = monotonic() + seconds
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, end - monotonic()))
 
     @property
     def state(self) -> str:
-        """`loading`, `ready`, `failed` (weights missing or broken, or the thread died) or `stuck`."""
-        if self._failed or (self.guard is not None and not self._thread.is_alive()):
+        """`loading`, `ready`, `failed` (weights missing or broken, or a thread died) or `stuck`."""
+        if self._failed or (self._loaded and not all(thread.is_alive() for thread in self._threads)):
             return "failed"
-        if self.guard is None:
+        if self._loaded < len(self._threads):
             return "loading"
-        since = self._busy_since
-        stuck = since is not None and time.monotonic() - since > STUCK * self._config.answer_seconds
+        oldest = min(self._steps.copy().values(), default=None)
+        stuck = oldest is not None and monotonic() - oldest > STUCK * self._config.answer_seconds
         return "stuck" if stuck else "ready"
 
     @property
     def waiting(self) -> int:
-        """How many images wait for the thread."""
-        return self._queue.qsize()
+        """How many images and clips wait for a thread."""
+        return self._photos.qsize() + self._clips.qsize()
 
     def must_be_ready(self) -> None:
-        """Refuse with 503 unless a guard is there: without weights nothing is decided."""
-        if self.state != "ready":
-            wait = 5 if self.state == "loading" else None
-            raise RefusedError(
-                503, "not_ready", f"the service is {self.state}; see its log and /readyz.", retry_after=wait
-            )
+        """Refuse with 503 unless every thread has a guard: without weights nothing is decided."""
+        if (state := self.state) != "ready":
+            detail = f"the service is {state}; see its log and /readyz."
+            raise RefusedError(503, "not_ready", detail, retry_after=5 if state == "loading" else None)
 
-    def submit(self, data: bytes, explain: bool, *, clip: bool = False) -> "Future[Result | ClipResult]":
+    def submit(self, data: bytes, *, explain: bool = False, clip: bool = False) -> "Future[ImageResult | ClipResult]":
         """Queue one image or clip; a full queue is refused with 503."""
         self.must_be_ready()
-        job = Job(data, explain, clip)
+        submission = Submission(data, explain, monotonic() + self._config.answer_seconds)
         try:
-            self._queue.put_nowait(job)
+            (self._clips if clip else self._photos).put_nowait(submission)
         except queue.Full:
             raise RefusedError(503, "overloaded", "the queue is full. Try again in a moment.", retry_after=1) from None
-        return job.future
+        return submission.future
 
-    def _run(self) -> None:
+    def _run(self, waiting: "queue.Queue[Submission | None]", at_once: int, answer: Answer) -> None:
         try:
-            guard = self._load()
-            _warm_up(guard)
+            with self._loading:
+                guard = self._load()
+                _warm_up(guard)
+                self._admit(guard)
         except Exception:
             LOG.exception("no weights: every check is refused until a restart with weights that load")
             self._failed = True
             return
-        self.guard = guard
         while not self._stopping.is_set():
-            jobs = self._take()
-            self._busy_since = time.monotonic()
-            self._answer(guard, [job for job in jobs if job.future.set_running_or_notify_cancel()])
-            self._busy_since = None
-        for job in self._drained(self._config.waiting):
-            job.future.set_exception(RefusedError(503, "stopping", "the service is stopping. Try another instance."))
+            taken = _take(waiting, at_once)
+            self._step()
+            begun = [submission for submission in taken if submission.future.set_running_or_notify_cancel()]
+            if begun:
+                answer(guard, begun)
+            del self._steps[threading.get_ident()]
+        for submission in _drain(waiting, self._config.waiting):
+            if submission.future.set_running_or_notify_cancel():
+                submission.future.set_exception(STOPPING)
+        _wake(waiting)  # the next thread of this queue
 
-    def _take(self) -> list[Job]:
-        first = self._queue.get()
-        return ([] if first is None else [first]) + self._drained(self._config.at_once - 1)
+    def _admit(self, guard: Guard) -> None:
+        if self.guard is not None and guard.weights != self.guard.weights:
+            raise RuntimeError("the weights changed while they were loaded")
+        self.guard = guard
+        self._loaded += 1
 
-    def _drained(self, most: int) -> list[Job]:
-        jobs: list[Job] = []
-        while len(jobs) < most:
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if job is not None:
-                jobs.append(job)
-        return jobs
+    def _step(self) -> None:
+        self._steps[threading.get_ident()] = monotonic()
 
-    def _answer(self, guard: Guard, jobs: list[Job]) -> None:
-        if not jobs:
-            return
-        self._on_batch(len(jobs))
-        for job in jobs:
-            if job.clip:
-                self._settle(job, lambda job=job: self._clip(guard, job))
-        jobs = [job for job in jobs if not job.clip]
+    def _answer_photos(self, guard: Guard, batch: list[Submission]) -> None:
+        self._on_batch(len(batch))
         try:
-            verdicts = guard.check_many([job.data for job in jobs])
+            verdicts = guard.check_many([photo.data for photo in batch])
         except Exception:  # one image must not take the others down
-            LOG.exception("a batch of %d failed; its images are judged one by one", len(jobs))
-            for job in jobs:
-                self._settle(job, lambda job=job: self._image(job, guard.check_many([job.data])[0]))
-            return
-        for job, verdict in zip(jobs, verdicts, strict=True):
-            self._settle(job, lambda job=job, verdict=verdict: self._image(job, verdict))
+            LOG.exception("a batch of %d failed; its images are judged one by one", len(batch))
+            verdicts = None
+        decimals = self._config.decimals
+        for i, photo in enumerate(batch):
+            with _settling(photo) as settle:
+                verdict = guard.check_many([photo.data])[0] if verdicts is None else verdicts[i]
+                settle(image_result(verdict, explain=photo.explain, decimals=decimals))
 
-    def _image(self, job: Job, verdict: Verdict) -> Result:
-        return result_of(verdict, explain=job.explain, decimals=self._config.decimals)
-
-    def _clip(self, guard: Guard, job: Job) -> ClipResult:
+    def _answer_clips(self, guard: Guard, batch: list[Submission]) -> None:
         config = self._config
-        rule = ClipRule(
-            max_seconds=config.max_video_seconds,
-            max_pixels=config.max_video_pixels,
-            work_seconds=config.answer_seconds / 2,
-        )
-        return clip_result_of(judge_clip(guard, read_clip(job.data, rule), rule), decimals=config.decimals)
+        for clip in batch:
+            with _settling(clip) as settle:
+                rule = ClipRule(
+                    max_seconds=config.max_video_seconds,
+                    max_pixels=config.max_video_pixels,
+                    work_seconds=max(clip.due - monotonic(), 1e-3),
+                )
+                frames = self._until_due(read_clip(clip.data, rule), clip.due)
+                settle(clip_result(judge_clip(guard, frames, rule), decimals=config.decimals))
 
-    def _settle(self, job: Job, answer: Callable[[], Result | ClipResult]) -> None:
-        try:
-            job.future.set_result(answer())
-        except Exception as error:
-            LOG.exception("an image could not be judged")
-            job.future.set_exception(error)
+    def _until_due(self, frames: Iterator[Frame], due: float) -> Iterator[Frame]:
+        """Pass frames on while somebody waits for the answer. Each is a step, so that a long clip is not `stuck`."""
+        for frame in frames:
+            if self._stopping.is_set():
+                raise STOPPING
+            if monotonic() > due:
+                raise RefusedError(503, "timeout", "the clip was not judged in time. Send a shorter one.")
+            self._step()
+            yield frame
+
+
+@contextlib.contextmanager
+def _settling(submission: Submission) -> Iterator[Callable[[ImageResult | ClipResult], None]]:
+    """Hand out what sets the result; whatever is raised instead goes to who waits for it."""
+    try:
+        yield submission.future.set_result
+    except Exception as error:
+        if not isinstance(error, RefusedError):
+            LOG.exception("an image or clip could not be judged")
+        submission.future.set_exception(error)
+
+
+def _take(waiting: "queue.Queue[Submission | None]", most: int) -> list[Submission]:
+    """Wait for one submission, and take what waits behind it."""
+    first = waiting.get()
+    return [] if first is None else [first, *_drain(waiting, most - 1)]
+
+
+def _drain(waiting: "queue.Queue[Submission | None]", most: int) -> list[Submission]:
+    found: list[Submission] = []
+    with contextlib.suppress(queue.Empty):
+        while len(found) < most:
+            if (submission := waiting.get_nowait()) is not None:
+                found.append(submission)
+    return found
+
+
+def _wake(waiting: "queue.Queue[Submission | None]") -> None:
+    with contextlib.suppress(queue.Full):  # who finds a full queue does not sleep
+        waiting.put_nowait(None)
 
 
 def _warm_up(guard: Guard) -> None:
