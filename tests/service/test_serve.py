@@ -92,7 +92,7 @@ def server(weights: Path) -> Iterator[tuple[subprocess.Popen, int]]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "despoof", "serve", "--port", str(port), "--weights", str(weights)]
     process = subprocess.Popen(
-        [*command, "--workers", "2", "--limits.max-bytes", "400000"], env=os.environ | {"DESPOOF_API_KEYS": KEY}, text=True,
+        [*command, "--workers=2", "--limits.max-bytes=400000"], env=os.environ | {"DESPOOF_API_KEYS": KEY}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     yield process, port
