@@ -1,5 +1,6 @@
-"""`despoof results`: what is printed must keep conventions apart and put an own run where it belongs."""
+"""`despoof published`: what is printed must keep conventions apart and put an own run where it belongs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ SETS = ("msu-mfsd", "casia-fasd", "replay-attack", "oulu-npu")
 
 def printed(capsys: pytest.CaptureFixture, *tokens: object) -> str:
     build_app()([str(token) for token in tokens], result_action="return_value")
-    return capsys.readouterr().out
+    return re.sub(" +", " ", capsys.readouterr().out)  # columns are padded
 
 
 @pytest.fixture
@@ -34,13 +35,13 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_without_a_protocol_all_are_listed(capsys) -> None:
-    text = printed(capsys, "results")
+    text = printed(capsys, "published")
     assert "| mcio | leave one of four out |" in text
     assert "| ssan-large |" in text
 
 
 def test_own_run_stands_beside_the_published_rows_once_per_profile(run: Path, capsys) -> None:
-    text = printed(capsys, "results", "mcio", "--own", run)
+    text = printed(capsys, "published", "mcio", "--own", run)
     rows = [line for line in text.splitlines() if line.startswith(("| – | ours", "| ours"))]
     assert sum("25.00 | 25.00 | 25.00 | 25.00 | 25.00" in row for row in rows) == 2
     assert any("source-validation" in row and "threshold from the sources" in row for row in rows)
@@ -49,19 +50,19 @@ def test_own_run_stands_beside_the_published_rows_once_per_profile(run: Path, ca
 
 
 def test_ranking_all_rows_needs_an_explicit_word_and_prints_the_warning(run: Path, capsys) -> None:
-    assert "WARNING" not in printed(capsys, "results", "mcio", "--own", run)
-    text = printed(capsys, "results", "mcio", "--own", run, "--mixed")
+    assert "WARNING" not in printed(capsys, "published", "mcio", "--own", run)
+    text = printed(capsys, "published", "mcio", "--own", run, "--mixed")
     assert "WARNING. These rows are not comparable" in text
     places = [line.split(" | ")[0:2] for line in text.splitlines() if " | ours | this run" in line]
     assert [place[1] for place in places] == ["ours", "ours"]
 
 
 def test_a_chosen_metric_is_what_cells_show(capsys) -> None:
-    text = printed(capsys, "results", "mcio", "--metric", "auc")
+    text = printed(capsys, "published", "mcio", "--metric", "auc")
     row = next(line for line in text.splitlines() if "| AG-FAS |" in line and "98.03" in line)
     assert row.index("98.03") < row.index("97.86")  # the cells and then their mean
 
 
 def test_options_without_a_protocol_are_refused(run: Path) -> None:
     with pytest.raises(InputError, match="without a protocol"):
-        build_app()(["results", "--own", str(run)], result_action="return_value")
+        build_app()(["published", "--own", str(run)], result_action="return_value")

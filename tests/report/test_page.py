@@ -149,15 +149,15 @@ def test_contrast_of_black_on_white_is_twenty_one():
 
 
 def test_markdown_says_the_same_and_escapes_what_would_be_read_as_markup():
-    text = page_markdown("A title", sections())
+    text = re.sub(" +", " ", page_markdown("A title", sections()))  # columns are padded
     lines = text.splitlines()
     assert lines[0] == "# A title"
     assert "| a | 1.50 ± 0.20 (1.0–2.0) |" in lines
     assert "<script" not in text
     assert "![area .9](pictures/roc-1.png)" in lines
     assert "pictures/case" not in text  # a picture without a name is no file
-    rows = page_markdown("t", [Section("s", tables=(Table((("a|b", "*c*"), ("d", "e")), "w"),))]).splitlines()
-    assert "| a\\|b | \\*c\\* |" in rows
+    rows = page_markdown("t", [Section("s", tables=(Table((("a|b", "*c*"), ("d", "e")), "w"),))])
+    assert "| a\\|b | \\*c\\* |" in re.sub(" +", " ", rows).splitlines()
 
 
 def test_written_report_has_page_markdown_and_named_pictures(tmp_path):

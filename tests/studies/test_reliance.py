@@ -9,7 +9,8 @@ import torch
 from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.faces.store import StoredSample
-from despoof.studies.reliance import DISTURBANCES, markdown, reliance
+from despoof.pipeline import Decision
+from despoof.studies.reliance import DISTURBANCES, reliance, table
 
 SIZE = 16
 
@@ -76,9 +77,9 @@ def test_counts_intervals_and_changes_of_liveness_by_hand(captures):
     assert (zeros.every.n, zeros.every.shift, zeros.live.shift, zeros.attack.shift) == (24, 0.5, 1.0, 0.0)
     assert zeros.attack.interval.high == pytest.approx(1 - 0.025 ** (1 / 12))  # exact interval of 0 in 12
     assert set(found) == set(DISTURBANCES)
-    table = markdown(list(found.values())).splitlines()
-    assert len(table) == 2 + len(DISTURBANCES)
-    assert "12 of 12 (73.5–100.0 %), 1.000" in table[2 + list(found).index("cue of zeros")]
+    lines = table(list(found.values())).splitlines()
+    assert len(lines) == 2 + len(DISTURBANCES)
+    assert "12 of 12 (73.5–100.0 %), 1.000" in lines[2 + list(found).index("cue of zeros")]
 
 
 def test_another_capture_is_another_persons(captures):

@@ -1,9 +1,9 @@
-"""`despoof results`: published figures with their conventions, beside a run of one's own."""
+"""`despoof published`: published figures with their conventions, beside a run of one's own."""
 
 from pathlib import Path
 
 
-def results(
+def published(
     protocol: str | None = None, *, own: Path | None = None, metric: str | None = None, mixed: bool = False
 ) -> None:
     """Print what others published of a protocol, as Markdown; without a protocol, list the protocols.
@@ -19,7 +19,7 @@ def results(
     """
     from despoof.errors import InputError
     from despoof.evaluation.tables import read_tests
-    from despoof.published.ranking import registry_sections, standing_sections
+    from despoof.published.ranking import protocol_sections, registry_sections
     from despoof.published.registry import read_registry
     from despoof.report.page import page_markdown
 
@@ -30,5 +30,5 @@ def results(
         sections = registry_sections(registry)
     else:
         files = read_tests(own) if own is not None else []
-        sections = standing_sections(registry, protocol, files, metric=metric, mixed=mixed)
+        sections = protocol_sections(registry, protocol, files, metric=metric, mixed=mixed)
     print(page_markdown("Published figures", sections), end="")

@@ -33,7 +33,7 @@ def registry_sections(registry: Registry) -> list[Section]:
     return [Section("Protocols", tables=(Table(tuple(rows), "Protocols with published figures"),))]
 
 
-def standing_sections(
+def protocol_sections(
     registry: Registry,
     protocol: str,
     files: Sequence[ScoreFile] = (),

@@ -15,6 +15,7 @@ from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.evaluation.tables import SOURCE
 from despoof.faces.store import Store, StoredSample
+from despoof.report.page import Picture
 
 Sheet = Callable[[ScoreRow], bytes]  # a row of a score file -> PNG
 GAP = 4  # white pixels between the three
@@ -48,6 +49,22 @@ def best_and_worst(file: ScoreFile, *, count: int = 2) -> list[Case]:
         for word, chosen in (("best", best), ("worst", rest[::-1][:count])):
             cases += [Case(row, word, (row.liveness or 0.0) >= threshold) for row in chosen]
     return cases
+
+
+def case_row(file: ScoreFile, case: Case) -> tuple[str, ...]:
+    """Return cell, case, domain, liveness, judgement and key of a case, as text."""
+    judged, row = "accepted" if case.accepted else "rejected", case.row
+    return file.facts["cell"], f"{case.word} {case.kind}", row.domain, f"{row.liveness:.4f}", judged, row.key
+
+
+def case_picture(file: ScoreFile, case: Case, sheet: Sheet) -> Picture:
+    """Return *face | counterpart | cue* of a case; it has no name, so its file is the page alone."""
+    cell, kind, _, liveness, judged, key = case_row(file, case)
+    return Picture(
+        sheet(case.row),
+        f"{cell}: {kind}, liveness {liveness}, {judged} ({key})",
+        f"Face, counterpart and cue of a sample: {kind}, liveness {liveness}, {judged}.",
+    )
 
 
 def case_sheet(store: Store, counterparts: str | Path) -> Sheet:

@@ -13,16 +13,8 @@ from despoof.errors import InputError
 from despoof.evaluation.difference import COMPARED, Comparison, compare
 from despoof.evaluation.scores import ScoreFile
 from despoof.evaluation.tables import FIXED, NOTES, ORACLE, SOURCE, Line, is_probability, shown, table_lines
-from despoof.report.cases import Sheet, best_and_worst
-from despoof.report.figures import (
-    case_picture,
-    case_row,
-    curve_pictures,
-    first_seeds,
-    place_of,
-    reliability_pictures,
-    score_pictures,
-)
+from despoof.report.cases import Sheet, best_and_worst, case_picture, case_row
+from despoof.report.figures import curve_pictures, first_seeds, place_of, reliability_pictures, score_pictures
 from despoof.report.page import Section, Table
 
 NO_CERTIFICATION = (

@@ -8,29 +8,37 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from despoof.errors import ArtefactError, InputError
-from despoof.evaluation.baselines import residual
-from despoof.evaluation.intervals import Scores, bootstrap_interval
-from despoof.evaluation.protocols import is_live
-from despoof.faces.align import as_image, as_tensor
+from despoof.evaluation.intervals import bootstrap_interval
+from despoof.evaluation.tables import markdown
 from despoof.faces.store import Store, StoredSample
-from despoof.generator.generator import Generator
 from despoof.generator.registry import load_generator
 from despoof.generator.training.identity import teacher_encoder
 from despoof.metrics import auc
+from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import atomic_path, write_text
-from despoof.runs.progress import track
-from despoof.runs.seed import item_rng
-from despoof.studies.cue import cue_statistics, leave_one_out, per_face
-from despoof.studies.fidelity import arcface_crops
+from despoof.runs.identity import Identity
+from despoof.studies.readings import (
+    by_domain,
+    cue_statistics,
+    half_width,
+    held_out_faces,
+    identities,
+    images,
+    real_captures,
+    residuals,
+    scores_across,
+    signed_cues,
+)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NamedGenerator:
     """A generator's file under a name; `start_step` is its own if None."""
 
     name: str
@@ -38,7 +46,7 @@ class Candidate:
     start_step: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Candidate":
+    def parse(cls, text: str) -> "NamedGenerator":
         """Read ``NAME=FILE`` or ``NAME=FILE@T``."""
         name, equals, rest = text.partition("=")
         file, at, step = rest.rpartition("@")
@@ -50,145 +58,122 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Material:
-    """What every candidate is measured on."""
+class HeldOut:
+    """What every generator is measured on: `count` held-out faces, `per_group` captures of each domain and label."""
 
-    faces: Store  # real faces with a test split
-    captures: Store
+    face_store: Store
+    capture_store: Store
     teacher: Path  # ArcFace ONNX file that judges identity
-    count: int = 300  # held-out faces
-    per_group: int = 120  # captures of each domain and label
+    count: int = 300
+    per_group: int = 120
     seed: int = 0
 
+    @cached_property
+    def faces(self) -> list[StoredSample]:
+        """The held-out faces."""
+        return held_out_faces(self.face_store, self.count, self.seed)
 
-def study(candidates: Sequence[Candidate], material: Material, out: Path) -> list[dict[str, str]]:
-    """Measure the candidates that `out` (CSV) does not hold yet, in order; return all its rows.
+    @cached_property
+    def captures(self) -> list[StoredSample]:
+        """The captures."""
+        return real_captures(self.capture_store, self.per_group, self.seed)
 
-    Columns: cosine of counterpart and face by the teacher; mean absolute residual of real faces, of a range of 2;
-    per domain, AUC (live above attack) of statistics of the signed cue fitted on the other domains, and of the
-    cue's size (smaller is more live). Intervals are 95 %: of the mean for faces, by subject for captures.
+    def identity(self, generator: NamedGenerator) -> Identity:
+        """Return what a row is a row of."""
+        data = Store.data_hash(self.faces + self.captures)
+        parents = {"generator": file_hash(generator.file), "teacher": file_hash(self.teacher)}
+        return Identity("study generators", {"start_step": generator.start_step}, data, parents)
+
+
+def study(generators: Sequence[NamedGenerator], held_out: HeldOut, out: Path) -> list[dict[str, str]]:
+    """Measure the generators that `out` (CSV) does not hold yet, in order; return all its rows.
+
+    A row of the same name that was measured on something else is an ArtefactError. Columns: what the row is a row of;
+    cosine of counterpart and face by the teacher; mean absolute residual of real faces, of a range of 2; per domain,
+    AUC (live above attack) of statistics of the signed cue fitted on the other domains, and of the cue's size (smaller
+    is more live). Intervals are 95 %: of the mean for faces, by subject for captures.
     """
     rows = _read(out)
-    names = [candidate.name for candidate in candidates]
-    if len(set(names)) < len(names):
-        raise InputError(f"rows are named {names}; expected different names.")
-    for candidate in candidates:
-        if candidate.name not in {row["name"] for row in rows}:
-            rows.append({"name": candidate.name} | measure(candidate, material))
+    if len({generator.name for generator in generators}) < len(generators):
+        raise InputError(f"rows are named {[generator.name for generator in generators]}; expected different names.")
+    for generator in generators:
+        label, held = held_out.identity(generator).label, {row["name"]: row["run"] for row in rows}
+        if held.get(generator.name, label) != label:
+            raise ArtefactError(
+                f"row {generator.name!r} of {out} was measured with other weights, faces or captures (run "
+                f"{held[generator.name]}, now {label}). Name the row otherwise, or write to another file."
+            )
+        if generator.name not in held:
+            rows.append({"name": generator.name, "run": label} | measure(generator, held_out))
             write_text(out, _text(rows))
     return rows
 
 
-def measure(candidate: Candidate, material: Material) -> dict[str, str]:
-    """Return the figures of one candidate, as text."""
-    generator, step = load_generator(candidate.file), candidate.start_step
-    size = generator.config.face_size
-    figures: dict[str, str] = {"t": str(generator.start_of(step))}
-    held = faces_of(material)
-    faces = material.faces.faces(held, size)
-    made = _counterparts(generator, faces, step, f"{candidate.name}: faces")
-    encode = teacher_encoder(str(material.teacher))
-    cosine = (encode(arcface_crops(faces)) * encode(arcface_crops(made))).sum(1)
-    size_of = np.abs(faces.astype(np.float32) - made).reshape(len(faces), -1).mean(1) / 127.5
-    figures |= {"faces": str(len(held))} | _mean("cosine", cosine) | _mean("residual", size_of)
-    rows = captures_of(material)
-    shown = material.captures.faces(rows, size)
-    made = _counterparts(generator, shown, step, f"{candidate.name}: captures")
-    signed = (shown.astype(np.float32) - made) / 127.5
-    readings = {
-        "statistics": leave_one_out(rows, per_face(signed, cue_statistics)),
-        "size": residual(shown / 127.5, made / 127.5),
-    }
+def measure(generator: NamedGenerator, held_out: HeldOut) -> dict[str, str]:
+    """Return the figures of one generator, as text."""
+    loaded, step = load_generator(generator.file), generator.start_step
+    size, start = loaded.config.face_size, loaded.start_of(step)
+
+    def drawn(store: Store, rows: list[StoredSample], title: str) -> tuple[np.ndarray, np.ndarray]:
+        faces = store.faces(rows, size)
+        title = f"{generator.name}: {title}"
+        return faces, images(faces, size, lambda face: loaded.counterpart(face, start_step=step), title)
+
+    faces, made = drawn(held_out.face_store, held_out.faces, "faces")
+    encode = teacher_encoder(str(held_out.teacher))
+    cosine = (identities(encode, faces) * identities(encode, made)).sum(1)
+    figures = {"t": str(start), "faces": str(len(faces))}
+    figures |= _mean("cosine", cosine) | _mean("residual", residuals(faces, made))
+    rows = held_out.captures
+    faces, made = drawn(held_out.capture_store, rows, "captures")
     figures["captures"] = str(len(rows))
-    for reading, scores in readings.items():
-        figures |= _aucs(reading, rows, scores)
+    statistics = scores_across(rows, cue_statistics(signed_cues(faces, made)))
+    for reading, scores in (("statistics", statistics), ("size", -residuals(faces, made))):
+        for domain, found in by_domain(rows, scores).items():
+            interval = bootstrap_interval([(auc, found)])
+            value = auc(found.live, found.attack)
+            figures |= _figure(f"{reading} {domain}", value, interval.low, interval.high, 3)
     return figures
 
 
 def picture(rows: Sequence[dict[str, str]], path: Path) -> None:
     """Draw a study: identity and residual of real faces above, AUC of the cue's statistics per domain below."""
-    from despoof.report.figures import COLOURS
+    from despoof.report.figures import COLOURS, new_figure, png
 
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ArtefactError("pictures need matplotlib. Run `pip install 'despoof[report]'`.") from None
-    figure = Figure(figsize=(7, 6), layout="constrained")
+    figure = new_figure(7, 6)
     above, below = figure.subplots(2, 1, sharex=True)
-    places = np.arange(len(rows))
-    for i, name in enumerate(("cosine", "residual")):
-        above.errorbar(places + 0.05 * i, *_spread(rows, name), marker="os"[i], label=name, color=COLOURS[i], ls="")
+    places, prefix = np.arange(len(rows)), "statistics "
+    domains = [key for key in rows[0] if key.startswith(prefix) and key.count(" ") == 1]
+    for axes, names in ((above, ["cosine", "residual"]), (below, domains)):
+        for i, name in enumerate(names):
+            style = {"marker": "os^Dv"[i % 5], "color": COLOURS[i % 7], "ls": "", "label": name.removeprefix(prefix)}
+            axes.errorbar(places + 0.05 * i, *_spread(rows, name), **style)
+        axes.legend(fontsize=8)
     above.set_ylabel("real faces: identity cosine, residual")
-    prefix = "statistics "
-    domains = [key.removeprefix(prefix) for key in rows[0] if key.startswith(prefix) and key.count(" ") == 1]
-    for i, domain in enumerate(domains):
-        values = _spread(rows, prefix + domain)
-        below.errorbar(places + 0.05 * i, *values, marker="os^Dv"[i % 5], label=domain, color=COLOURS[i % 7], ls="")
     below.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     below.set_ylabel("AUC of the cue's statistics")
     below.set_xticks(places, [row["name"] for row in rows], rotation=20)
-    for axes in (above, below):
-        axes.legend(fontsize=8)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+        temporary.write_bytes(png(figure))
 
 
-def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """Return a study as a table."""
-    names = [key for key in rows[0] if not key.endswith((" low", " high"))]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for row in rows:
-        cells = [f"{row[n]} ({row[f'{n} low']}–{row[f'{n} high']})" if f"{n} low" in row else row[n] for n in names]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def table(rows: Sequence[dict[str, str]]) -> str:
+    """Return a study as a Markdown table."""
+    names = [key for key in rows[0] if key != "run" and not key.endswith((" low", " high"))]
 
+    def cell(row: dict[str, str], name: str) -> str:
+        return row[name] + (f" ({row[f'{name} low']}–{row[f'{name} high']})" if f"{name} low" in row else "")
 
-def faces_of(material: Material) -> list[StoredSample]:
-    """Return the held-out faces that a material stands for."""
-    held = [row for row in material.faces.with_face() if row.sample.split == "test"]
-    return _pick(held, material.count, material.seed)
-
-
-def captures_of(material: Material) -> list[StoredSample]:
-    """Return the captures that a material stands for."""
-    groups: dict[tuple[str | None, str], list[StoredSample]] = {}
-    for row in material.captures.with_face():
-        groups.setdefault((row.sample.domain, row.sample.label.value), []).append(row)
-    return [row for key in sorted(groups, key=str) for row in _pick(groups[key], material.per_group, material.seed)]
-
-
-def _pick(rows: list[StoredSample], count: int, seed: int) -> list[StoredSample]:
-    """Return `count` of the rows, or all, the same in any run."""
-    order = item_rng(seed, "study").permutation(len(rows))[:count]
-    return [rows[i] for i in sorted(order)]
-
-
-def _counterparts(generator: Generator, faces: np.ndarray, step: int | None, title: str) -> np.ndarray:
-    made = []
-    for start in track(range(0, len(faces), 32), title, -(-len(faces) // 32)):
-        face = as_tensor(faces[start : start + 32], generator.config.face_size)
-        made += [as_image(one) for one in generator.counterpart(face, start_step=step)]
-    return np.stack(made)
+    return markdown(names, [[cell(row, name) for name in names] for row in rows])
 
 
 def _mean(name: str, values: np.ndarray) -> dict[str, str]:
-    mean, half = values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-    return {name: f"{mean:.4f}", f"{name} low": f"{mean - half:.4f}", f"{name} high": f"{mean + half:.4f}"}
+    mean, half = float(values.mean()), half_width(values)
+    return _figure(name, mean, mean - half, mean + half, 4)
 
 
-def _aucs(reading: str, rows: list[StoredSample], scores: np.ndarray) -> dict[str, str]:
-    domain, live = np.array([str(row.sample.domain) for row in rows]), is_live(rows)
-    subject = np.array([str(row.sample.subject) for row in rows])
-    found = {}
-    for name in np.unique(domain):
-        own, other = live & (domain == name), ~live & (domain == name)
-        interval = bootstrap_interval(
-            [(auc, Scores(scores[own], scores[other], list(subject[own]), list(subject[other])))]
-        )
-        key = f"{reading} {name}"
-        found[key] = f"{auc(scores[own], scores[other]):.3f}"
-        found |= {f"{key} low": f"{interval.low:.3f}", f"{key} high": f"{interval.high:.3f}"}
-    return found
+def _figure(name: str, value: float, low: float, high: float, digits: int) -> dict[str, str]:
+    return {key: f"{each:.{digits}f}" for key, each in ((name, value), (f"{name} low", low), (f"{name} high", high))}
 
 
 def _spread(rows: Sequence[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarray]:

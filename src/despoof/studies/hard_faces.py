@@ -4,24 +4,32 @@ Groups are the tenth of the faces that is extreme in something measured on the p
 beards or age.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from despoof.cue import cue
 from despoof.evaluation.baselines import darkness, saturation, sharpness
-from despoof.faces.align import as_image, as_tensor
+from despoof.evaluation.tables import markdown
+from despoof.faces.align import as_image
 from despoof.faces.quality import pose
 from despoof.faces.store import Store, StoredSample
-from despoof.generator.training.identity import teacher_encoder
 from despoof.metrics import Interval, proportion_interval
 from despoof.pipeline import Guard
-from despoof.runs.progress import track
-from despoof.studies.fidelity import arcface_crops
+from despoof.studies.readings import Encode, half_width, identities, pairs, residuals
 
 SHARE = 0.1
+MEASURES: dict[str, Callable[[StoredSample, np.ndarray], float]] = {
+    "dark": lambda row, face: darkness(face),
+    "bright": lambda row, face: -darkness(face),
+    "blurred": lambda row, face: -sharpness(face),
+    "sharp": lambda row, face: sharpness(face),
+    "pale": lambda row, face: -saturation(face),
+    "colourful": lambda row, face: saturation(face),
+    "turned": lambda row, face: abs(pose(np.array(row.landmarks))[0]),
+    "looking up or down": lambda row, face: abs(pose(np.array(row.landmarks))[1]),
+}
 
 
 @dataclass(frozen=True)
@@ -37,33 +45,17 @@ class Group:
     interval: Interval
 
 
-MEASURES: dict[str, Callable[[StoredSample, np.ndarray], float]] = {
-    "dark": lambda row, face: darkness(face),
-    "bright": lambda row, face: -darkness(face),
-    "blurred": lambda row, face: -sharpness(face),
-    "sharp": lambda row, face: sharpness(face),
-    "pale": lambda row, face: -saturation(face),
-    "colourful": lambda row, face: saturation(face),
-    "turned": lambda row, face: abs(pose(np.array(row.landmarks))[0]),
-    "looking up or down": lambda row, face: abs(pose(np.array(row.landmarks))[1]),
-}
-
-
-def audit(guard: Guard, store: Store, rows: list[StoredSample], teacher: Path) -> list[Group]:
-    """Return the groups of `hard_faces` by the counterparts and decisions of a guard; `teacher` judges identity."""
-    size, encode = guard.detector.config.face_size, teacher_encoder(str(teacher))
-    faces = store.faces(rows, size)
-    made, live = [], []
-    for start in track(range(0, len(rows), 32), "hard faces", -(-len(rows) // 32)):
-        face = as_tensor(faces[start : start + 32], size)
-        counterpart = guard.generator.counterpart(face)
-        liveness = guard.detector.liveness(face, cue(face, counterpart, guard.detector.config.cue_form))
+def audit(guard: Guard, store: Store, rows: list[StoredSample], encode: Encode) -> list[Group]:
+    """Return the groups of `hard_faces` by the counterparts and decisions of a guard; `encode` judges identity."""
+    size, form = guard.detector.config.face_size, guard.detector.config.cue_form
+    faces, images, live = store.faces(rows, size), [], []
+    for face, made in pairs(faces, size, guard.generator.counterpart, "hard faces"):
+        liveness = guard.detector.liveness(face, cue(face, made, form))
         live += (liveness >= guard.thresholds[1]).tolist()
-        made += [as_image(one) for one in counterpart]
-    drawn = np.stack(made)
-    cosine = (encode(arcface_crops(faces)) * encode(arcface_crops(drawn))).sum(1)
-    residual = np.abs(faces.astype(np.float32) - drawn).reshape(len(faces), -1).mean(1) / 127.5
-    return hard_faces(rows, faces, residual, cosine, np.array(live))
+        images += [as_image(one) for one in made]
+    made = np.stack(images)
+    cosine = (identities(encode, faces) * identities(encode, made)).sum(1)
+    return hard_faces(rows, faces, residuals(faces, made), cosine, np.array(live))
 
 
 def hard_faces(
@@ -72,19 +64,26 @@ def hard_faces(
     """Return all faces as one group, then each extreme tenth: faces (N, S, S, 3) uint8; residual, cosine (N,);
     `live` (N,) bool, judged LIVE."""
     count = max(1, round(SHARE * len(rows)))
-    groups = [_group("all", np.arange(len(rows)), residual, cosine, live)]
+    picks = {"all": np.arange(len(rows))}
     for name, measure in MEASURES.items():
         values = np.array([measure(row, face) for row, face in zip(rows, faces, strict=True)])
-        groups.append(_group(name, np.argsort(-values, kind="stable")[:count], residual, cosine, live))
-    return groups
+        picks[name] = np.argsort(-values, kind="stable")[:count]
+    return [_group(name, residual[own], cosine[own], live[own]) for name, own in picks.items()]
 
 
-def _group(name: str, picks: np.ndarray, residual: np.ndarray, cosine: np.ndarray, live: np.ndarray) -> Group:
-    refused = int((~live[picks]).sum())
-    interval = proportion_interval(refused, len(picks))
-    return Group(name, len(picks), _mean(residual[picks]), _mean(cosine[picks]), refused, interval)
+def table(groups: Sequence[Group]) -> str:
+    """Return the groups as a Markdown table."""
+    rows = []
+    for group in groups:
+        (size, half), (cosine, beside) = group.residual, group.cosine
+        low, high = 100 * group.interval.low, 100 * group.interval.high
+        means = (f"{size:.4f} ± {half:.4f}", f"{cosine:.3f} ± {beside:.3f}")
+        share = f"{100 * group.refused / group.n:.1f} % ({low:.1f}–{high:.1f})"
+        rows.append((group.name, group.n, *means, group.refused, share))
+    return markdown(("group", "n", "residual", "identity cosine", "not LIVE", "of n (95 %)"), rows)
 
 
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return float(values.mean()), float(half)
+def _group(name: str, residual: np.ndarray, cosine: np.ndarray, live: np.ndarray) -> Group:
+    refused = int((~live).sum())
+    means = ((float(values.mean()), half_width(values)) for values in (residual, cosine))
+    return Group(name, len(live), *means, refused, proportion_interval(refused, len(live)))

@@ -11,18 +11,21 @@ import numpy as np
 import torch
 
 from despoof.cue import cue
-from despoof.data.sample import Label
 from despoof.errors import InputError
-from despoof.faces.align import as_tensor
+from despoof.evaluation.protocols import is_live
+from despoof.evaluation.tables import markdown
 from despoof.faces.store import StoredSample
 from despoof.metrics import Interval, proportion_interval
 from despoof.pipeline import Guard
-from despoof.report.page import table_markdown
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
+<<<<<<< HEAD
 from despoof.verdict import decide
 
 BATCH = 32
+=======
+from despoof.studies.readings import BATCH, pairs
+>>>>>>> 5f5d5da (Studies share one loop; strangers are other people; cue, fidelity and student are studies, results is published; reports by Jinja2 templates)
 
 
 @dataclass(frozen=True)
@@ -104,29 +107,31 @@ def reliance(guard: Guard, rows: Sequence[StoredSample], faces: np.ndarray, *, s
     generator, form = guard.generator, guard.detector.config.cue_form
     if generator is None or not guard.detector.config.uses_cue:
         raise InputError("these weights judge without a cue; expected a detector that takes one. Choose other weights.")
-    made: list[torch.Tensor] = []
-    inputs = as_tensor(faces, guard.detector.config.face_size)
-    for face in track(inputs.split(BATCH), "counterparts", -(-len(inputs) // BATCH)):
-        made.append(cue(face, generator.counterpart(face), form))
-    captures = Captures(rows, inputs, torch.cat(made))
+    batches = pairs(faces, guard.detector.config.face_size, generator.counterpart, "counterparts")
+    inputs, cues = zip(*((face, cue(face, made, form)) for face, made in batches), strict=True)
+    captures = Captures(rows, torch.cat(inputs), torch.cat(cues))
     own = _liveness(guard, captures, lambda c, i, rng: (c.faces[i], c.cues[i]), "as captured", seed)
     found = []
     for name, given in DISTURBANCES.items():
         other = _liveness(guard, captures, given, name, seed)
+<<<<<<< HEAD
         changed = np.array(
             [decide(a, guard.thresholds) is not decide(b, guard.thresholds) for a, b in zip(own, other, strict=True)]
         )
         shift, live = np.abs(other - own), np.array([row.sample.label is Label.LIVE for row in rows])
+=======
+        changed = np.array([guard.decide(a) is not guard.decide(b) for a, b in zip(own, other, strict=True)])
+        shift, live = np.abs(other - own), is_live(rows)
+>>>>>>> 5f5d5da (Studies share one loop; strangers are other people; cue, fidelity and student are studies, results is published; reports by Jinja2 templates)
         groups = (np.ones(len(rows), bool), live, ~live)
         found.append(Reliance(name, *(_change(changed[group], shift[group]) for group in groups)))
     return found
 
 
-def markdown(found: Sequence[Reliance]) -> str:
-    """Return the study as a table: decisions changed of n (95 %), mean absolute change of liveness."""
+def table(found: Sequence[Reliance]) -> str:
+    """Return the study as a Markdown table: decisions changed of n (95 %), mean absolute change of liveness."""
     head = ("given instead", "all: decisions changed, mean change of liveness", "live", "attack")
-    lines = [(each.disturbance, str(each.every), str(each.live), str(each.attack)) for each in found]
-    return table_markdown((head, *lines)) + "\n"
+    return markdown(head, [(each.disturbance, each.every, each.live, each.attack) for each in found])
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """How steady the cue is: the same captures disturbed before the generator, and other draws of its noise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 from despoof.cue import cue
-from despoof.faces.align import as_image, as_tensor
+from despoof.evaluation.tables import markdown
+from despoof.faces.align import as_image
 from despoof.faces.store import StoredSample
 from despoof.generator.generator import Generator
-from despoof.runs.progress import track
-from despoof.studies.cue import by_domain, cue_statistics, leave_one_out, per_face
-from despoof.studies.student import correlation
+from despoof.studies.readings import aucs, correlation, cue_statistics, pairs, scores_across, signed_cues
 
 Disturbance = Callable[[np.ndarray], np.ndarray]  # (S, S, 3) uint8 -> same
 
@@ -72,37 +71,43 @@ DISTURBANCES: dict[str, Disturbance] = {
 
 def robustness(generator: Generator, rows: list[StoredSample], faces: np.ndarray, salts: int = 3) -> list[Steadiness]:
     """Measure captures (N, S, S, 3) uint8 under each of `DISTURBANCES` and each other salt of the noise."""
-    plain = _seen(generator, faces, 0, "plain")
+    plain = _read(generator, faces, 0, "plain")
     found = [_steadiness("plain", plain, plain, rows)]
     for name, disturb in DISTURBANCES.items():
-        other = _seen(generator, np.stack([disturb(face) for face in faces]), 0, name)
+        other = _read(generator, np.stack([disturb(face) for face in faces]), 0, name)
         found.append(_steadiness(name, plain, other, rows))
     for salt in range(1, salts + 1):
-        other = _seen(generator, faces, salt, f"noise {salt}")
+        other = _read(generator, faces, salt, f"noise {salt}")
         found.append(_steadiness(f"noise {salt}", plain, other, rows))
     return found
 
 
-class _Seen(NamedTuple):
+def table(found: Sequence[Steadiness], captures: int) -> str:
+    """Return the study of so many captures as a Markdown table."""
+    domains = (f"AUC {name}" for name in found[0].aucs)
+    head = (f"{captures} captures", "cue correlation, mean", "5th percentile", *domains)
+    figures = ((each.correlation, each.lowest, *each.aucs.values()) for each in found)
+    return markdown(head, [(each.name, *map("{:.3f}".format, row)) for each, row in zip(found, figures, strict=True)])
+
+
+class _Read(NamedTuple):
     """Standardised cues (N, 3, S, S), 16-bit, and the statistics of the signed difference (N, D)."""
 
     cues: torch.Tensor
     statistics: np.ndarray
 
 
-def _seen(generator: Generator, faces: np.ndarray, salt: int, title: str) -> _Seen:
-    cues, values = [], []
-    for start in track(range(0, len(faces), 32), title, -(-len(faces) // 32)):
-        face = as_tensor(faces[start : start + 32], generator.config.face_size)
-        made = generator.counterpart(face, salt=salt)
-        cues.append(cue(face, made).half())
-        signed = faces[start : start + 32].astype(np.float32) - np.stack([as_image(one) for one in made])
-        values.append(per_face(signed / 127.5, cue_statistics))
-    return _Seen(torch.cat(cues), np.concatenate(values))
+def _read(generator: Generator, faces: np.ndarray, salt: int, title: str) -> _Read:
+    cues, made = [], []
+    batches = pairs(faces, generator.config.face_size, lambda face: generator.counterpart(face, salt=salt), title)
+    for face, counterpart in batches:
+        cues.append(cue(face, counterpart).half())
+        made += [as_image(one) for one in counterpart]
+    return _Read(torch.cat(cues), cue_statistics(signed_cues(faces, np.stack(made))))
 
 
-def _steadiness(name: str, plain: _Seen, other: _Seen, rows: list[StoredSample]) -> Steadiness:
-    pairs = zip(plain.cues.split(64), other.cues.split(64), strict=True)
-    alike = np.concatenate([correlation(first.float(), second.float()) for first, second in pairs])
-    aucs = by_domain(rows, leave_one_out(rows, plain.statistics, judged=other.statistics))
-    return Steadiness(name, float(alike.mean()), float(np.quantile(alike, 0.05)), aucs)
+def _steadiness(name: str, plain: _Read, other: _Read, rows: list[StoredSample]) -> Steadiness:
+    parts = zip(plain.cues.split(64), other.cues.split(64), strict=True)
+    alike = np.concatenate([correlation(first.float(), second.float()) for first, second in parts])
+    scores = scores_across(rows, plain.statistics, judged=other.statistics)
+    return Steadiness(name, float(alike.mean()), float(np.quantile(alike, 0.05)), aucs(rows, scores))

@@ -1,19 +1,22 @@
-"""What a detector's answers hang on: AUC among faces that are alike in something that tells nothing of an attack.
+"""What a detector's scores depend on: AUC among faces that are alike in something that tells nothing of an attack.
 
 On sets made by different cameras, attacks may be paler, darker, softer or smaller than live faces. A detector that only
 saw that keeps nothing of its AUC among faces of equal saturation, darkness, sharpness or size.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from despoof.errors import InputError
+from despoof.data.sample import Label
 from despoof.evaluation.baselines import NUMBERS
 from despoof.evaluation.scores import ScoreFile
+from despoof.evaluation.tables import markdown
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import auc
+from despoof.studies.readings import scored_places
 
 BINS = 10
 MEASURES = (*NUMBERS, "size")
@@ -32,21 +35,18 @@ class Dependence:
 
 def dependences(files: Sequence[ScoreFile], store: Store, size: int = 128) -> list[Dependence]:
     """Return the dependence of each (protocol, cell, model) of test score files, by the faces of a store."""
-    rows = {row.key: row for row in store.with_face()}
-    said = {_row_of(file) for file in files}
-    scored = {row.key: row.path for file in files for row in file.rows if row.liveness is not None}
-    keys = sorted(scored)
-    missing = [scored[key] for key in keys if key not in rows]
-    if missing:
-        raise InputError(f"store {store.root} lacks {len(missing)} scored samples, such as {missing[0]}. Give theirs.")
-    values = _measured([rows[key] for key in keys], store, size)
-    place = {key: i for i, key in enumerate(keys)}
+    rows = store.with_face()
+    places = [scored_places(file, rows) for file in files]
+    values = _measured(rows, np.unique(np.concatenate(places)), store, size)
+    groups: dict[tuple[str, str, str], list[tuple[float, dict[str, float]]]] = defaultdict(list)
+    for file, own in zip(files, places, strict=True):
+        key = file.facts["protocol"], file.facts["cell"], file.facts["model"]
+        groups[key].append(_one(file, {name: each[own] for name, each in values.items()}))
     found = []
-    for row in sorted(said):
-        own = [file for file in files if _row_of(file) == row]
-        plain, alike = zip(*(_one(file, values, place) for file in own), strict=True)
+    for key in sorted(groups):
+        plain, alike = zip(*groups[key], strict=True)
         means = {name: float(np.mean([each[name] for each in alike])) for name in MEASURES}
-        found.append(Dependence(*row, float(np.mean(plain)), means))
+        found.append(Dependence(*key, float(np.mean(plain)), means))
     return found
 
 
@@ -67,35 +67,28 @@ def auc_among_alike(scores: np.ndarray, live: np.ndarray, values: np.ndarray, bi
     return total / pairs if pairs else float("nan")
 
 
-def markdown(found: Sequence[Dependence]) -> str:
-    """Return a table: AUC, and AUC among faces alike in each measure."""
-    heads = ("protocol", "cell", "model", "AUC", *(f"alike in {name}" for name in MEASURES))
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for each in found:
-        cells = (
-            each.protocol,
-            each.cell,
-            each.model,
-            *(f"{value:.3f}" for value in (each.plain, *each.alike.values())),
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def table(found: Sequence[Dependence]) -> str:
+    """Return AUC, and AUC among faces alike in each measure, as a Markdown table."""
+    head = ("protocol", "cell", "model", "AUC", *(f"alike in {name}" for name in MEASURES))
+    figures = ((each.plain, *each.alike.values()) for each in found)
+    names = ((each.protocol, each.cell, each.model) for each in found)
+    return markdown(head, [(*own, *map("{:.3f}".format, row)) for own, row in zip(names, figures, strict=True)])
 
 
-def _row_of(file: ScoreFile) -> tuple[str, str, str]:
-    return file.facts["protocol"], file.facts["cell"], file.facts["model"]
+def _measured(rows: list[StoredSample], places: np.ndarray, store: Store, size: int) -> dict[str, np.ndarray]:
+    """Return each measure (N,) of the rows at `places`; NaN of all others."""
+    found = {name: np.full(len(rows), np.nan) for name in MEASURES}
+    for place in places:
+        face = store.faces([rows[place]], size)[0]
+        for name, measure in NUMBERS.items():
+            found[name][place] = measure(face)
+        found["size"][place] = rows[place].quality["eye_distance"]
+    return found
 
 
-def _measured(rows: list[StoredSample], store: Store, size: int) -> dict[str, np.ndarray]:
-    faces = store.faces(rows, size)
-    found = {name: np.array([measure(face) for face in faces]) for name, measure in NUMBERS.items()}
-    return found | {"size": np.array([row.quality["eye_distance"] for row in rows])}
-
-
-def _one(file: ScoreFile, values: dict[str, np.ndarray], place: dict[str, int]) -> tuple[float, dict[str, float]]:
+def _one(file: ScoreFile, values: dict[str, np.ndarray]) -> tuple[float, dict[str, float]]:
     answered = [row for row in file.rows if row.liveness is not None]
     scores = np.array([row.liveness for row in answered])
-    live = np.array([row.label == "live" for row in answered])
-    picks = [place[row.key] for row in answered]
-    alike = {name: auc_among_alike(scores, live, each[picks]) for name, each in values.items()}
+    live = np.array([row.label is Label.LIVE for row in answered])
+    alike = {name: auc_among_alike(scores, live, each) for name, each in values.items()}
     return auc(scores[live], scores[~live]), alike

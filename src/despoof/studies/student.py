@@ -1,10 +1,10 @@
-"""The gate between a teacher and a faster student: four figures, a limit for each, pass or fail.
+"""May a faster student replace its teacher? Four figures, a limit for each.
 
-Measured on held-out real faces (does the counterpart stay the person, is the cue the same picture) and on
-captures (does the cue separate as well, does a detector that learned with the teacher judge as well).
+Measured on held-out real faces (does the counterpart stay the person, is the cue the same picture) and on captures
+(does the cue separate as well, does a detector that learned with the teacher judge as well).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,24 @@ from despoof.detector.network import load_detector
 from despoof.detector.scoring import scores
 from despoof.errors import InputError
 from despoof.evaluation.protocols import is_live
-from despoof.faces.align import as_tensor
+from despoof.evaluation.scores import ScoreFile
+from despoof.evaluation.tables import markdown, read_tests
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.generator import Generator
 from despoof.generator.reconstruct import reconstruct
 from despoof.metrics import auc
-from despoof.studies.cue import by_domain, cue_statistics, leave_one_out, per_face
+from despoof.runs.checkpoint import file_hash
+from despoof.studies.readings import (
+    aucs,
+    correlation,
+    cue_statistics,
+    pairs,
+    real_captures,
+    scored_places,
+    scores_across,
+    signed_cues,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class Limits:
     cosine_loss: float = 0.03  # of the mean identity cosine of face and counterpart
     cue_correlation: float = 0.8  # least mean correlation of the two cues of a face
     cue_auc_kept: float = 0.95  # least share of the teacher's mean AUC above chance, of the cue's statistics
-    detector_auc_loss: float = 0.01  # mean over the detectors, each on the domain it never saw
+    detector_auc_loss: float = 0.01  # mean over the detectors, each on the captures it was tested on
 
 
 @dataclass(frozen=True)
@@ -48,110 +59,118 @@ class Check:
     passed: bool
 
 
-def faces_checks(teacher: Generator, student: Generator, faces: np.ndarray, limits: Limits) -> list[Check]:
-    """Compare on real faces (N, S, S, 3) uint8 that no part was trained on."""
-    cosines: dict[str, list[np.ndarray]] = {"teacher": [], "student": []}
-    correlations = []
-    for start in range(0, len(faces), 32):
-        face = as_tensor(faces[start : start + 32], teacher.config.face_size)
-        made = {"teacher": teacher.counterpart(face), "student": student.counterpart(face)}
-        with torch.inference_mode():
-            own = teacher.identity(face).embedding
-            for name, counterpart in made.items():
-                cosines[name].append((own * teacher.identity(counterpart).embedding).sum(1).numpy())
-        correlations.append(correlation(cue(face, made["teacher"]), cue(face, made["student"])))
-    mean = {name: float(np.concatenate(values).mean()) for name, values in cosines.items()}
-    loss, alike = mean["teacher"] - mean["student"], float(np.concatenate(correlations).mean())
-    return [
-        Check("identity cosine, loss", *mean.values(), loss, limits.cosine_loss, loss <= limits.cosine_loss),
-        Check("cue correlation", 1.0, alike, alike, limits.cue_correlation, alike >= limits.cue_correlation),
-    ]
+@dataclass(frozen=True)
+class ScoredDetector:
+    """A detector's file and what it was tested on: places in the captures."""
+
+    file: Path
+    places: np.ndarray
 
 
-def correlation(first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
-    """Return Pearson's correlation (N,) of two batches of cues."""
-    a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (first, second))
-    return torch.nn.functional.cosine_similarity(a, b).numpy()
-
-
-def captures_checks(
-    rows: list[StoredSample],
-    faces: np.ndarray,
-    counterparts: Mapping[str, np.ndarray],
-    fits: Path,
-    limits: Limits,
-) -> list[Check]:
-    """Compare on captures: rows, faces and the counterparts of "teacher" and "student" (N, S, S, 3) uint8.
-
-    `fits` is what `despoof evaluate` left of a detector that takes the cue: folders ``to-DOMAIN-seedK``.
-    """
-    alone = {name: _cue_auc(rows, faces, made) for name, made in counterparts.items()}
-    kept = (alone["student"] - 0.5) / (alone["teacher"] - 0.5) if alone["teacher"] > 0.5 else float("nan")
-    judged = {name: _detector_auc(rows, faces, made, fits) for name, made in counterparts.items()}
-    loss = judged["teacher"] - judged["student"]
-    return [
-        Check(
-            "cue statistics, AUC above chance kept",
-            alone["teacher"],
-            alone["student"],
-            kept,
-            limits.cue_auc_kept,
-            kept >= limits.cue_auc_kept,
-        ),
-        Check(
-            "detector AUC on unseen domains, loss",
-            judged["teacher"],
-            judged["student"],
-            loss,
-            limits.detector_auc_loss,
-            loss <= limits.detector_auc_loss,
-        ),
-    ]
-
-
-def run_gate(
-    teacher: Generator,
-    student: Generator,
-    faces: np.ndarray,
-    captures: Store,
-    fits: Path,
-    *,
+def check_student(
+    teacher: Generator, student: Generator, faces: np.ndarray, captures: Store, evaluation: Path, model: str,
     limits: Limits | None = None,
-) -> list[Check]:
-    """Return the four checks; counterparts of the captures that are missing are made and kept."""
+) -> list[Check]:  # fmt: skip
+    """Return the four checks; counterparts of the captures that are missing are made and kept.
+
+    `faces` (N, S, S, 3) uint8 are real and held out; `evaluation` is a folder of `despoof evaluate`, whose detectors
+    named `model` learned with the teacher's counterparts.
+    """
     if teacher.config.face_size != student.config.face_size:
         raise InputError(
             f"teacher works at {teacher.config.face_size} px, student at {student.config.face_size}; expected the "
             "same. Give two generators of one preset."
         )
-    limits, size, rows = limits or Limits(), teacher.config.face_size, captures.with_face()
+    limits, size, rows = limits or Limits(), teacher.config.face_size, real_captures(captures)
+    detectors = scored_detectors(evaluation, model, rows)
     shown = captures.faces(rows, size)
     made = {
         name: read_counterparts(reconstruct(captures, generator), rows, size, faces=shown)
         for name, generator in (("teacher", teacher), ("student", student))
     }
-    return faces_checks(teacher, student, faces, limits) + captures_checks(rows, shown, made, fits, limits)
+    return check_faces(teacher, student, faces, limits) + check_captures(rows, shown, made, detectors, limits)
+
+
+def scored_detectors(evaluation: Path, model: str, rows: Sequence[StoredSample]) -> list[ScoredDetector]:
+    """Return the detectors of a model and what each was tested on, as its score files say."""
+    files = [file for file in read_tests(evaluation / "scores") if file.facts["model"] == model]
+    if not files:
+        raise InputError(f"{evaluation} has no score file of model {model!r}; expected one. Name another model.")
+    return [ScoredDetector(_detector(evaluation, file), scored_places(file, rows)) for file in files]
+
+
+def _detector(evaluation: Path, file: ScoreFile) -> Path:
+    facts = file.facts
+    folder = evaluation / "fits" / facts["protocol"] / facts["model"] / f"{facts['cell']}-seed{facts['seed']}"
+    path = folder / "detector.safetensors"
+    if not path.is_file() or file_hash(path) != facts.get("weights_hash", {}).get(path.name):
+        raise InputError(f"{path} is missing or not the detector that was scored. Run `despoof evaluate` again.")
+    return path
+
+
+def check_faces(teacher: Generator, student: Generator, faces: np.ndarray, limits: Limits) -> list[Check]:
+    """Compare on real faces (N, S, S, 3) uint8 that no part was trained on."""
+    cosines: dict[str, list[torch.Tensor]] = {"teacher": [], "student": []}
+    correlations = []
+
+    def both(face: torch.Tensor) -> torch.Tensor:
+        return torch.stack([teacher.counterpart(face), student.counterpart(face)])
+
+    for face, made in pairs(faces, teacher.config.face_size, both, "student and teacher"):
+        with torch.inference_mode():
+            own = teacher.identity(face).embedding
+            for values, counterpart in zip(cosines.values(), made, strict=True):
+                values.append((own * teacher.identity(counterpart).embedding).sum(1))
+        correlations.append(correlation(*(cue(face, counterpart) for counterpart in made)))
+    mean = [float(torch.cat(values).mean()) for values in cosines.values()]
+    loss, alike = mean[0] - mean[1], float(np.concatenate(correlations).mean())
+    return [
+        Check("identity cosine, loss", *mean, loss, limits.cosine_loss, loss <= limits.cosine_loss),
+        Check("cue correlation", 1.0, alike, alike, limits.cue_correlation, alike >= limits.cue_correlation),
+    ]
+
+
+def check_captures(
+    rows: list[StoredSample],
+    faces: np.ndarray,
+    counterparts: Mapping[str, np.ndarray],
+    detectors: Sequence[ScoredDetector],
+    limits: Limits,
+) -> list[Check]:
+    """Compare on captures: rows, faces and the counterparts of "teacher" and "student" (N, S, S, 3) uint8."""
+    made = [counterparts[name] for name in ("teacher", "student")]
+    alone = [_cue_auc(rows, faces, each) for each in made]
+    kept = (alone[1] - 0.5) / (alone[0] - 0.5) if alone[0] > 0.5 else float("nan")
+    judged = [_detector_auc(rows, faces, each, detectors) for each in made]
+    loss = judged[0] - judged[1]
+    name, least, most = "cue statistics, AUC above chance kept", limits.cue_auc_kept, limits.detector_auc_loss
+    return [
+        Check(name, *alone, kept, least, kept >= least),
+        Check("detector AUC on unseen domains, loss", *judged, loss, most, loss <= most),
+    ]
+
+
+def table(checks: Sequence[Check], faces: int) -> str:
+    """Return the checks on so many faces as a Markdown table."""
+    rows = []
+    for check in checks:
+        figures = map("{:.3f}".format, (check.teacher, check.student, check.value, check.limit))
+        rows.append((check.name, *figures, "passed" if check.passed else "FAILED"))
+    return markdown((f"{faces} held-out faces", "teacher", "student", "value", "limit", ""), rows)
 
 
 def _cue_auc(rows: list[StoredSample], faces: np.ndarray, made: np.ndarray) -> float:
-    signed = (faces.astype(np.float32) - made) / 127.5
-    found = by_domain(rows, leave_one_out(rows, per_face(signed, cue_statistics)))
+    found = aucs(rows, scores_across(rows, cue_statistics(signed_cues(faces, made))))
     return float(np.mean(list(found.values())))
 
 
-def _detector_auc(rows: list[StoredSample], faces: np.ndarray, made: np.ndarray, fits: Path) -> float:
-    domain, live = np.array([row.sample.domain for row in rows]), is_live(rows)
-    found = []
-    for path in sorted(fits.glob("to-*-seed*/detector.safetensors")):
-        target = path.parent.name.removeprefix("to-").rpartition("-seed")[0]
-        picks = np.flatnonzero(domain == target)
-        keys = [rows[i].key for i in picks]
-        liveness = scores(
-            load_detector(path), Gathered(faces[picks], made[picks], live[picks], np.zeros(len(picks), int), keys)
-        )
-        found.append(auc(liveness[live[picks]], liveness[~live[picks]]))
-    if not found:
-        raise InputError(
-            f"{fits} holds no to-DOMAIN-seedK/detector.safetensors; expected the fits of `despoof evaluate`. Run it."
-        )
+def _detector_auc(
+    rows: list[StoredSample], faces: np.ndarray, made: np.ndarray, detectors: Sequence[ScoredDetector]
+) -> float:
+    live, found = is_live(rows), []
+    for each in detectors:
+        picks, own = each.places, live[each.places]
+        keys, domain = [rows[i].key for i in picks], np.zeros(len(picks), int)
+        liveness = scores(load_detector(each.file), Gathered(faces[picks], made[picks], own, domain, keys))
+        found.append(auc(liveness[own], liveness[~own]))
     return float(np.mean(found))

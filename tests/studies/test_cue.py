@@ -10,7 +10,7 @@ import torch
 from despoof.cue import CUE_FORMS
 from despoof.data.sample import Label, Sample
 from despoof.faces.store import StoredSample
-from despoof.studies.cue import markdown, read_forms
+from despoof.studies.cue import read_forms, table
 
 
 class Grey:
@@ -24,18 +24,18 @@ class Grey:
 
 @pytest.mark.parametrize("traced", [True, False])
 def test_a_trace_is_seen_in_every_form_and_its_absence_in_none(traced):
-    generator = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     rows, faces = [], []
     for domain in "abc":
         for i in range(24):
             label, species = (Label.LIVE, "none") if i % 2 else (Label.ATTACK, "print")
             rows.append(StoredSample(Sample(f"{domain}{i}", label, species, f"s{i}", domain), "face"))
-            face = generator.normal(128, 12, (64, 64, 3))
+            face = rng.normal(128, 12, (64, 64, 3))
             face[:, ::4] += 40 if traced and label is Label.ATTACK else 0  # stripes of a screen
             faces.append(face.clip(0, 255).astype(np.uint8))
     readings = read_forms(Grey(), rows, np.stack(faces))
-    assert [reading.form for reading in readings] == list(CUE_FORMS)
-    for reading in readings:
-        assert set(reading.aucs) == set("abc")
-        assert all(value > 0.95 if traced else 0.15 < value < 0.85 for value in reading.aucs.values())
-    assert markdown(readings).count("|\n") == 2 + len(CUE_FORMS)
+    assert list(readings) == list(CUE_FORMS)
+    for aucs in readings.values():
+        assert set(aucs) == set("abc")
+        assert all(value > 0.95 if traced else 0.15 < value < 0.85 for value in aucs.values())
+    assert table(readings, "cue form").count("|\n") == 2 + len(CUE_FORMS)

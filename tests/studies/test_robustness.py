@@ -8,8 +8,8 @@ import torch
 from despoof.data.sample import Label, Sample
 from despoof.faces.store import StoredSample
 from despoof.studies import robustness as steady
-from despoof.studies.cue import leave_one_out
 from despoof.studies.hard_faces import hard_faces
+from despoof.studies.readings import scores_across
 from despoof.studies.robustness import DISTURBANCES, brightened, shrunk
 
 
@@ -63,9 +63,9 @@ def test_the_plain_cue_agrees_with_itself_and_other_noise_less() -> None:
 def test_other_values_are_judged_by_the_fit_on_plain_ones() -> None:
     rows = rows_of(40)
     sign = np.array([1.0 if row.sample.label is Label.LIVE else -1.0 for row in rows])[:, None]
-    plain = leave_one_out(rows, sign)
+    plain = scores_across(rows, sign)
     assert (plain * sign[:, 0] > 0).all()
-    np.testing.assert_allclose(leave_one_out(rows, sign, judged=-sign), -plain, atol=1e-6)
+    np.testing.assert_allclose(scores_across(rows, sign, judged=-sign), -plain, atol=1e-6)
 
 
 def test_groups_hold_the_extreme_tenth() -> None:

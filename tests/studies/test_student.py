@@ -1,5 +1,6 @@
-"""The gate lets a faithful student through and stops a lazy one; a gate that cannot close guards nothing."""
+"""A faithful student passes and a lazy one does not; a check that cannot fail guards nothing."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,11 @@ from despoof.data.sample import Label, Sample
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
 from despoof.errors import InputError
+from despoof.evaluation.scores import ScoreFile, ScoreRow, write_scores
 from despoof.faces.store import StoredSample
-from despoof.studies.student import Limits, captures_checks, correlation, faces_checks
+from despoof.runs.checkpoint import file_hash
+from despoof.studies.readings import correlation
+from despoof.studies.student import Limits, ScoredDetector, check_captures, check_faces, scored_detectors, table
 
 SIZE = 64
 
@@ -40,17 +44,17 @@ def _picture(seed: int) -> torch.Tensor:
 
 def test_a_student_equal_to_its_teacher_passes_and_another_cue_does_not(faces):
     teacher = Shifted(_picture(0))
-    same = faces_checks(teacher, Shifted(_picture(0)), faces, Limits())
+    same = check_faces(teacher, Shifted(_picture(0)), faces, Limits())
     assert [check.passed for check in same] == [True, True]
     assert same[1].value == pytest.approx(1, abs=1e-5)
-    other = faces_checks(teacher, Shifted(_picture(1)), faces, Limits())
+    other = check_faces(teacher, Shifted(_picture(1)), faces, Limits())
     assert not other[1].passed
     assert abs(other[1].value) < 0.1
 
 
 def test_a_student_that_draws_another_person_does_not_pass(faces):
     colour = torch.tensor([0.9, -0.9, 0.1])[:, None, None].expand(3, SIZE, SIZE)
-    checks = faces_checks(Shifted(_picture(0)), Shifted(colour), faces, Limits())
+    checks = check_faces(Shifted(_picture(0)), Shifted(colour), faces, Limits())
     assert not checks[0].passed
     assert checks[0].value == pytest.approx(checks[0].teacher - checks[0].student)
 
@@ -77,16 +81,43 @@ def test_a_cue_that_lost_what_separates_does_not_pass(faces, tmp_path):
     made = {"teacher": faces.copy(), "student": faces.copy()}
     made["teacher"][attack] -= 40
     torch.manual_seed(0)
-    save_detector(tmp_path / "to-a-seed0" / "detector.safetensors", Detector(TINY))
-    alone, judged = captures_checks(rows, faces, made, tmp_path, Limits())
+    save_detector(tmp_path / "detector.safetensors", Detector(TINY))
+    detectors = [ScoredDetector(tmp_path / "detector.safetensors", np.arange(20))]  # those of domain a
+    alone, judged = check_captures(rows, faces, made, detectors, Limits())
     assert alone.teacher > 0.95
     assert not alone.passed
     assert judged.value == pytest.approx(judged.teacher - judged.student)
-    equal = captures_checks(rows, faces, made | {"student": made["teacher"]}, tmp_path, Limits())
+    equal = check_captures(rows, faces, made | {"student": made["teacher"]}, detectors, Limits())
     assert all(check.passed for check in equal)
     assert equal[1].value == 0
+    assert "FAILED" in table([alone], 40)
 
 
-def test_missing_detectors_are_an_error(faces, tmp_path):
-    with pytest.raises(InputError, match="to-DOMAIN-seedK"):
-        captures_checks(_rows(), faces, {"teacher": faces, "student": faces}, tmp_path, Limits())
+@pytest.fixture
+def evaluation(tmp_path) -> Path:
+    """What `despoof evaluate` leaves of one detector that was tested on domain b."""
+    torch.manual_seed(0)
+    detector = tmp_path / "fits" / "p" / "attention" / "to-b-seed0" / "detector.safetensors"
+    save_detector(detector, Detector(TINY))
+    scored = tuple(ScoreRow.from_sample(row.sample, 0.5) for row in _rows() if row.sample.domain == "b")
+    facts = {"protocol": "p", "cell": "to-b", "model": "attention", "seed": 0, "split": "test", "thresholds": {}}
+    facts["weights_hash"] = {"detector.safetensors": file_hash(detector)}
+    write_scores(tmp_path / "scores" / "p" / "attention" / "to-b-seed0-test.csv", ScoreFile(scored, facts))
+    return tmp_path
+
+
+def test_a_detector_is_judged_on_what_its_score_file_says_it_was_tested_on(evaluation):
+    (found,) = scored_detectors(evaluation, "attention", _rows())
+    assert found.places.tolist() == list(range(20, 40))
+
+
+def test_detectors_that_are_missing_or_not_those_that_were_scored_are_refused(evaluation):
+    with pytest.raises(InputError, match="no score file of model 'none'"):
+        scored_detectors(evaluation, "none", _rows())
+    with pytest.raises(InputError, match="lacks 20 samples"):
+        scored_detectors(evaluation, "attention", _rows()[:20])
+    (path,) = evaluation.rglob("detector.safetensors")
+    torch.manual_seed(1)
+    save_detector(path, Detector(TINY))
+    with pytest.raises(InputError, match="not the detector that was scored"):
+        scored_detectors(evaluation, "attention", _rows())
