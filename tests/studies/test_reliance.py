@@ -9,7 +9,6 @@ import torch
 from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.faces.store import StoredSample
-from despoof.pipeline import Decision
 from despoof.studies.reliance import DISTURBANCES, reliance, table
 
 SIZE = 16

@@ -24,7 +24,7 @@ def reliance(
     from despoof.studies import readings, reliance
 
     _use(threads)
-    store, guard = Store(captures), load(weights, engine="torch")
+    store, guard = Store(captures), load(weights)
     rows = readings.real_captures(store, per_group, seed)
     faces = store.faces(rows, guard.detector.config.face_size)
     _tell(reliance.table(reliance.reliance(guard, rows, faces, seed=seed)), out)
@@ -180,7 +180,7 @@ def hard_faces(
     _use(threads)
     store = Store(faces)
     rows, encode = readings.held_out_faces(store, count, seed), teacher_encoder(str(teacher))
-    _tell(hard_faces.table(hard_faces.audit(load(weights, engine="torch"), store, rows, encode)), out)
+    _tell(hard_faces.table(hard_faces.audit(load(weights), store, rows, encode)), out)
 
 
 def shortcuts(out: Path, store: Path, evaluation: Path, *, model: list[str] | None = None) -> None:
@@ -221,13 +221,13 @@ def student(
     from despoof.faces.store import Store
     from despoof.generator.registry import load_generator
     from despoof.studies import readings
-    from despoof.studies.student import check_student, table
+    from despoof.studies.student import check_student, scored_detectors, table
 
     _use(threads)
-    slow, fast, store = load_generator(teacher), load_generator(student), Store(faces)
+    slow, fast, store, shown = load_generator(teacher), load_generator(student), Store(faces), Store(captures)
+    detectors = scored_detectors(evaluation, model, readings.real_captures(shown))
     rows = readings.held_out_faces(store, count, seed)
-    held_out = store.faces(rows, slow.config.face_size)
-    checks = check_student(slow, fast, held_out, Store(captures), evaluation, model)
+    checks = check_student(slow, fast, store.faces(rows, slow.config.face_size), shown, detectors)
     _tell(table(checks, len(rows)), out)
     if not all(check.passed for check in checks):
         raise SystemExit(LOSES_TOO_MUCH)

@@ -106,7 +106,7 @@ def curve_pictures(files: Sequence[ScoreFile]) -> tuple[Picture, ...]:
             ("ROC", roc_figure, f"Live accepted against attacks accepted. Area under each curve: {areas}."),
             ("DET", det_figure, f"Live refused against attacks accepted. Equal error rate of each curve: {equal}."),
         ):
-            pictures.append(_picture(draw(models), name, i, place, f"{name}, {place[1]}", words))
+            pictures.append(_picture(draw(models), f"{name}, {place[1]}", words, name, i, *place))
     return tuple(pictures)
 
 
@@ -118,7 +118,9 @@ def score_pictures(files: Sequence[ScoreFile]) -> tuple[Picture, ...]:
         groups = {"live": file.liveness(Label.LIVE)} | attacks
         medians = ", ".join(f"{name} {np.median(scores):.3f}" for name, scores in groups.items())
         words = f"Histogram of liveness. Medians: {medians}. Threshold: {file.threshold(SOURCE):.3f}."
-        pictures.append(_picture(histogram_figure(file), "Scores", i, place_of(file), f"Scores: {_named(file)}", words))
+        pictures.append(
+            _picture(histogram_figure(file), f"Scores: {_named(file)}", words, "scores", i, *place_of(file))
+        )
     return tuple(pictures)
 
 
@@ -128,7 +130,7 @@ def reliability_pictures(files: Sequence[ScoreFile]) -> tuple[Picture, ...]:
     for i, file in enumerate(filter(is_probability, first_seeds(files)), 1):
         words = f"Reliability diagram. Expected calibration error: {100 * ece(*both(file)):.1f} %."
         title = f"Reliability: {_named(file)}"
-        pictures.append(_picture(reliability_figure(file), "Reliability", i, place_of(file), title, words))
+        pictures.append(_picture(reliability_figure(file), title, words, "reliability", i, *place_of(file)))
     return tuple(pictures)
 
 
@@ -196,8 +198,7 @@ def _named(file: ScoreFile) -> str:
     return f"{file.facts['model']}, {file.facts['cell']}, seed {file.facts['seed']}"
 
 
-def _picture(figure: "Figure", kind: str, i: int, place: Sequence[str], title: str, words: str) -> Picture:
-    """Return a picture whose file name is safe on any disk; the number keeps it from meeting another."""
-    parts = (kind.lower(), str(i), *place)
-    name = "-".join("".join(sign if sign.isalnum() else "-" for sign in part) for part in parts)
-    return Picture(png(figure), title, words, name)
+def _picture(figure: "Figure", title: str, words: str, *name: object) -> Picture:
+    """Return a picture whose file's name is safe on any disk; a number in it keeps it from meeting another."""
+    safe = ("".join(sign if sign.isalnum() else "-" for sign in str(part).lower()) for part in name)
+    return Picture(png(figure), title, words, "-".join(safe))

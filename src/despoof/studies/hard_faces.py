@@ -18,6 +18,7 @@ from despoof.faces.store import Store, StoredSample
 from despoof.metrics import Interval, proportion_interval
 from despoof.pipeline import Guard
 from despoof.studies.readings import Encode, half_width, identities, pairs, residuals
+from despoof.verdict import Decision, decide
 
 SHARE = 0.1
 MEASURES: dict[str, Callable[[StoredSample, np.ndarray], float]] = {
@@ -51,7 +52,7 @@ def audit(guard: Guard, store: Store, rows: list[StoredSample], encode: Encode) 
     faces, images, live = store.faces(rows, size), [], []
     for face, made in pairs(faces, size, guard.generator.counterpart, "hard faces"):
         liveness = guard.detector.liveness(face, cue(face, made, form))
-        live += (liveness >= guard.thresholds[1]).tolist()
+        live += [decide(each, guard.thresholds) is Decision.LIVE for each in liveness.tolist()]
         images += [as_image(one) for one in made]
     made = np.stack(images)
     cosine = (identities(encode, faces) * identities(encode, made)).sum(1)

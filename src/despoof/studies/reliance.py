@@ -19,13 +19,8 @@ from despoof.metrics import Interval, proportion_interval
 from despoof.pipeline import Guard
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
-<<<<<<< HEAD
-from despoof.verdict import decide
-
-BATCH = 32
-=======
 from despoof.studies.readings import BATCH, pairs
->>>>>>> 5f5d5da (Studies share one loop; strangers are other people; cue, fidelity and student are studies, results is published; reports by Jinja2 templates)
+from despoof.verdict import decide
 
 
 @dataclass(frozen=True)
@@ -114,15 +109,9 @@ def reliance(guard: Guard, rows: Sequence[StoredSample], faces: np.ndarray, *, s
     found = []
     for name, given in DISTURBANCES.items():
         other = _liveness(guard, captures, given, name, seed)
-<<<<<<< HEAD
-        changed = np.array(
-            [decide(a, guard.thresholds) is not decide(b, guard.thresholds) for a, b in zip(own, other, strict=True)]
-        )
-        shift, live = np.abs(other - own), np.array([row.sample.label is Label.LIVE for row in rows])
-=======
-        changed = np.array([guard.decide(a) is not guard.decide(b) for a, b in zip(own, other, strict=True)])
+        both = zip(own, other, strict=True)
+        changed = np.array([decide(a, guard.thresholds) is not decide(b, guard.thresholds) for a, b in both])
         shift, live = np.abs(other - own), is_live(rows)
->>>>>>> 5f5d5da (Studies share one loop; strangers are other people; cue, fidelity and student are studies, results is published; reports by Jinja2 templates)
         groups = (np.ones(len(rows), bool), live, ~live)
         found.append(Reliance(name, *(_change(changed[group], shift[group]) for group in groups)))
     return found

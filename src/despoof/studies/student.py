@@ -68,13 +68,18 @@ class ScoredDetector:
 
 
 def check_student(
-    teacher: Generator, student: Generator, faces: np.ndarray, captures: Store, evaluation: Path, model: str,
+    teacher: Generator,
+    student: Generator,
+    faces: np.ndarray,
+    captures: Store,
+    detectors: Sequence[ScoredDetector],
+    *,
     limits: Limits | None = None,
-) -> list[Check]:  # fmt: skip
+) -> list[Check]:
     """Return the four checks; counterparts of the captures that are missing are made and kept.
 
-    `faces` (N, S, S, 3) uint8 are real and held out; `evaluation` is a folder of `despoof evaluate`, whose detectors
-    named `model` learned with the teacher's counterparts.
+    `faces` (N, S, S, 3) uint8 are real and held out; `detectors` learned with the teacher's counterparts and have
+    their places in `real_captures` of the captures.
     """
     if teacher.config.face_size != student.config.face_size:
         raise InputError(
@@ -82,7 +87,6 @@ def check_student(
             "same. Give two generators of one preset."
         )
     limits, size, rows = limits or Limits(), teacher.config.face_size, real_captures(captures)
-    detectors = scored_detectors(evaluation, model, rows)
     shown = captures.faces(rows, size)
     made = {
         name: read_counterparts(reconstruct(captures, generator), rows, size, faces=shown)
