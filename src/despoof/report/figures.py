@@ -106,7 +106,7 @@ def curve_pictures(files: Sequence[ScoreFile]) -> tuple[Picture, ...]:
             ("ROC", roc_figure, f"Live accepted against attacks accepted. Area under each curve: {areas}."),
             ("DET", det_figure, f"Live refused against attacks accepted. Equal error rate of each curve: {equal}."),
         ):
-            pictures.append(_picture(draw(models), f"{name}, {place[1]}", words, name, i, *place))
+            pictures.append(_picture(draw(models), f"{name}, {place[1]}", words, name.lower(), i, *place))
     return tuple(pictures)
 
 
@@ -200,5 +200,5 @@ def _named(file: ScoreFile) -> str:
 
 def _picture(figure: "Figure", title: str, words: str, *name: object) -> Picture:
     """Return a picture whose file's name is safe on any disk; a number in it keeps it from meeting another."""
-    safe = ("".join(sign if sign.isalnum() else "-" for sign in str(part).lower()) for part in name)
+    safe = ("".join(sign if sign.isalnum() else "-" for sign in str(part)) for part in name)
     return Picture(png(figure), title, words, "-".join(safe))
