@@ -40,7 +40,10 @@ def _with_simulated() -> list[Sample]:
         replace(each, path=f"again/{each.path}", domain=f"{each.domain}-simulated", simulated=True, origin=each.domain)
         for each in real
     ]
-    portraits = [Sample(f"p/{i}", Label.LIVE, subject=f"p{i}", domain="simulated", simulated=True) for i in range(4)]
+    portraits = [
+        Sample(f"p/{i}", Label.LIVE, subject=f"p{i}", domain="simulated", simulated=True, origin=origin)
+        for i, origin in enumerate(("", "portraits"))
+    ]
     return real + shown + portraits
 
 

@@ -28,31 +28,24 @@ KEYS = {*RULES, "each", "domains", "train", "cells", "without", "held_subjects"}
 class Part:
     """Which samples stand on one side. Live belongs to a part whatever its attacks are.
 
-    `domains` are of real captures. Of simulated ones a part holds "none", the "recaptures" whose origin is one of its
-    domains, or "all", those of no domain too. One never holds a recapture without the domain of its origin, or the
-    people of a target could be learned from.
+    `domains` are of real captures. A simulated capture belongs to a part by the domain whose pictures were shown, which
+    `origins` must name, or the people of a target could be learned from.
     """
 
     domains: tuple[str, ...]
     attacks: tuple[str, ...] = ()  # these types only; none named: all
     not_attacks: tuple[str, ...] = ()
     splits: tuple[Split, ...] = ()  # none named: all
-    simulated: str = "none"
+    origins: tuple[str, ...] = ()
 
     def holds(self, sample: Sample) -> bool:
         """Say whether a sample belongs to this part."""
-        if not self._holds_domain(sample) or (self.splits and sample.split not in self.splits):
+        inside = sample.origin in self.origins if sample.simulated else sample.domain in self.domains
+        if not inside or (self.splits and sample.split not in self.splits):
             return False
         if sample.label is Label.LIVE:
             return True
         return sample.attack_type not in self.not_attacks and (not self.attacks or sample.attack_type in self.attacks)
-
-    def _holds_domain(self, sample: Sample) -> bool:
-        if not sample.simulated:
-            return sample.domain in self.domains
-        if not sample.origin:
-            return self.simulated == "all"
-        return self.simulated != "none" and sample.origin in self.domains
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ class Protocol:
     without: dict[str, tuple[Split, ...]] = field(default_factory=dict)
     learned_only: tuple[str, ...] = ()  # domains that are never validated on, such as simulated ones
     learned_subjects: float = 1.0  # share of what is left of each source, by subject, that is learned from
-    simulated: str = "none"  # what of simulated captures is learned from, see `Part`; nothing is tested on them
+    simulated: str = "none"  # which simulated captures are learned from; nothing is tested on them
 
     def __post_init__(self) -> None:
         if not 0 < self.learned_subjects <= 1:
@@ -145,7 +138,7 @@ def leave_one_out(rows: Sequence[StoredSample]) -> list[tuple[str, np.ndarray, n
     """
     samples = [row.sample for row in rows]
     found = []
-    for cell in _one_out(_real_domains(samples), "recaptures"):
+    for cell in _with_simulated(_one_out(_real_domains(samples)), "recaptures", samples):
         masks = (np.array([part.holds(sample) for sample in samples], bool) for part in (cell.train, cell.test))
         found.append((cell.target, *masks))
     return found
@@ -176,9 +169,7 @@ def _protocol(name: str, table: dict, samples: list[Sample]) -> Protocol:
         raise ConfigError(f"protocol {name!r}: without: {error}; expected {', '.join(Split)}.") from None
     rules = {key: tuple(table[key]) if key == "learned_only" else table[key] for key in RULES if key in table}
     cells = _cells(name, table, samples)
-    if rules.get("simulated", "none") != "none":
-        cells = tuple(replace(cell, train=replace(cell.train, simulated=rules["simulated"])) for cell in cells)
-    return Protocol(name, cells, without=without, **rules)
+    return Protocol(name, _with_simulated(cells, rules.get("simulated", "none"), samples), without=without, **rules)
 
 
 def _cells(name: str, table: dict, samples: list[Sample]) -> tuple[Cell, ...]:
@@ -216,9 +207,18 @@ def _distinct(domains: Sequence[str], least: int = 2) -> tuple[str, ...]:
     return tuple(domains)
 
 
-def _one_out(domains: tuple[str, ...], simulated: str = "none") -> tuple[Cell, ...]:
+def _with_simulated(cells: tuple[Cell, ...], which: str, samples: list[Sample]) -> tuple[Cell, ...]:
+    """Return the cells whose sources hold recaptures of their domains too, and for "all" what is of no real domain."""
+    if which == "none":
+        return cells
+    strangers = {sample.origin for sample in samples if sample.simulated} - set(_real_domains(samples, 0))
+    more = tuple(sorted(strangers)) if which == "all" else ()
+    return tuple(replace(cell, train=replace(cell.train, origins=cell.train.domains + more)) for cell in cells)
+
+
+def _one_out(domains: tuple[str, ...]) -> tuple[Cell, ...]:
     others = {target: tuple(name for name in domains if name != target) for target in domains}
-    return tuple(Cell(f"to-{target}", Part(others[target], simulated=simulated), Part((target,))) for target in domains)
+    return tuple(Cell(f"to-{target}", Part(others[target]), Part((target,))) for target in domains)
 
 
 def _one_type_out(domains: tuple[str, ...], samples: list[Sample], held: float) -> tuple[Cell, ...]:
