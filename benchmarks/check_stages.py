@@ -43,9 +43,9 @@ def main() -> None:
         "despoof, after detection": lambda: guard.check_faces(image, found),
     }
     if options.peers:
-        from despoof.evaluation.baselines import pair_liveness
+        from despoof.evaluation.baselines import peer_liveness
 
-        peer = pair_liveness(*(options.peers / name for name in ("MiniFASNetV2_27.onnx", "MiniFASNetV1SE_40.onnx")))
+        peer = peer_liveness("minifasnet", options.peers)
         works["MiniFASNet pair, whole"] = lambda: peer(image, find_faces(image)[0])
         works["MiniFASNet pair, after detection"] = lambda: peer(image, found[0])
     medians = _timed(works, options.runs, stages)

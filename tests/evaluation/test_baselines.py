@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
@@ -81,23 +82,25 @@ def test_a_grating_fills_the_band_of_its_frequency(band):
     assert totals.argmax() == band
 
 
-def test_logistic_regression_has_the_weights_of_scikit_learn():
-    generator = np.random.default_rng(1)
-    values = generator.normal(size=(300, 5))
-    live = values @ np.array([1.0, -2, 0, 0.5, 0]) + 0.7 + generator.logistic(size=300) > 0
-    weights = baselines.logistic_regression(values, live, ridge=2.0)
-    reference = LogisticRegression(C=0.5, tol=1e-10, max_iter=1000).fit(values, live)
-    assert weights[:-1] == pytest.approx(reference.coef_[0], abs=1e-4)
-    assert weights[-1] == pytest.approx(reference.intercept_[0], abs=1e-4)
+def test_the_linear_fit_answers_as_scikit_learn():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(300, 5)) * [1, 2, 3, 4, 5] + 7
+    live = (values - 7) @ np.array([1.0, -2, 0, 0.5, 0]) + 0.7 + rng.logistic(size=300) > 0
+    judge = baselines.fit_linear(values[:200], live[:200])
+    scaler = StandardScaler().fit(values[:200])
+    reference = LogisticRegression(C=1 / baselines.RIDGE, tol=1e-10, max_iter=1000).fit(
+        scaler.transform(values[:200]), live[:200]
+    )
+    wanted = reference.predict_proba(scaler.transform(values[200:]))[:, 1]
+    assert judge(values[200:]) == pytest.approx(wanted, abs=1e-5)
 
 
-def test_logistic_regression_converges_on_separated_and_refuses_one_class():
+def test_the_linear_fit_takes_separated_values_and_refuses_one_class():
     values = np.linspace(-1, 1, 40)[:, None]
-    weights = baselines.logistic_regression(values, values[:, 0] > 0, ridge=1e-6)
-    assert np.isfinite(weights).all()
-    assert weights[0] > 10
+    liveness = baselines.fit_linear(values, values[:, 0] > 0)(values)
+    assert np.array_equal(liveness > 0.5, values[:, 0] > 0)
     with pytest.raises(InputError, match="one class"):
-        baselines.logistic_regression(values, np.ones(40, bool))
+        baselines.fit_linear(values, np.ones(40, bool))
 
 
 def test_statistics_baseline_scores_live_higher_on_rows_it_did_not_see(store, tmp_path):
@@ -152,11 +155,14 @@ class FakeSession:
 
 
 def test_pair_means_index_1_of_three_and_feeds_bgr_0_to_255(store, monkeypatch):
-    sessions = {"v2": FakeSession([0, np.log(8), 0]), "v1se": FakeSession([0, 0, np.log(2)])}
-    monkeypatch.setattr(baselines, "_session", sessions.__getitem__)
-    values = baselines.minifasnet_pair("v2", "v1se", find=_box)(store.rows[:2])
+    sessions = {
+        "MiniFASNetV2_27.onnx": FakeSession([0, np.log(8), 0]),
+        "MiniFASNetV1SE_40.onnx": FakeSession([0, 0, np.log(2)]),
+    }
+    monkeypatch.setattr(baselines, "_session", lambda path: sessions[path.name])
+    values = baselines.peer("minifasnet", "peers", find=_box)(store.rows[:2])
     assert values == pytest.approx([(0.8 + 0.25) / 2] * 2)
-    seen = sessions["v2"].seen[0]
+    seen = sessions["MiniFASNetV2_27.onnx"].seen[0]
     assert (seen.shape, seen.dtype) == ((1, 3, 80, 80), np.float32)
     crop = baselines.clamped_crop(FACE, _box(FACE)[0].box, 2.7)
     assert seen[0].mean((1, 2)) == pytest.approx(crop.mean((0, 1))[::-1], rel=0.03)
@@ -165,26 +171,24 @@ def test_pair_means_index_1_of_three_and_feeds_bgr_0_to_255(store, monkeypatch):
 def test_celeba_spoof_model_reads_index_0_and_feeds_rgb_0_to_1(store, monkeypatch):
     session = FakeSession([np.log(3), 0])
     monkeypatch.setattr(baselines, "_session", lambda path: session)
-    assert baselines.celeba_spoof_minifasnet("x", find=_box)(store.rows[:1]) == pytest.approx([0.75])
+    assert baselines.peer("celeba-minifasnet", "x", find=_box)(store.rows[:1]) == pytest.approx([0.75])
     crop = baselines.square_crop(FACE, _box(FACE)[0].box, 1.5) / 255
     assert session.seen[0][0].mean((1, 2)) == pytest.approx(crop.mean((0, 1)), rel=0.03)
 
 
 def test_no_face_is_no_answer(store, monkeypatch):
     monkeypatch.setattr(baselines, "_session", lambda path: FakeSession([0, 0]))
-    assert np.isnan(baselines.celeba_spoof_minifasnet("x", find=lambda image: [])(store.rows[:1])).all()
+    assert np.isnan(baselines.peer("celeba-minifasnet", "x", find=lambda image: [])(store.rows[:1])).all()
 
 
 def test_a_missing_model_file_is_an_artefact_error(tmp_path):
     with pytest.raises(ArtefactError, match="ONNX"):
-        baselines.celeba_spoof_minifasnet(tmp_path / "none.onnx")
+        baselines.peer("celeba-minifasnet", tmp_path)
 
 
 @pytest.mark.skipif(not WEIGHTS.is_dir(), reason="third-party weights are not beside the repository")
 def test_public_models_load_and_return_probabilities(store):
-    pair = baselines.minifasnet_pair(WEIGHTS / "MiniFASNetV2_27.onnx", WEIGHTS / "MiniFASNetV1SE_40.onnx")
-    single = baselines.celeba_spoof_minifasnet(WEIGHTS / "fas_johnraiven_minifas_98.20.onnx")
-    for score in (pair, single):
-        value = score(store.rows[:1])
+    for name in baselines.PEERS:
+        value = baselines.peer(name, WEIGHTS)(store.rows[:1])
         assert value.shape == (1,)
         assert 0 <= value[0] <= 1

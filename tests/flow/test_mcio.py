@@ -64,7 +64,7 @@ def test_every_video_gives_the_two_published_frames(store):
 def test_four_cells_run_resume_and_stand_beside_published_figures(store, tmp_path):
     protocol = read_protocol("loo-mcio", [row.sample for row in store.rows])
     model = untrained("saturation", number(store, "saturation"))
-    paths = run_protocol(protocol, store.rows, model, tmp_path)
+    paths = run_protocol(protocol, store.rows, [model], tmp_path)
     files = {file.facts["target"]: file for file in map(read_scores, paths)}
     assert list(files) == ["msu-mfsd", "casia-fasd", "replay-attack", "oulu-npu"]
     for domain, file in files.items():
@@ -77,7 +77,7 @@ def test_four_cells_run_resume_and_stand_beside_published_figures(store, tmp_pat
     assert not unused & {f"{row.path}#6" for file in files.values() for row in file.rows}
     before = [path.read_bytes() for path in paths]
     paths[2].unlink()
-    assert [path.read_bytes() for path in run_protocol(protocol, store.rows, model, tmp_path)] == before
+    assert [path.read_bytes() for path in run_protocol(protocol, store.rows, [model], tmp_path)] == before
     rows = own_results(list(files.values()), read_registry().protocols["mcio"])
     assert len(rows) == 2
     assert all(set(row.cells) == {"M", "C", "I", "O"} for row in rows)

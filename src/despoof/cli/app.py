@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "train generator": "train:generator",
     "train student": "train:student",
     "train detector": "train_detector:detector",
+    "measure": "measure:measure",
     "evaluate": "evaluate:evaluate",
     "report": "report:report",
     "published": "published:published",

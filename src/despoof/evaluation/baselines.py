@@ -4,21 +4,25 @@ Every score function takes rows and returns liveness (N,), higher for more live.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from scipy.special import expit, softmax
 
 from despoof.data.image import read_image
-from despoof.data.sample import Label
 from despoof.errors import ArtefactError, InputError
+from despoof.evaluation.protocols import is_live
 from despoof.evaluation.runner import Fit, Rows, Score
 from despoof.faces.detect import FindFaces, FoundFace, find_faces
 from despoof.faces.store import Store, StoredSample
 
 FACE_SIDE = 128  # every face at one size by one filter, or its size in the source would tell the class
-PAIR_SCALES = (2.7, 4.0)  # box enlargement of MiniFASNetV2 and MiniFASNetV1SE, in their file names
+RIDGE = 10.0  # times half the squared weights is added to the summed log loss; fixed beforehand and not tuned
 BANDS = ((1, 2), (2, 4), (4, 8), (8, 16), (16, 32), (32, 64))  # cycles per face, up to Nyquist at 128 px
+Box = tuple[float, float, float, float]  # left, top, width, height
 
 
 def saturation(face: np.ndarray) -> float:
@@ -67,49 +71,7 @@ def residual(faces: np.ndarray, counterparts: np.ndarray) -> np.ndarray:
     return -difference.reshape(len(faces), -1).mean(axis=1)
 
 
-def minifasnet_pair(v2_path: str | Path, v1se_path: str | Path, *, find: FindFaces | None = None) -> Score:
-    """Return the score function of the Silent-Face pair, see `pair_liveness`, on the originals of rows."""
-    return _on_originals(pair_liveness(v2_path, v1se_path), find)
-
-
-def pair_liveness(v2_path: str | Path, v1se_path: str | Path) -> Callable[[np.ndarray, FoundFace], float]:
-    """Return the mean P(live) of two ONNX files for a face found in an image (H, W, 3) uint8 RGB.
-
-    Input: the found box enlarged 2.7 and 4.0 times and clamped into the frame, 80 x 80, BGR in 0..255;
-    softmax of three classes, index 1 is live. The models are meant for whole camera frames: on images that
-    are themselves face crops both boxes clamp to the frame, which is outside their specification.
-    """
-    runs = [(_session(path), scale) for path, scale in zip((v2_path, v1se_path), PAIR_SCALES, strict=True)]
-
-    def liveness(image: np.ndarray, face: FoundFace) -> float:
-        values = []
-        for session, scale in runs:
-            crop = clamped_crop(image, face.box, scale)
-            pixels = cv2.resize(crop, (80, 80), interpolation=cv2.INTER_LINEAR)[..., ::-1]
-            values.append(_softmax(_run(session, pixels.astype(np.float32)))[1])
-        return float(np.mean(values))
-
-    return liveness
-
-
-def celeba_spoof_minifasnet(path: str | Path, *, find: FindFaces | None = None) -> Score:
-    """Return the score function of the MiniFASNetV2-SE model that was trained on CelebA-Spoof.
-
-    Input: a square of 1.5 times the longer side of the box, reflected outside the image, 128 x 128, RGB in
-    0..1; two logits, index 0 is live.
-    """
-    session = _session(path)
-
-    def liveness(image: np.ndarray, face: FoundFace) -> float:
-        crop = square_crop(image, face.box, 1.5)
-        shrinks = crop.shape[0] > 128
-        pixels = cv2.resize(crop, (128, 128), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return float(_softmax(_run(session, pixels.astype(np.float32) / 255))[0])
-
-    return _on_originals(liveness, find)
-
-
-def clamped_crop(image: np.ndarray, box: tuple[float, float, float, float], scale: float) -> np.ndarray:
+def clamped_crop(image: np.ndarray, box: Box, scale: float) -> np.ndarray:
     """Return the box enlarged about its centre, by less where the frame is smaller, moved into the frame."""
     height, width = image.shape[:2]
     left, top, box_width, box_height = box
@@ -121,7 +83,7 @@ def clamped_crop(image: np.ndarray, box: tuple[float, float, float, float], scal
     return image[y : max(y + 1, round(top + new_height)), x : max(x + 1, round(left + new_width))]
 
 
-def square_crop(image: np.ndarray, box: tuple[float, float, float, float], scale: float) -> np.ndarray:
+def square_crop(image: np.ndarray, box: Box, scale: float) -> np.ndarray:
     """Return a square about the box's centre, its side `scale` times the longer side; reflected outside."""
     left, top, box_width, box_height = box
     side = max(1, round(scale * max(box_width, box_height)))
@@ -132,25 +94,62 @@ def square_crop(image: np.ndarray, box: tuple[float, float, float, float], scale
     return image[y + pad : y + pad + side, x + pad : x + pad + side]
 
 
-def statistics_baseline(store: Store, *, ridge: float = 10.0) -> Fit:
-    """Return a fit of logistic regression on sixty plain statistics of the face at 128 px.
+@dataclass(frozen=True)
+class Peer:
+    """A public ONNX model: its file as its authors name it, how a face is cut and given to it, and what it answers."""
 
-    The ridge was fixed beforehand and not tuned.
+    file: str
+    crop: Callable[[np.ndarray, Box, float], np.ndarray]
+    enlarged: float  # how many times the box that was found
+    side: int  # pixels
+    bgr: bool
+    divisor: float  # of pixel values
+    live: int  # which class is live
+    by_area: bool = False  # how a crop larger than `side` is shrunk; linearly if not
+
+    def liveness(self, session: Any, image: np.ndarray, face: FoundFace) -> float:
+        """Return P(live) of a face in an image (H, W, 3) uint8 RGB."""
+        crop = self.crop(image, face.box, self.enlarged)
+        filter_ = cv2.INTER_AREA if self.by_area and len(crop) > self.side else cv2.INTER_LINEAR
+        pixels = cv2.resize(crop, (self.side, self.side), interpolation=filter_).astype(np.float32) / self.divisor
+        planes = (pixels[..., ::-1] if self.bgr else pixels).transpose(2, 0, 1)
+        inputs = np.ascontiguousarray(planes[None], np.float32)  # (1, 3, side, side)
+        logits = session.run(None, {session.get_inputs()[0].name: inputs})[0][0]
+        return float(softmax(logits.astype(np.float64))[self.live])
+
+
+# Silent-Face's pair, and one trained on CelebA-Spoof: files, crops, colours and classes as they are published.
+PEERS: dict[str, tuple[Peer, ...]] = {
+    "minifasnet": (
+        Peer("MiniFASNetV2_27.onnx", clamped_crop, 2.7, 80, bgr=True, divisor=1, live=1),
+        Peer("MiniFASNetV1SE_40.onnx", clamped_crop, 4.0, 80, bgr=True, divisor=1, live=1),
+    ),
+    "celeba-minifasnet": (
+        Peer("fas_johnraiven_minifas_98.20.onnx", square_crop, 1.5, 128, bgr=False, divisor=255, live=0, by_area=True),
+    ),
+}
+
+
+def peer_liveness(name: str, folder: str | Path) -> Callable[[np.ndarray, FoundFace], float]:
+    """Return the mean P(live) that one of `PEERS` gives for a face found in an image (H, W, 3) uint8 RGB.
+
+    The models are meant for whole camera frames: on images that are themselves face crops the boxes clamp to the
+    frame, which is outside their specification.
     """
+    runs = [(each, _session(Path(folder) / each.file)) for each in PEERS[name]]
+    return lambda image, face: float(np.mean([each.liveness(session, image, face) for each, session in runs]))
 
-    def fit(train: Rows, validation: Rows, seed: int, folder: Path) -> Score:
-        values = _each_statistics(store, train)
-        shift, scale = values.mean(0), values.std(0) + 1e-6
-        live = np.array([row.sample.label is Label.LIVE for row in train])
-        weights = logistic_regression((values - shift) / scale, live, ridge=ridge)
 
-        def score(rows: Rows) -> np.ndarray:
-            inputs = (_each_statistics(store, rows) - shift) / scale
-            return _sigmoid(_with_one(inputs) @ weights)
+def peer(name: str, folder: str | Path, *, find: FindFaces | None = None) -> Score:
+    """Return one of `PEERS` on original images, whose faces it finds anew; NaN where there is none."""
+    liveness = peer_liveness(name, folder)
 
-        return score
+    def one(row: StoredSample) -> float:
+        image = read_image(row.sample.file)
+        found = find_faces(image, find)
+        return liveness(image, found[0]) if found else np.nan
 
-    return fit
+    return lambda rows: np.array([one(row) for row in rows])
 
 
 def statistics(face: np.ndarray) -> np.ndarray:
@@ -169,67 +168,40 @@ def statistics(face: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels.mean((0, 1)), pixels.std((0, 1)), bands, grid.ravel()])
 
 
-def logistic_regression(values: np.ndarray, live: np.ndarray, *, ridge: float = 1.0, steps: int = 50) -> np.ndarray:
-    """Return weights (D + 1,), intercept last, that minimise log loss + ridge / 2 * |weights|^2.
+def statistics_baseline(store: Store) -> Fit:
+    """Return a fit of logistic regression on sixty plain statistics of the face at 128 px."""
 
-    By Newton's method; the intercept is not penalised. `values` (N, D) should be standardised.
-    """
+    def fit(train: Rows, validation: Rows, seed: int, folder: Path) -> Score:
+        judge = fit_linear(_each_statistics(store, train), is_live(train))
+        return lambda rows: judge(_each_statistics(store, rows))
+
+    return fit
+
+
+def fit_linear(values: np.ndarray, live: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives liveness (M,) of values (M, D): logistic regression on values (N, D), live (N,) bool."""
+    import torch
+
+    from despoof.detector.probe import logistic_regression
+
     if live.all() or not live.any():
         raise InputError("training rows are of one class; expected live and attack. Choose other sources.")
-    inputs = _with_one(values)
-    penalty = np.full(inputs.shape[1], ridge)
-    penalty[-1] = 1e-9
-    weights = np.zeros(inputs.shape[1])
-    for _ in range(steps):
-        chance = _sigmoid(inputs @ weights)
-        gradient = inputs.T @ (chance - live) + penalty * weights
-        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        step *= min(1.0, 5 / np.abs(step).max(initial=1e-12))  # far from the optimum Newton may overshoot
-        weights -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return weights
+    shift, scale, count = values.mean(0), values.std(0) + 1e-6, len(values)
+    numbers, share = torch.from_numpy((values - shift) / scale), torch.full((count,), 1 / count, dtype=torch.float64)
+    weight, bias = logistic_regression(numbers.double(), torch.from_numpy(live), share, RIDGE / count)
+    return lambda given: expit((given - shift) / scale @ weight.numpy() + bias.item())
 
 
 def _each_statistics(store: Store, rows: Rows) -> np.ndarray:
     return np.array([statistics(store.faces([row], FACE_SIDE)[0]) for row in rows]).reshape(len(rows), 60)
 
 
-def _with_one(values: np.ndarray) -> np.ndarray:
-    return np.hstack([values, np.ones((len(values), 1))])
-
-
-def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(values / 2))  # does not overflow
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits.astype(np.float64) - logits.max())
-    return weights / weights.sum()
-
-
-def _on_originals(liveness: Callable[[np.ndarray, FoundFace], float], find: FindFaces | None) -> Score:
-    """Return a score function that reads each original image and finds its face anew; NaN where none is."""
-
-    def one(row: StoredSample) -> float:
-        image = read_image(row.sample.file)
-        found = find_faces(image, find)
-        return liveness(image, found[0]) if found else np.nan
-
-    return lambda rows: np.array([one(row) for row in rows])
-
-
-def _session(path: str | Path):  # type: ignore[no-untyped-def]  # onnxruntime has no types
+def _session(path: Path) -> Any:  # onnxruntime has no types
     import onnxruntime
 
-    if not Path(path).is_file():
+    if not path.is_file():
         raise ArtefactError(f"model file {path} is missing; expected an ONNX file. Give its path.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-
-def _run(session, pixels: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
-    inputs = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)  # (1, 3, H, W)
-    return session.run(None, {session.get_inputs()[0].name: inputs})[0][0]

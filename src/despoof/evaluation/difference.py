@@ -96,5 +96,5 @@ def _statistics(file: ScoreFile) -> tuple[Statistic, ...]:
     return partial(metrics.hter, threshold=file.threshold(SOURCE)), metrics.auc
 
 
-def _presented(files: list[ScoreFile]) -> set[tuple[str, str]]:
-    return {(row.path, row.label.value) for file in files for row in file.rows}
+def _presented(files: list[ScoreFile]) -> set[frozenset]:
+    return {file.presented for file in files}

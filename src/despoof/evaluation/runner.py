@@ -1,4 +1,4 @@
-"""Run a protocol: rows of a store and a model -> score files, cell by cell and seed by seed, resumable.
+"""Run a protocol: rows of a store and models -> score files, cell by cell and seed by seed, resumable.
 
     ROOT/scores/PROTOCOL/MODEL/CELL-seedK-validation.csv, ...-test.csv
     ROOT/fits/PROTOCOL/MODEL/CELL-seedK/       what fitting leaves there
@@ -6,23 +6,24 @@
 The runner knows no detector: a model is a function that fits. That function is handed the sources alone.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from despoof.data.manifest import refuse_shared_subjects
 from despoof.data.sample import Label, Sample, Split
 from despoof.data.split import split_by_subject
-from despoof.errors import ArtefactError, InputError
+from despoof.errors import InputError
 from despoof.evaluation.protocols import Cell, Protocol
 from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, write_scores
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import eer
 from despoof.runs.checkpoint import file_hash
-from despoof.runs.identity import software
+from despoof.runs.config import config_hash
+from despoof.runs.identity import Identity, provenance
 
 Rows = list[StoredSample]
 Score = Callable[[Rows], np.ndarray]  # rows -> liveness (N,), NaN where there is no answer
@@ -31,79 +32,80 @@ Fit = Callable[[Rows, Rows, int, Path], Score]  # train rows, validation rows, s
 
 @dataclass(frozen=True)
 class Model:
-    """What is measured: a name for its files, how it is fitted, and facts that make it another model.
+    """What is measured: a name for its files, how it is fitted, and what makes it another model.
 
-    `facts` are JSON values such as `config_hash`; files made with others are refused.
+    `config` holds JSON values that change its scores, `parents` the hashes of files that it starts from, by role.
     """
 
     name: str
     fit: Fit
-    facts: dict = field(default_factory=dict)
+    config: dict = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    seeded: bool = True  # another seed gives other scores; False: seed 0 alone is run
 
 
-def untrained(name: str, score: Score, facts: dict | None = None) -> Model:
+def untrained(name: str, score: Score, parents: dict[str, str] | None = None) -> Model:
     """Return a model that learns nothing."""
-    return Model(name, lambda train, validation, seed, folder: score, facts or {})
+    return Model(name, lambda train, validation, seed, folder: score, parents=parents or {}, seeded=False)
+
+
+class _Parts(NamedTuple):
+    """The rows of one cell and seed."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One model in one cell with one seed."""
+
+    model: Model
+    seed: int
+    parts: _Parts
+    unit: str
+    identity: Identity
+    folder: Path  # of what fitting leaves
+    files: dict[Split, Path]
 
 
 def run_protocol(
     protocol: Protocol,
     rows: Rows,
-    model: Model,
+    models: Sequence[Model],
     root: str | Path,
     *,
     seeds: Sequence[int] = (0,),
     cells: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Return the test score files of every cell and seed; a cell whose two files exist is not run again.
+    """Return the test score files of every model, cell and seed; one whose two files exist is not run again.
 
-    `cells` names some of the cells: several machines can share a protocol, and its files are brought together.
+    Whatever cannot run, and files of another identity, are refused before anything runs. `cells` names some of the
+    cells: several machines can share a protocol, and its files are brought together.
     """
     unknown = sorted(set(cells or ()) - {cell.name for cell in protocol.cells})
     if unknown:
         known = ", ".join(cell.name for cell in protocol.cells)
         raise InputError(f"cell {unknown[0]!r} is none of {protocol.name}; expected {known}. Correct the name.")
     chosen = [cell for cell in protocol.cells if cells is None or cell.name in cells]
-    jobs = [_Job(protocol, cell, model, seed) for cell in chosen for seed in seeds]
-    return [_run_cell(job, rows, Path(root)) for job in jobs]
+    wanted = sorted({0, *seeds} if not all(model.seeded for model in models) else set(seeds))
+    parts = {(cell.name, seed): _parts(protocol, cell, rows, seed) for cell in chosen for seed in wanted}
+    hashes = {key: Store.data_hash([*part.train, *part.validation, *part.test]) for key, part in parts.items()}
+    runs = [
+        _run(protocol, cell, model, seed, parts[cell.name, seed], hashes[cell.name, seed], Path(root))
+        for model in models
+        for cell in chosen
+        for seed in (seeds if model.seeded else (0,))
+    ]
+    finished = [_is_finished(run) for run in runs]  # a list: all are checked before the first begins
+    for run, done in zip(runs, finished, strict=True):
+        if not done:
+            _fit_and_score(run)
+    return [run.files[Split.TEST] for run in runs]
 
 
-@dataclass(frozen=True)
-class _Job:
-    protocol: Protocol
-    cell: Cell
-    model: Model
-    seed: int
-
-    @property
-    def stem(self) -> Path:
-        return Path(self.protocol.name) / self.model.name / f"{self.cell.name}-seed{self.seed}"
-
-
-def _run_cell(job: _Job, rows: Rows, root: Path) -> Path:
-    """Fit on the sources, fix the threshold on their validation part, score the target; return its file."""
-    train, validation, test = _parts(job, rows)
-    facts = _facts(job, train + validation + test)
-    paths = {split: _score_path(root, job, split) for split in (Split.VALIDATION, Split.TEST)}
-    present = [_matches(path, facts, split) for split, path in paths.items()]  # a list: both are checked
-    if all(present):
-        return paths[Split.TEST]
-    folder = root / "fits" / job.stem
-    folder.mkdir(parents=True, exist_ok=True)
-    score = job.model.fit(_with_face(train), _with_face(validation), job.seed, folder)
-    facts |= software()
-    facts["weights_hash"] = {path.name: file_hash(path) for path in sorted(folder.glob("*.safetensors"))}
-    unit = job.protocol.unit
-    found = _scored(score, validation, unit)
-    facts["thresholds"] = {"source_eer": _source_eer(found)}
-    write_scores(paths[Split.VALIDATION], ScoreFile(found, facts | {"split": Split.VALIDATION.value}))
-    write_scores(paths[Split.TEST], ScoreFile(_scored(score, test, unit), facts | {"split": Split.TEST.value}))
-    return paths[Split.TEST]
-
-
-def _parts(job: _Job, rows: Rows) -> tuple[Rows, Rows, Rows]:
-    """Return the rows of training, validation and test."""
-    cell, protocol = job.cell, job.protocol
+def _parts(protocol: Protocol, cell: Cell, rows: Rows, seed: int) -> _Parts:
     known = {row.sample.domain for row in rows}
     missing = sorted({*cell.train.domains, *cell.test.domains} - known)
     if missing:
@@ -116,17 +118,23 @@ def _parts(job: _Job, rows: Rows) -> tuple[Rows, Rows, Rows]:
     if cell.held_subjects:  # the same people for every seed, or seeds could not be compared
         rows, tested = _apart(rows, cell.held_subjects, 0)
     sources = [row for row in rows if cell.train.holds(row.sample)]
+    if protocol.simulated == "all" and not any(row.sample.simulated for row in sources):
+        raise InputError(
+            f"protocol {protocol.name!r} learns from simulated captures and the store has none. Make some with "
+            "`despoof simulate` and prepare them into it."
+        )
     test = [row for row in tested if cell.test.holds(row.sample)]
     if cell.validation is not None:
         train, validation = sources, [row for row in rows if cell.validation.holds(row.sample)]
-        refuse_shared_subjects([row.sample for row in train], [row.sample for row in validation])
     else:
-        train, validation = _apart(sources, protocol.validation, job.seed)
+        train, validation = _apart(sources, protocol.validation, seed)
     if protocol.learned_subjects < 1:
-        _, train = _apart(train, protocol.learned_subjects, job.seed)
+        _, train = _apart(train, protocol.learned_subjects, seed)
     validation = [row for row in validation if row.sample.domain not in protocol.learned_only]
-    refuse_shared_subjects([row.sample for row in train + validation], [row.sample for row in test])
-    return train, validation, test
+    people = [[row.sample for row in part] for part in (train, validation, test)]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        refuse_shared_subjects(people[i], people[j])
+    return _Parts(train, validation, test)
 
 
 def _apart(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
@@ -135,48 +143,63 @@ def _apart(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     return [row for row in rows if row.key not in keys], [row for row in rows if row.key in keys]
 
 
-def _facts(job: _Job, rows: Rows) -> dict:
-    protocol = job.protocol
-    facts = {
+def _run(protocol: Protocol, cell: Cell, model: Model, seed: int, parts: _Parts, data: str, root: Path) -> _Run:
+    config = {
         "protocol": protocol.name,
-        "cell": job.cell.name,
-        "sources": list(job.cell.train.domains),
-        "target": job.cell.target,
+        "cell": cell.name,
+        "sources": list(cell.train.domains),
+        "target": cell.target,
         "frames": protocol.frames,
         "unit": protocol.unit,
         "selection": protocol.selection,
         "threshold_from": protocol.threshold,
         "validation": protocol.validation,
-        "model": job.model.name,
-        "seed": job.seed,
-        "data_hash": Store.data_hash(rows),
+        "simulated": protocol.simulated,
+        "learned_subjects": protocol.learned_subjects,
+        "learned_only": list(protocol.learned_only),
+        "model": model.name,
+        "seed": seed,
     }
-    if protocol.learned_subjects < 1:  # only then, so that files from before this rule keep their facts
-        facts["learned_subjects"] = protocol.learned_subjects
-    if protocol.learned_only:
-        facts["learned_only"] = list(protocol.learned_only)
-    clash = sorted({*facts, "split", "thresholds", "versions", "commit", "weights_hash"} & set(job.model.facts))
-    if clash:
-        raise InputError(f"model fact {clash[0]!r} is the runner's own; expected another name. Rename it.")
-    return facts | json.loads(json.dumps(job.model.facts))
+    stem, inside = f"{cell.name}-seed{seed}", Path(protocol.name) / model.name
+    return _Run(
+        model,
+        seed,
+        parts,
+        protocol.unit,
+        Identity("evaluate", config | {"recipe": model.config}, data, model.parents),
+        root / "fits" / inside / stem,
+        {split: root / "scores" / inside / f"{stem}-{split.value}.csv" for split in (Split.VALIDATION, Split.TEST)},
+    )
 
 
-def _score_path(root: Path, job: _Job, split: Split) -> Path:
-    return root / "scores" / job.stem.parent / f"{job.stem.name}-{split.value}.csv"
+def _is_finished(run: _Run) -> bool:
+    """Say whether both files are there; one of another identity is an error, never overwritten unasked."""
+    present = [path for path in run.files.values() if path.exists()]
+    for path in present:
+        run.identity.require(read_scores(path).facts.get("identity"), path)
+    return len(present) == len(run.files)
 
 
-def _matches(path: Path, facts: dict, split: Split) -> bool:
-    """Say whether the file is there; one made from other facts is an error, never overwritten unasked."""
-    if not path.exists():
-        return False
-    found = read_scores(path).facts
-    for name, value in (facts | {"split": split.value}).items():
-        if found.get(name) != value:
-            raise ArtefactError(
-                f"{path} was made with {name} {found.get(name)!r}, now asked for {value!r}. "
-                "Delete it, or give the model another name."
-            )
-    return True
+def _fit_and_score(run: _Run) -> None:
+    """Fit on the sources, fix the threshold on their validation part, score the target."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    score = run.model.fit(_with_face(run.parts.train), _with_face(run.parts.validation), run.seed, run.folder)
+    config = run.identity.config
+    facts = {name: value for name, value in config.items() if name != "recipe"} | {
+        "data_hash": run.identity.data,
+        "config_hash": config_hash(config["recipe"]),
+        "counterparts": run.identity.parents.get("generator"),
+        "weights_hash": {path.name: file_hash(path) for path in sorted(run.folder.glob("*.safetensors"))},
+        "thresholds": {},
+        **provenance(run.identity),
+    }
+    found = ScoreFile(_scored(score, run.parts.validation, run.unit), facts | {"split": Split.VALIDATION.value})
+    value, threshold = eer(found.liveness(Label.LIVE), found.liveness(Label.ATTACK))
+    origin = "equal error rate on the validation part of the sources"
+    facts["thresholds"] = {"source_eer": {"value": threshold, "origin": origin, "eer": value}}
+    tested = _scored(score, run.parts.test, run.unit)
+    write_scores(run.files[Split.VALIDATION], ScoreFile(found.rows, facts | {"split": Split.VALIDATION.value}))
+    write_scores(run.files[Split.TEST], ScoreFile(tested, facts | {"split": Split.TEST.value}))
 
 
 def _with_face(rows: Rows) -> Rows:
@@ -192,39 +215,19 @@ def _scored(score: Score, rows: Rows, unit: str) -> tuple[ScoreRow, ...]:
             f"({len(faces)},) of finite numbers or NaN. Correct the model's score function."
         )
     said = {row.key: float(value) for row, value in zip(faces, liveness, strict=True)}
-    found = [_score_row(row, said.get(row.key)) for row in rows]
-    return _video_means(rows, found) if unit == "video mean" else tuple(found)
+    presentations: dict[str, list[StoredSample]] = {}
+    for row in rows:
+        sample = row.sample.presentation if unit == "video mean" else row.sample
+        presentations.setdefault(sample.key, []).append(row)
+    return tuple(_score_row(frames, said, unit) for frames in presentations.values())
 
 
-def _video_means(rows: Rows, found: list[ScoreRow]) -> tuple[ScoreRow, ...]:
-    """Return one row per presentation: the mean over its frames that have an answer."""
-    videos: dict[Sample, list[ScoreRow]] = {}
-    for row, each in zip(rows, found, strict=True):
-        videos.setdefault(row.sample.presentation, []).append(each)
-    means = []
-    for whole, frames in videos.items():
-        answers = [row.liveness for row in frames if row.liveness is not None]
-        liveness = float(np.mean(answers)) if answers else None
-        means.append(ScoreRow.from_sample(whole, liveness, "" if answers else frames[0].reason))
-    return tuple(means)
-
-
-def _score_row(row: StoredSample, liveness: float | None) -> ScoreRow:
-    if liveness is None:
-        return ScoreRow.from_sample(row.sample, None, row.outcome)
-    if np.isnan(liveness):
-        return ScoreRow.from_sample(row.sample, None, "no_score")
-    return ScoreRow.from_sample(row.sample, liveness)
-
-
-def _source_eer(rows: tuple[ScoreRow, ...]) -> dict:
-    by_label = {
-        label: np.array([row.liveness for row in rows if row.label is label and row.liveness is not None])
-        for label in Label
-    }
-    value, threshold = eer(by_label[Label.LIVE], by_label[Label.ATTACK])
-    return {
-        "value": threshold,
-        "origin": "equal error rate on the validation part of the sources",
-        "eer": value,
-    }
+def _score_row(frames: list[StoredSample], said: dict[str, float], unit: str) -> ScoreRow:
+    """Return the row of a presentation: the mean over its frames that have an answer, or why none has."""
+    sample: Sample = frames[0].sample.presentation if unit == "video mean" else frames[0].sample
+    if len({frame.sample.label for frame in frames}) > 1:
+        raise InputError(f"{sample.path} has live and attack frames; expected one label. Correct its rows and prepare.")
+    answers = [said[frame.key] for frame in frames if not np.isnan(said.get(frame.key, np.nan))]
+    if answers:
+        return ScoreRow.from_sample(sample, float(np.mean(answers)))
+    return ScoreRow.from_sample(sample, None, "no_score" if frames[0].key in said else frames[0].outcome)

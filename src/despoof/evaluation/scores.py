@@ -25,7 +25,10 @@ REQUIRED_FACTS = ("protocol", "cell", "model", "seed", "split", "thresholds")
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One presentation: what it was and its liveness, or None and the reason why there is none."""
+    """One presentation: what it was and its liveness, or None and the reason why there is none.
+
+    `key` is the sample's: paths are relative to a folder, and two folders may hold the same ones.
+    """
 
     path: str
     subject: str
@@ -61,7 +64,7 @@ class ScoreFile:
     """Rows and facts of one model on one split.
 
     Facts: protocol, cell, model, seed, split ("validation" or "test"), and `thresholds`, a dict name ->
-    {"value", "origin"} that says where each was fixed. Runs add config and weights hashes, commit, versions.
+    {"value", "origin"} that says where each was fixed. Runs add their identity, weights hashes, commit, versions.
     """
 
     rows: tuple[ScoreRow, ...]
@@ -81,6 +84,11 @@ class ScoreFile:
             if row.key in seen:
                 raise InputError(f"score file lists {row.path} twice; expected each sample once. Remove one.")
             seen.add(row.key)
+
+    @property
+    def presented(self) -> frozenset[tuple[str, str, Label]]:
+        """What was presented, wherever the files lie: domain, path and label of each row."""
+        return frozenset((row.domain, row.path, row.label) for row in self.rows)
 
     def labelled(self, label: Label) -> list[ScoreRow]:
         """Return the rows of one label, non-responses included."""

@@ -240,7 +240,7 @@ def _one_cell(files: list[ScoreFile]) -> list[ScoreFile]:
         raise InputError(f"{name}: a validation file among the scores; expected test files. Leave it out.")
     if len({file.facts["seed"] for file in files}) != len(files):
         raise InputError(f"{name}: one seed stands in two files; expected each seed once. Leave one out.")
-    if len({frozenset((row.path, row.label) for row in file.rows) for file in files}) > 1:
+    if len({file.presented for file in files}) > 1:
         raise InputError(f"{name}: seeds were tested on other samples; expected the same. Run them again.")
     return files
 

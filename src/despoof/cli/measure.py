@@ -1,0 +1,32 @@
+"""`despoof measure`: error rates of weights on one's own labelled photos and clips, without training."""
+
+from pathlib import Path
+
+
+def measure(
+    source: Path, out: Path = Path("measured"), *, weights: str = "default", engine: str = "auto",
+    profile: Path | None = None, domain: str = "",
+) -> None:  # fmt: skip
+    """Measure weights as they are on one's own labelled photos and clips; run again to go on.
+
+    Each is judged as `despoof check` judges it. Prints and writes APCER of each attack species, BPCER and non-response
+    with exact intervals, AUC and HTER at the thresholds that decide, and what was decided of what.
+
+    Args:
+        source: a folder with live/ and attack/SPECIES/, or a CSV or Parquet file with path and label.
+        out: folder for scores.csv, measure.md, measure.json and the verdicts so far.
+        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
+            `despoof export` keeps for them, and torch where there is none.
+        profile: made by `despoof calibrate` with these weights; its thresholds decide.
+        domain: name of the capture domain of a folder, which says none.
+    """
+    from despoof.data.manifest import read_source
+    from despoof.evaluation.measure import as_markdown
+    from despoof.evaluation.measure import measure as run
+    from despoof.pipeline import load
+
+    samples, _ = read_source(source, domain=domain)
+    guard = load(weights, engine=engine, profile=profile)
+    print(as_markdown(guard, run(guard, samples, out)))
+    print(f"  {out}")
