@@ -26,7 +26,6 @@ def measure(
     from despoof.evaluation.measure import measure as run
     from despoof.pipeline import load
 
-    samples, _ = read_source(source, domain=domain)
-    guard = load(weights, engine=engine, profile=profile)
-    print(as_markdown(guard, run(guard, samples, out)))
+    samples = read_source(source, domain=domain)
+    print(as_markdown(run(load(weights, engine=engine, profile=profile), samples, out)))
     print(f"  {out}")
