@@ -69,7 +69,9 @@ def samples(tmp_path, monkeypatch) -> list[Sample]:
 
 def test_rates_are_the_hand_counted_ones(samples, tmp_path):
     values = measure(StubGuard(), samples, tmp_path / "out")
-    counted = {(each["rate"], each["of"], each["threshold"]): (each["errors"], each["presented"]) for each in values["rates"]}
+    counted = {
+        (each["rate"], each["of"], each["threshold"]): (each["errors"], each["presented"]) for each in values["rates"]
+    }
     assert counted == {
         ("BPCER", "live", "live_from"): (2, 5),  # .5 is uncertain and .1 an attack
         ("APCER", "mask", "live_from"): (0, 1),

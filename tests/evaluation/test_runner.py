@@ -31,7 +31,7 @@ def _rows() -> list[StoredSample]:
 
 def _score(rows):
     """Live above attacks, except where the row number says otherwise; every seventh has no answer."""
-    numbers = [int(row.sample.path.split("/")[1][:-4]) for row in rows]
+    numbers = [int(row.sample.path.split("/")[-1][:-4]) for row in rows]
     live = [row.sample.label is Label.LIVE for row in rows]
     return np.array([np.nan if n % 7 == 0 else n / 24 + is_live for n, is_live in zip(numbers, live, strict=True)])
 
@@ -184,9 +184,7 @@ def test_a_video_scores_the_mean_of_its_answered_frames(tmp_path):
 
 
 def test_a_video_without_an_answered_frame_is_a_non_response(tmp_path):
-    rows = [
-        StoredSample(row.sample, "no_face") if row.sample.path.startswith("b/0-live") else row for row in _videos()
-    ]
+    rows = [StoredSample(row.sample, "no_face") if row.sample.path.startswith("b/0-live") else row for row in _videos()]
     protocol = Protocol("videos", (Cell("a-to-b", Part(("a",)), Part(("b",))),), unit="video mean")
     (path,) = run_protocol(protocol, rows, [untrained("m", lambda rows: np.arange(len(rows)) / 99)], tmp_path)
     silent = [row for row in read_scores(path).rows if row.liveness is None]

@@ -60,15 +60,15 @@ def evaluate(
     opened = Store(store)
     declared = read_protocol(protocol, [row.sample for row in opened.rows])
     declared.require_frames(opened.about.get("frames"))
+    made = []
     for name in models or list(MODELS):
         insertion, _, technique = name.partition("+")
         technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
         recipe = DetectorRecipe(preset, insertion, counterparts or Path(), steps, SELECTION[declared.selection])
         recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None, members=members)
         recipe = replace(recipe, backbone=backbone, start_from=start_from, workers=workers, real_members=real_members)
-        model = _model(name, opened, recipe, peers)
-        chosen = (seeds or [0, 1, 2]) if insertion in INSERTIONS else [0]
-        run_protocol(declared, opened.rows, model, out, seeds=chosen, cells=cells)
+        made.append(_model(name, opened, recipe, peers))
+    run_protocol(declared, opened.rows, made, out, seeds=seeds or [0, 1, 2], cells=cells)
     tables(out)
 
 
@@ -83,14 +83,11 @@ def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | No
     if name in baselines.NUMBERS:
         return untrained(name, baselines.number(store, name))
     if name == "statistics":
-        return Model(name, baselines.statistics_baseline(store), {"ridge": 10.0})
-    if name in ("minifasnet", "celeba-minifasnet"):
+        return Model(name, baselines.statistics_baseline(store), {"ridge": baselines.RIDGE}, seeded=False)
+    if name in baselines.PEERS:
         if peers is None:
             raise InputError(f"model {name!r} needs --peers, the folder of its ONNX files. Give it or leave it out.")
-        files = ("MiniFASNetV2_27.onnx", "MiniFASNetV1SE_40.onnx")
-        if name == "minifasnet":
-            return untrained(name, baselines.minifasnet_pair(*(peers / file for file in files)))
-        return untrained(name, baselines.celeba_spoof_minifasnet(peers / "fas_johnraiven_minifas_98.20.onnx"))
+        return untrained(name, baselines.peer(name, peers), baselines.peer_hashes(name, peers))
     if recipe.config.uses_cue and not recipe.counterparts.name:
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
     preset = "" if recipe.preset == "small" else f"-{recipe.preset}"

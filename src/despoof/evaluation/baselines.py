@@ -18,6 +18,7 @@ from despoof.evaluation.protocols import is_live
 from despoof.evaluation.runner import Fit, Rows, Score
 from despoof.faces.detect import FindFaces, FoundFace, find_faces
 from despoof.faces.store import Store, StoredSample
+from despoof.runs.checkpoint import file_hash
 
 FACE_SIDE = 128  # every face at one size by one filter, or its size in the source would tell the class
 RIDGE = 10.0  # times half the squared weights is added to the summed log loss; fixed beforehand and not tuned
@@ -130,6 +131,11 @@ PEERS: dict[str, tuple[Peer, ...]] = {
 }
 
 
+def peer_hashes(name: str, folder: str | Path) -> dict[str, str]:
+    """Return the hash of each file of one of `PEERS`, by its name."""
+    return {each.file: file_hash(Path(folder) / each.file) for each in PEERS[name]}
+
+
 def peer_liveness(name: str, folder: str | Path) -> Callable[[np.ndarray, FoundFace], float]:
     """Return the mean P(live) that one of `PEERS` gives for a face found in an image (H, W, 3) uint8 RGB.
 
@@ -204,4 +210,3 @@ def _session(path: Path) -> Any:  # onnxruntime has no types
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-

@@ -88,7 +88,10 @@ def figures(guard: Guard, found: Sequence[Judged]) -> dict:
     auc = hter = None
     if live and attack:
         auc = metrics.auc(*(np.array([each.liveness for each in part], np.float64) for part in (live, attack)))
-        wrong = [[each.decision is not Decision.LIVE for each in live], [each.decision is Decision.LIVE for each in attack]]
+        wrong = [
+            [each.decision is not Decision.LIVE for each in live],
+            [each.decision is Decision.LIVE for each in attack],
+        ]
         hter = float(np.mean([np.mean(each) for each in wrong]))
     return {
         "format": FORMAT,
@@ -118,7 +121,9 @@ def as_markdown(values: dict) -> str:
     for name, threshold in (("HTER @ live_from", at["live_from"]), ("AUC", "–")):
         shown = "–" if values[name] is None else f"{100 * values[name]:.2f}"
         rows.append([name.partition(" ")[0], "all", threshold, "", "", shown, ""])
-    decisions = [[group, *(counts.get(each.value, 0) for each in Decision)] for group, counts in values["decisions"].items()]
+    decisions = [
+        [group, *(counts.get(each.value, 0) for each in Decision)] for group, counts in values["decisions"].items()
+    ]
     reasons = [[group, *each] for group, counts in values["reasons"].items() for each in counts.items()]
     parts = [
         f"{values['presentations']} presentations ({values['clips']} clips) of {values['subjects']} subjects. Rates in "
