@@ -198,6 +198,29 @@ def fit_linear(values: np.ndarray, live: np.ndarray) -> Callable[[np.ndarray], n
     return lambda given: expit((given - shift) / scale @ weight.numpy() + bias.item())
 
 
+def logistic_regression(values: np.ndarray, live: np.ndarray, *, ridge: float = 1.0, steps: int = 50) -> np.ndarray:
+    """Return weights (D + 1,), intercept last, that minimise log loss + ridge / 2 * |weights|^2.
+
+    By Newton's method; the intercept is not penalised. `values` (N, D) should be standardised.
+    """
+    if live.all() or not live.any():
+        raise InputError("training rows are of one class; expected live and attack. Choose other sources.")
+    inputs = np.hstack([values, np.ones((len(values), 1))])
+    penalty = np.full(inputs.shape[1], ridge)
+    penalty[-1] = 1e-9
+    weights = np.zeros(inputs.shape[1])
+    for _ in range(steps):
+        chance = expit(inputs @ weights)
+        gradient = inputs.T @ (chance - live) + penalty * weights
+        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + np.diag(penalty)
+        step = np.linalg.solve(curvature, gradient)
+        step *= min(1.0, 5 / np.abs(step).max(initial=1e-12))  # far from the optimum Newton may overshoot
+        weights -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return weights
+
+
 def _each_statistics(store: Store, rows: Rows) -> np.ndarray:
     return np.array([statistics(store.faces([row], FACE_SIDE)[0]) for row in rows]).reshape(len(rows), 60)
 
