@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import sys
 import tracemalloc
 import zlib
 
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
-from despoof.data.image import read_image
+from despoof.data.image import IMAGE_SUFFIXES, formats, read_image, require_readable
 from despoof.errors import InputError
 
 
@@ -78,10 +79,17 @@ def test_cmyk_jpeg():
     assert pixels[24, 56].max() < 8  # full key = black
 
 
-@pytest.mark.parametrize("level", [200, 257 * 128, 65535])
+@pytest.mark.parametrize("level", [4096, 257 * 128, 65535])
 def test_sixteen_bit_grey_is_scaled_by_its_own_range(level):
     data = cv2.imencode(".png", np.full((40, 40), level, np.uint16))[1].tobytes()
     assert read_image(data)[0, 0].tolist() == [round(level / 257)] * 3
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(8, "TIFF"), (12, "TIFF"), (12, "PNG")])
+def test_fewer_bits_in_sixteen_are_not_read_as_black(bits, kind):
+    ramp = np.linspace(0, 2**bits - 1, 40 * 40).round().astype(np.uint16).reshape(40, 40)
+    expected = ramp / (2**bits - 1) * 255
+    assert np.abs(read_image(encoded(Image.fromarray(ramp), kind))[..., 0] - expected).max() <= 0.5
 
 
 def test_sixteen_bit_colour():
@@ -217,3 +225,82 @@ def test_damaged_pictures_give_a_picture_or_an_input_error(seed, kind):
     assert image.dtype == np.uint8
     assert image.ndim == 3
     assert image.shape[2] == 3
+
+
+def profile(swapped: bool) -> bytes:
+    """The sRGB profile, or one whose red and blue primaries have changed places."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * struct.unpack_from(">I", data, 128)[0], 12)}
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    if swapped:
+        data[red + 4 : red + 12], data[blue + 4 : blue + 12] = data[blue + 4 : blue + 12], data[red + 4 : red + 12]
+    return bytes(data)
+
+
+def test_the_colours_of_a_profile_become_srgb(people):
+    image = Image.fromarray(people[0])
+    meant = read_image(encoded(image, "PNG", icc_profile=profile(swapped=True)))
+    assert np.abs(meant[..., ::-1].astype(int) - people[0]).max() <= 2
+    paletted = read_image(encoded(halves("red", "lime").quantize(4), "PNG", icc_profile=profile(swapped=True)))
+    assert paletted[0, 0].argmax() == 2
+
+
+def test_the_profile_of_srgb_and_one_that_is_none_change_no_bit(people):
+    for said in (profile(swapped=False), b"no profile"):
+        np.testing.assert_array_equal(
+            read_image(encoded(Image.fromarray(people[0]), "PNG", icc_profile=said)), people[0]
+        )
+    grey = Image.fromarray(people[0][..., 0])
+    assert (read_image(encoded(grey, "PNG", icc_profile=profile(swapped=True)))[..., 0] == people[0][..., 0]).all()
+
+
+@pytest.mark.parametrize(("size", "draft"), [((64, 48), (64, 48)), ((130, 98), (65, 49))])
+def test_a_jpeg_beyond_the_limit_is_decoded_at_half_its_size(size, draft, monkeypatch):
+    monkeypatch.setattr("despoof.data.image.MAX_PIXELS", 64 * 60)
+    image = halves((200, 30, 30), (30, 30, 200)).resize(size)
+    pixels = read_image(encoded(image, "JPEG", quality=95))
+    assert pixels.shape == (draft[1], draft[0], 3)
+    assert np.abs(pixels[5, 5].astype(int) - (200, 30, 30)).max() < 6
+    for other in ("PNG", "BMP"):
+        if size != draft:
+            with pytest.raises(InputError, match="Shrink it"):
+                read_image(encoded(image, other))
+    with pytest.raises(InputError, match="Shrink it"):
+        read_image(encoded(halves("red", "blue").resize((250, 200)), "JPEG"))
+
+
+def test_what_phones_write(people, tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif, the extra `heif`, is not installed")
+    image = Image.fromarray(people[0])
+    for kind, name in (("HEIF", "a.heic"), ("AVIF", "a.avif")):
+        if kind == "HEIF":
+            buffer = io.BytesIO()
+            heif.from_pillow(image).save(buffer, quality=95)
+            data = buffer.getvalue()
+        else:
+            data = encoded(image, kind, quality=95)
+        (tmp_path / name).write_bytes(data)
+        assert np.abs(read_image(tmp_path / name).astype(int) - people[0]).mean() < 4
+
+
+def test_heif_without_the_extra_names_it(people, monkeypatch):
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif, the extra `heif`, is not installed")
+    buffer = io.BytesIO()
+    heif.from_pillow(Image.fromarray(people[0])).save(buffer)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    formats.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"despoof\[heif\]"):
+            read_image(buffer.getvalue())
+        with pytest.raises(InputError, match=r"despoof\[heif\]"):
+            require_readable("a.HEIC")
+    finally:
+        formats.cache_clear()
+    require_readable("a.jpg")
+
+
+def test_every_suffix_belongs_to_a_format_that_is_read():
+    """One list: what a folder is searched for is what can be opened."""
+    pytest.importorskip("pillow_heif", reason="pillow-heif, the extra `heif`, is not installed")
+    known = formats()
+    assert {Image.registered_extensions().get(suffix) for suffix in IMAGE_SUFFIXES} == set(known)

@@ -13,7 +13,7 @@ def prepare(
     Args:
         source: a CSV or Parquet file (path, label, attack_type, subject, domain, split), a folder with live/ and
             attack/TYPE/, or, with --dataset, the root of that dataset.
-        store: folder to write; several datasets may go into one.
+        store: folder to write; several sources may go into one.
         domain: name of the capture domain, for a folder.
         dataset: name of a known dataset; `despoof data list` has them.
         protocol: of the dataset, such as 1; only what it uses is prepared, in its splits.
@@ -22,7 +22,7 @@ def prepare(
         workers: processes.
     """
     from despoof.data.datasets import load_dataset
-    from despoof.data.manifest import read_source
+    from despoof.data.manifest import left_out, read_source
     from despoof.data.video import parse_rule
     from despoof.errors import InputError
     from despoof.faces.prepare import prepare as run
@@ -39,6 +39,8 @@ def prepare(
     else:
         samples = load_dataset(dataset).samples(source, protocol=protocol)
     done = run(samples, store, workers=workers, frames=rule, yunet_file=yunet)
+    for suffix, number in sorted(left_out(source).items() if source.is_dir() and dataset is None else ()):
+        print(f"not read: {number} files {suffix}")
     found = Counter((row.sample.domain or "-", row.sample.label.value, row.outcome[:40]) for row in done.rows)
     for (name, label, outcome), count in sorted(found.items()):
         print(f"{name:12} {label:8} {outcome:42} {count}")

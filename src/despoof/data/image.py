@@ -3,7 +3,9 @@
 import io
 import stat
 import warnings
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -11,28 +13,22 @@ from PIL import Image, ImageOps
 from despoof.data.video import is_video, read_frame
 from despoof.errors import InputError
 
-MAX_PIXELS = 64_000_000  # read from the header before decoding; a phone's 50 Mpx photo still passes
+if TYPE_CHECKING:
+    from PIL import ImageCms
+
+MAX_PIXELS = 64_000_000  # read from the header before decoding; a JPEG of up to 178 Mpx is decoded at half its size
 MAX_BYTES = 64 * 2**20
 MIN_SIDE = 32
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".ppm",
-        ".pgm",
-        ".heic",
-        ".heif",
-        ".avif",
-    ]
+# Pillow's names of what is read, by the command and by the service alike (less what is costly to refuse there); of an
+# animation, a burst or a stack of pages the first picture. HEIF, what iPhones write, needs the extra ``heif``.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM")
+HEIF_SUFFIXES = frozenset((".heic", ".heif"))
+IMAGE_SUFFIXES = HEIF_SUFFIXES | frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 )
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # ISO/IEC 23008-12, 10.2 and B.4
+HEIF_REMEDY = "is an HEIF image, and pillow-heif is not installed. Run: pip install 'despoof[heif]', or convert it."
+SAME = 2  # grey levels by which a profile may differ from sRGB and count as sRGB: editors write it rounded
 
 ImageSource = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image
 
@@ -41,9 +37,9 @@ def read_image(source: ImageSource) -> np.ndarray:
     """Return (H, W, 3) uint8 RGB from a path, bytes, array or PIL image.
 
     Arrays: (H, W), (H, W, 3) or (H, W, 4), uint8 in 0..255, or float in 0..1, RGB order. EXIF rotation is
-    applied, 16-bit is scaled to 8, CMYK and palettes are converted, alpha is composited on black, of an
-    animation the first frame is taken; ``clip.mp4#12`` is a frame of a video. Raises InputError naming what is
-    wrong and what to do.
+    applied, 16-bit is scaled to 8, CMYK, palettes and the colours of an ICC profile become sRGB, alpha is
+    composited on black, of an animation the first frame is taken; ``clip.mp4#12`` is a frame of a video. Raises
+    InputError naming what is wrong and what to do.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -55,6 +51,23 @@ def read_image(source: ImageSource) -> np.ndarray:
     if isinstance(source, str | Path):
         return _from_path(Path(source))
     raise InputError(f"input of type {type(source).__name__}; expected a path, bytes, a NumPy array or a PIL image.")
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Return the formats that can be read here: `FORMATS`, and HEIF where the extra is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return FORMATS
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def require_readable(path: str | Path) -> None:
+    """Raise InputError if a file of this name cannot be read here at all, which is no fault of the file."""
+    if Path(path).suffix.lower() in HEIF_SUFFIXES and "HEIF" not in formats():
+        raise InputError(f"{path} {HEIF_REMEDY}")
 
 
 def _from_path(path: Path) -> np.ndarray:
@@ -85,14 +98,18 @@ def _from_bytes(data: bytes, name: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning; our limit is checked below
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats())
     except Image.DecompressionBombError as error:  # Pillow's limit lies above ours
         raise InputError(f"{name}: {error} Expected at most {MAX_PIXELS} pixels; shrink it first.") from None
     except Exception as error:  # Pillow raises many kinds on hostile headers
+        if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and "HEIF" not in formats():
+            raise InputError(f"{name} {HEIF_REMEDY}") from None
         raise InputError(
             f"{name} is no image this package reads ({type(error).__name__}); expected one of "
-            f"{', '.join(FORMATS)}. Convert it first."
+            f"{', '.join(formats())}. Convert it first."
         ) from None
+    if image.width * image.height > MAX_PIXELS:  # a JPEG can be decoded at half its size; others are left as they are
+        image.draft(None, (image.width // 2, image.height // 2))
     _check_size(*image.size)
     return _decoded(image, name)
 
@@ -115,7 +132,7 @@ def _decoded(image: Image.Image, name: str) -> np.ndarray:
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             rgba = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(_as_srgb(image))
     except InputError:
         raise
     except Exception as error:  # truncated or hostile data fail in many ways inside the decoders
@@ -132,7 +149,38 @@ def _from_deep(grey: np.ndarray) -> np.ndarray:
         raise InputError(
             f"image of {grey.dtype} spans {grey.min()}..{grey.max()}; expected 16 bit. Convert it to 8 bit."
         )
-    return _three_channels((grey / 65535 * 255).round().astype(np.uint8))
+    top = next(top for top in (255, 4095, 65535) if grey.max() <= top)  # cameras put 12 bits, others 8, into 16
+    return _three_channels((grey / top * 255).round().astype(np.uint8))
+
+
+def _as_srgb(image: Image.Image) -> Image.Image:
+    """Return an image in sRGB, converted from the colours that its ICC profile names, if it has any."""
+    profile, mode = image.info.get("icc_profile"), image.mode if image.mode in ("L", "CMYK") else "RGB"
+    transform = _to_srgb(profile, mode) if profile else None
+    if transform is None:
+        return image.convert("RGB")
+    from PIL import ImageCms
+
+    return ImageCms.applyTransform(image if image.mode == mode else image.convert(mode), transform)
+
+
+@lru_cache(8)
+def _to_srgb(profile: bytes, mode: str) -> "ImageCms.ImageCmsTransform | None":
+    """Return the way from a profile's colours to sRGB; None where they are the same or the profile says nothing."""
+    try:
+        from PIL import ImageCms
+
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImportError, OSError, ValueError, ImageCms.PyCMSError):  # damaged, or of another kind of colours
+        return None
+    if mode == "CMYK":
+        return transform
+    steps = np.arange(0, 256, 15, np.uint8)
+    colours = steps[:, None] if mode == "L" else np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 18, 3)
+    plain = Image.fromarray(colours)
+    moved = np.subtract(ImageCms.applyTransform(plain, transform), plain.convert("RGB"), dtype=np.int16)
+    return transform if np.abs(moved).max() > SAME else None
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from despoof.data.image import read_image
+from despoof.data.image import read_image, require_readable
 from despoof.data.sample import Sample
 from despoof.data.video import FrameRule, is_video, read_frames, require_pyav
 from despoof.errors import ArtefactError, InputError
@@ -104,6 +104,8 @@ def _about(samples: list[Sample], store: Path, frames: FrameRule | None, detecto
         if not Path(detector).is_file():
             raise ArtefactError(f"YuNet file {detector} is missing. Give the path of face_detection_yunet_*.onnx.")
         about["detector"] = f"yunet-{hashlib.sha256(Path(detector).read_bytes()).hexdigest()[:12]}"
+    for sample in samples:  # or each of them would be kept as unreadable
+        require_readable(sample.path)
     videos = [sample.path for sample in samples if is_video(sample.path)]
     if videos and frames is None:
         raise InputError(
@@ -111,7 +113,7 @@ def _about(samples: list[Sample], store: Path, frames: FrameRule | None, detecto
             "Give one, such as --frames published:2"
         )
     if videos:
-        require_pyav(videos[0])  # or each of them would be kept as unreadable
+        require_pyav(videos[0])
         return about | {"frames": str(frames)}
     known = read_json(store / "store.json") if (store / "store.json").exists() else {}
     return about | ({"frames": known["frames"]} if "frames" in known else {})  # images go beside videos
