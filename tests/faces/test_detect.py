@@ -1,5 +1,10 @@
 """Detection finds the portrait's face wherever it is put, and its coordinates are those of the whole picture."""
 
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -116,3 +121,23 @@ def test_a_face_found_in_the_added_border_is_dropped():
 def test_a_missing_yunet_file_is_an_artefact_error(tmp_path):
     with pytest.raises(ArtefactError, match="missing"):
         yunet(tmp_path / "face_detection_yunet.onnx")
+
+
+def test_threads_that_share_a_yunet_search_do_not_mix_their_pictures(tmp_path, monkeypatch):
+    """YuNet is told a picture's size and then shown the picture; here each thread waits in between for the others."""
+    path, barrier = tmp_path / "face_detection_yunet.onnx", threading.Barrier(4)
+    path.touch()
+
+    class Told:
+        def setInputSize(self, size):  # noqa: N802  # OpenCV's name
+            self.size = size
+            barrier.wait(10)
+
+        def detect(self, image):
+            return 1, np.array([[*self.size, *image.shape[1::-1], *[0] * 10, 0.9]], np.float32)
+
+    monkeypatch.setattr("cv2.FaceDetectorYN", SimpleNamespace(create=lambda *_, **__: Told()))
+    find = pickle.loads(pickle.dumps(yunet(path)))
+    with ThreadPoolExecutor(4) as pool:
+        boxes = [found[0].box for found in pool.map(find, [np.zeros((40, 50 + i, 3), np.uint8) for i in range(4)])]
+    assert boxes == [(50.0 + i, 40.0, 50.0 + i, 40.0) for i in range(4)]

@@ -1,6 +1,7 @@
 """A write is whole or not at all: an error, a kill or a full disk must leave the old file and no litter."""
 
 import errno
+import os
 import resource
 import signal
 import subprocess
@@ -31,7 +32,17 @@ def test_json_comes_back_and_parents_are_made(tmp_path):
     path = tmp_path / "a/b.json"
     write_json(path, {"ä": [1, None]})
     assert read_json(path) == {"ä": [1, None]}
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_is_what_the_umask_leaves(tmp_path, umask, mode):
+    """Faces of people, say, under 077."""
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
 
 
 def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
@@ -49,7 +60,7 @@ def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize("step", ["tempfile.mkstemp", "os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("step", ["pathlib.Path.touch", "os.fsync", "pathlib.Path.replace"])
 def test_a_full_disk_is_an_artefact_error_at_every_step(tmp_path, monkeypatch, step):
     path = tmp_path / "a.txt"
     write_text(path, "old")

