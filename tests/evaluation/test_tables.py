@@ -185,3 +185,8 @@ def test_cells_of_a_markdown_table_stand_as_given():
     text = markdown(["a", "b|c"], [["1e5", 0.10], ["007", "x|y"]])
     assert [line.replace(" ", "") for line in text.splitlines()[2:]] == ["|1e5|0.1|", "|007|x\\|y|"]
     assert text.splitlines()[0].count("\\|") == 1
+
+
+def test_of_species_that_pass_alike_the_first_by_name_gives_the_interval():
+    (line,) = table_lines([_file(threshold=0.95)], rounds=0)  # neither passes: 0 of 2 displays, 0 of 4 prints
+    assert line.figures["APCER max @ source_eer"].interval == proportion_interval(0, 2)

@@ -6,15 +6,14 @@ Both see the same subjects in every bootstrap round, so what is hard for both do
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from despoof import metrics
 from despoof.errors import InputError
-from despoof.evaluation.intervals import Difference, Statistic, bootstrap_rounds, difference
+from despoof.evaluation.intervals import Difference, bootstrap_rounds, difference
 from despoof.evaluation.scores import ScoreFile
-from despoof.evaluation.tables import SOURCE
+from despoof.evaluation.tables import SOURCE, hter_at_source
 
 MEAN = "mean"  # over the cells; never the name of a cell in a protocol of the package
 COMPARED = (f"HTER @ {SOURCE}", "AUC")
@@ -78,7 +77,7 @@ def _differences(cells: list[tuple[list[ScoreFile], list[ScoreFile]]], rounds: i
     for place, sides in enumerate(cells):
         for sign, files in zip((1, -1), sides, strict=True):
             for file in files:
-                for column, statistic in enumerate(_statistics(file)):
+                for column, statistic in enumerate((hter_at_source(file), metrics.auc)):  # as in COMPARED
                     pairs.append((statistic, file.scores()))
                     weights.append((place, column, sign / len(files)))
     table = bootstrap_rounds(pairs, rounds=rounds)
@@ -90,10 +89,6 @@ def _differences(cells: list[tuple[list[ScoreFile], list[ScoreFile]]], rounds: i
             sums[:, place, column] += weight * values
         found.append(sums)
     return found[0][0], found[1]
-
-
-def _statistics(file: ScoreFile) -> tuple[Statistic, ...]:
-    return partial(metrics.hter, threshold=file.threshold(SOURCE)), metrics.auc
 
 
 def _presented(files: list[ScoreFile]) -> set[frozenset]:

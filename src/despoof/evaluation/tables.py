@@ -23,6 +23,7 @@ from despoof.metrics import Interval
 SOURCE = "source_eer"  # recorded by the runner
 ORACLE = "oracle_target_eer"  # computed here, from the very scores it is then applied to
 FIXED = 0.5  # what a deployment takes that calibrates nothing
+POINTS = (10, 5, 1)  # percent, of the operating points
 
 
 @dataclass(frozen=True)
@@ -127,39 +128,49 @@ def shown(figure: Figure) -> str:
     return text
 
 
-def _hter_at(file: ScoreFile, name: str) -> Statistic:
-    if name == SOURCE:
-        return partial(metrics.hter, threshold=file.threshold(SOURCE))
-    return lambda live, attack: metrics.hter(live, attack, metrics.eer(live, attack)[1])
+def hter_at_source(file: ScoreFile) -> Statistic:
+    """Return the HTER at the file's source threshold, as a function of live and attack scores."""
+    return partial(metrics.hter, threshold=file.threshold(SOURCE))
 
 
-def _of(statistic: Callable[[ScoreFile], Statistic]) -> Column:
-    return Column(lambda file: statistic(file)(*_both(file)), statistic=statistic)
+def is_probability(file: ScoreFile) -> bool:
+    """Say whether all liveness lies in 0..1, so that it can be read as P(live)."""
+    both = np.concatenate(_both(file))
+    return bool(len(both) and both.min() >= 0 and both.max() <= 1)
 
 
 def _both(file: ScoreFile) -> tuple[np.ndarray, np.ndarray]:
     return file.liveness(Label.LIVE), file.liveness(Label.ATTACK)
 
 
-def _answered(file: ScoreFile, label: Label) -> int:
-    return len(file.liveness(label))
+def _drawn(statistic: Callable[[ScoreFile], Statistic], *, of_probability: bool = False) -> Column:
+    """Return a column whose interval redraws subjects; NaN where liveness is no probability but must be."""
+
+    def value(file: ScoreFile) -> float:
+        return float("nan") if of_probability and not is_probability(file) else statistic(file)(*_both(file))
+
+    return Column(value, statistic=statistic)
+
+
+def _of_live(value: Callable[[ScoreFile], float]) -> Column:
+    return Column(value, presented=lambda file: len(file.liveness(Label.LIVE)))
+
+
+def _of_worst(threshold: Callable[[ScoreFile], float]) -> Column:
+    """Return the APCER of the species that passes most at a threshold."""
+
+    def worst(file: ScoreFile) -> tuple[str, float]:
+        return max(metrics.apcer(file.attacks(), threshold(file)).items(), key=lambda item: item[1])
+
+    return Column(lambda file: worst(file)[1], presented=lambda file: len(file.attacks()[worst(file)[0]]))
 
 
 def _bpcer_at_apcer(target: float) -> Column:
-    return Column(
-        lambda file: metrics.bpcer_at_apcer(file.liveness(Label.LIVE), file.attacks(), target).bpcer,
-        presented=lambda file: _answered(file, Label.LIVE),
-    )
+    return _of_live(lambda file: metrics.bpcer_at_apcer(file.liveness(Label.LIVE), file.attacks(), target).bpcer)
 
 
 def _apcer_at_bpcer(target: float) -> Column:
-    def point(file: ScoreFile) -> metrics.OperatingPoint:
-        return metrics.apcer_at_bpcer(file.liveness(Label.LIVE), file.attacks(), target)
-
-    return Column(
-        lambda file: point(file).apcer,
-        presented=lambda file: len(file.attacks()[_worst(file, point(file).threshold)]),
-    )
+    return _of_worst(lambda f: metrics.apcer_at_bpcer(f.liveness(Label.LIVE), f.attacks(), target).threshold)
 
 
 def _non_response(label: Label) -> Column:
@@ -169,53 +180,29 @@ def _non_response(label: Label) -> Column:
     )
 
 
-def _worst(file: ScoreFile, threshold: float) -> str:
-    rates = metrics.apcer(file.attacks(), threshold)
-    return max(rates, key=lambda name: rates[name])
-
-
-def is_probability(file: ScoreFile) -> bool:
-    """Say whether all liveness lies in 0..1, so that it can be read as P(live)."""
-    both = np.concatenate(_both(file))
-    return bool(len(both) and both.min() >= 0 and both.max() <= 1)
-
-
-def _of_probability(statistic: Statistic) -> Callable[[ScoreFile], float]:
-    return lambda file: statistic(*_both(file)) if is_probability(file) else float("nan")
+def _hter_at_oracle(live: np.ndarray, attack: np.ndarray) -> float:
+    return metrics.hter(live, attack, metrics.eer(live, attack)[1])
 
 
 SOURCE_COLUMNS: dict[str, Column] = {
-    f"HTER @ {SOURCE}": _of(lambda file: _hter_at(file, SOURCE)),
-    f"APCER max @ {SOURCE}": Column(
-        lambda file: metrics.apcer_max(file.attacks(), file.threshold(SOURCE)),
-        presented=lambda file: len(file.attacks()[_worst(file, file.threshold(SOURCE))]),
-    ),
-    f"BPCER @ {SOURCE}": Column(
-        lambda file: metrics.bpcer(file.liveness(Label.LIVE), file.threshold(SOURCE)),
-        presented=lambda file: _answered(file, Label.LIVE),
-    ),
-    f"HTER @ {FIXED}": Column(
-        _of_probability(partial(metrics.hter, threshold=FIXED)),
-        statistic=lambda file: partial(metrics.hter, threshold=FIXED),
-    ),
-    "EER": _of(lambda file: lambda live, attack: metrics.eer(live, attack)[0]),
+    f"HTER @ {SOURCE}": _drawn(hter_at_source),
+    f"APCER max @ {SOURCE}": _of_worst(lambda file: file.threshold(SOURCE)),
+    f"BPCER @ {SOURCE}": _of_live(lambda file: metrics.bpcer(file.liveness(Label.LIVE), file.threshold(SOURCE))),
+    f"HTER @ {FIXED}": _drawn(lambda file: partial(metrics.hter, threshold=FIXED), of_probability=True),
+    "EER": _drawn(lambda file: lambda live, attack: metrics.eer(live, attack)[0]),
     "D-EER": Column(lambda file: metrics.d_eer(file.liveness(Label.LIVE), file.attacks())[0]),
-    "AUC": _of(lambda file: metrics.auc),
-    "BPCER @ APCER 10 %": _bpcer_at_apcer(0.1),
-    "BPCER @ APCER 5 %": _bpcer_at_apcer(0.05),
-    "BPCER @ APCER 1 %": _bpcer_at_apcer(0.01),
-    "APCER @ BPCER 10 %": _apcer_at_bpcer(0.1),
-    "APCER @ BPCER 5 %": _apcer_at_bpcer(0.05),
-    "APCER @ BPCER 1 %": _apcer_at_bpcer(0.01),
-    "ECE": Column(_of_probability(metrics.ece)),
+    "AUC": _drawn(lambda file: metrics.auc),
+    **{f"BPCER @ APCER {percent} %": _bpcer_at_apcer(percent / 100) for percent in POINTS},
+    **{f"APCER @ BPCER {percent} %": _apcer_at_bpcer(percent / 100) for percent in POINTS},
+    "ECE": Column(lambda file: metrics.ece(*_both(file)) if is_probability(file) else float("nan")),
     "APNRR": _non_response(Label.ATTACK),
     "BPNRR": _non_response(Label.LIVE),
-    f"HTER @ {ORACLE}": _of(lambda file: _hter_at(file, ORACLE)),
+    f"HTER @ {ORACLE}": _drawn(lambda file: _hter_at_oracle),
 }
 TARGET_COLUMNS: dict[str, Column] = {
     f"HTER @ {ORACLE}": SOURCE_COLUMNS[f"HTER @ {ORACLE}"],
     "AUC": SOURCE_COLUMNS["AUC"],
-    "TPR @ FPR 1 %": _of(lambda file: partial(metrics.tpr_at_fpr, target=0.01)),
+    "TPR @ FPR 1 %": _drawn(lambda file: partial(metrics.tpr_at_fpr, target=0.01)),
 }
 COLUMNS = {"sources": SOURCE_COLUMNS, "target": TARGET_COLUMNS}
 NOTES = f"""Rates in percent: mean ± standard deviation over seeds (95 % interval). Live is accepted at
@@ -245,64 +232,51 @@ def _one_cell(files: list[ScoreFile]) -> list[ScoreFile]:
     return files
 
 
-def _line(files: list[ScoreFile], rates: dict[str, Column], rounds: int) -> Line:
-    first = files[0]
-    return Line(
-        *(first.facts[name] for name in ("protocol", "model", "cell")),
-        seeds=len(files),
-        live=len(first.labelled(Label.LIVE)),
-        attack=len(first.labelled(Label.ATTACK)),
-        figures={name: _figure(files, rate, rounds) for name, rate in rates.items()},
-        species={name: _species_figure(files, name) for name in first.attacks()},
-    )
+def _line(files: list[ScoreFile], columns: dict[str, Column], rounds: int) -> Line:
+    species = {}
+    for name in files[0].attacks():
+        passed = Column(
+            lambda file, name=name: metrics.apcer_pooled(file.attacks()[name], file.threshold(SOURCE)),
+            presented=lambda file, name=name: len(file.attacks()[name]),
+        )
+        species[name] = _figure([file for file in files if name in file.attacks()], passed, 0)
+    figures = {name: _figure(files, column, rounds) for name, column in columns.items()}
+    return _told([files], files[0].facts["cell"], figures, species)
 
 
-def _figure(files: list[ScoreFile], rate: Column, rounds: int) -> Figure:
-    values = [rate.value(file) for file in files]
-    return _over_seeds(values, _interval(files, rate, float(np.mean(values)), rounds))
-
-
-def _interval(files: list[ScoreFile], rate: Column, value: float, rounds: int) -> Interval | None:
-    if np.isnan(value):
-        return None
-    if rate.presented is not None:
-        # Seeds share their images, so they sharpen the mean but add no presentations.
-        presented = min(rate.presented(file) for file in files)
-        return metrics.proportion_interval(value * presented, presented)
-    if rate.statistic is None or not rounds:
-        return None
-    return bootstrap_interval([(rate.statistic(file), file.scores()) for file in files], rounds=rounds)
-
-
-def _species_figure(files: list[ScoreFile], name: str) -> Figure:
-    answered = [file for file in files if name in file.attacks()]
-    rate = Column(
-        lambda file: metrics.apcer_pooled(file.attacks()[name], file.threshold(SOURCE)),
-        presented=lambda file: len(file.attacks()[name]),
-    )
-    return _figure(answered, rate, 0)
-
-
-def _mean_line(cells: list[list[ScoreFile]], rates: dict[str, Column]) -> Line:
+def _mean_line(cells: list[list[ScoreFile]], columns: dict[str, Column]) -> Line:
     seeds = {tuple(file.facts["seed"] for file in files) for files in cells}
-    first = cells[0][0]
     figures = {}
-    for name, rate in rates.items():
-        values = [[rate.value(file) for file in files] for files in cells]
+    for name, column in columns.items():
+        values = [[column.value(file) for file in files] for files in cells]
         if len(seeds) == 1:
             figures[name] = _over_seeds(np.mean(values, axis=0), None)  # sd of the mean over cells
         else:
             figures[name] = Figure(float(np.mean([np.mean(each) for each in values])))
-    return Line(
-        first.facts["protocol"],
-        first.facts["model"],
-        "mean",
-        seeds=min(len(files) for files in cells),
-        live=sum(len(files[0].labelled(Label.LIVE)) for files in cells),
-        attack=sum(len(files[0].labelled(Label.ATTACK)) for files in cells),
-        figures=figures,
-        species={},
-    )
+    return _told(cells, "mean", figures, {})
+
+
+def _told(cells: list[list[ScoreFile]], cell: str, figures: dict[str, Figure], species: dict[str, Figure]) -> Line:
+    live, attack = (sum(len(files[0].labelled(label)) for files in cells) for label in Label)
+    facts, seeds = cells[0][0].facts, min(len(files) for files in cells)
+    return Line(facts["protocol"], facts["model"], cell, seeds, live, attack, figures, species)
+
+
+def _figure(files: list[ScoreFile], column: Column, rounds: int) -> Figure:
+    values = [column.value(file) for file in files]
+    return _over_seeds(values, _interval(files, column, float(np.mean(values)), rounds))
+
+
+def _interval(files: list[ScoreFile], column: Column, value: float, rounds: int) -> Interval | None:
+    if np.isnan(value):
+        return None
+    if column.presented is not None:
+        # Seeds share their images, so they sharpen the mean but add no presentations.
+        presented = min(column.presented(file) for file in files)
+        return metrics.proportion_interval(value * presented, presented)
+    if column.statistic is None or not rounds:
+        return None
+    return bootstrap_interval([(column.statistic(file), file.scores()) for file in files], rounds=rounds)
 
 
 def _over_seeds(values: Sequence[float] | np.ndarray, interval: Interval | None) -> Figure:
