@@ -121,7 +121,7 @@ def paper(fastest: float) -> None:
     import torch
 
     from despoof.generator.config import PAPER
-    from despoof.generator.denoiser import build_denoiser
+    from despoof.generator.diffusion import build_denoiser
 
     unet = build_denoiser(PAPER).eval()
     x, tokens = torch.randn(1, 4, 32, 32), torch.randn(1, 49, 768)

@@ -22,7 +22,7 @@ despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --preset small -
     --peers "$PEERS"
 
 # One call of the denoiser in place of six; `study student` fails where that costs more than it may.
-despoof train student "$WORK/store/faces" "$WORK/runs/student" "$GENERATOR" --steps 1200
+despoof train student "$WORK/store/faces" "$WORK/runs/student" "$GENERATOR" --training.steps 1200
 STUDENT="$WORK/runs/student/generator.safetensors"
 despoof study student "$GENERATOR" "$STUDENT" "$WORK/store/faces" "$WORK/store/captures" "$WORK/runs/evaluation"
 

@@ -72,7 +72,7 @@ def test_imports_point_upstream(path):
 
 
 def test_the_check_itself_finds_a_wrong_import():
-    lines = ("from despoof.generator.denoiser import x", "from despoof import pipeline", "import despoof.cue")
+    lines = ("from despoof.generator.diffusion import x", "from despoof import pipeline", "import despoof.cue")
     text = "def f():\n    " + "\n    ".join(lines)
     used = imported(ast.parse(text), SOURCE / "detector/x.py")
     assert used == {"generator", "pipeline", "cue"}

@@ -11,7 +11,8 @@ from despoof.cli.app import build_app
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store
 
-STEPS = ["--steps", "2", "--preset", "tiny", "--threads", "1"]
+STEPS = ["--training.steps", "2", "--preset", "tiny", "--threads", "1"]
+DETECTOR = ["--steps", "2", "--preset", "tiny", "--threads", "1"]
 
 
 def command(*tokens: object) -> object:
@@ -58,7 +59,8 @@ def test_the_whole_recipe(
     command("prepare", captures / "labels.csv", store, "--workers", 1)
     assert (store / "samples.jsonl").read_text().count('"outcome": "face"') == 72
     command("train", "autoencoder", store, runs / "ae", *STEPS)
-    command("train", "identity", store, runs / "id", "teacher.onnx", *STEPS)
+    (tmp_path / "teacher.onnx").write_bytes(b"stands for the teacher")
+    command("train", "identity", store, runs / "id", tmp_path / "teacher.onnx", *STEPS)
     parts = (runs / "ae/autoencoder.safetensors", runs / "id/identity.safetensors")
     command("train", "generator", store, runs / "dfg", *parts, *STEPS)
     generator = runs / "dfg/generator.safetensors"
@@ -68,7 +70,7 @@ def test_the_whole_recipe(
     assert len(read_counterparts(counterparts, Store(store).with_face(), 64)) == 72
     command("study", "cue", store, generator, "--threads", 1)
     assert "cue magnitude" in capsys.readouterr().out
-    command("train", "detector", store, counterparts, runs / "detector", *STEPS)
+    command("train", "detector", store, counterparts, runs / "detector", *DETECTOR)
     command("weights", "pack", generator, runs / "detector/detector.safetensors", tmp_path / "shipped", "--unbound")
     verdict = load(tmp_path / "shipped").check(captures / "0.png")
     assert verdict.decision in set(Decision) - {Decision.NO_DECISION}

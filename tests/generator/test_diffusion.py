@@ -6,7 +6,7 @@ import torch
 
 from despoof.errors import ConfigError
 from despoof.generator.config import DiffusionConfig
-from despoof.generator.schedule import add_noise, build_schedule, cut_steps, sample, target
+from despoof.generator.schedule import build_schedule, cut_steps, sample, target
 
 PUBLISHED = {201: 0.752, 401: 0.423, 601: 0.160, 701: 0.082, 801: 0.0365, 981: 0.0058}  # SD 1.5, ᾱ_t
 
@@ -53,7 +53,7 @@ def test_noise_and_velocity_are_their_formulas() -> None:
     schedule = build_schedule(DiffusionConfig())
     clean, noise, steps = torch.randn(2, 4, 4, 4), torch.randn(2, 4, 4, 4), torch.tensor([10, 700])
     a = schedule.alphas_cumprod[steps][:, None, None, None]
-    torch.testing.assert_close(add_noise(schedule, clean, noise, steps), a.sqrt() * clean + (1 - a).sqrt() * noise)
+    torch.testing.assert_close(schedule.add_noise(clean, noise, steps), a.sqrt() * clean + (1 - a).sqrt() * noise)
     velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
     torch.testing.assert_close(target(schedule, clean, noise, steps), velocity)
 
@@ -61,7 +61,7 @@ def test_noise_and_velocity_are_their_formulas() -> None:
 def test_perfect_denoising_returns_the_latents() -> None:
     schedule = build_schedule(DiffusionConfig(prediction="epsilon"))
     clean, noise = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
-    noised = add_noise(schedule, clean, noise, torch.tensor([901]))
+    noised = schedule.add_noise(clean, noise, torch.tensor([901]))
     # with the true noise, every DDIM step stays on the line between noise and latents; the last, at ᾱ_0, is
     # x = sqrt(ᾱ_0) x_0 + sqrt(1 - ᾱ_0) ε
     a = schedule.alphas_cumprod[0]

@@ -10,7 +10,7 @@ import torch
 from despoof.errors import ArtefactError, InputError
 from despoof.generator.autoencoders import Autoencoder
 from despoof.generator.config import SMALL, TINY
-from despoof.generator.denoiser import build_denoiser
+from despoof.generator.diffusion import build_denoiser
 from despoof.generator.identity import IdentityEncoder, condition_tokens
 from despoof.generator.registry import LatentDiffusion, content_noise, load_generator, save_generator
 from despoof.runs.checkpoint import save_artefact

@@ -1,6 +1,7 @@
 """Every kind of generator and of identity behind one interface: shapes, repeatability, round trip, training; and what
 each claims to be. A rival that were secretly another network would make every comparison with diffusion worthless."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,20 +10,27 @@ import pytest
 import torch
 
 from despoof.errors import ArtefactError, ConfigError
-from despoof.generator.autoencoders import Autoencoder
-from despoof.generator.config import TINY, BottleneckConfig, GeneratorConfig, IdentityConfig
+from despoof.generator.autoencoders import Autoencoder, PlainAutoencoder
+from despoof.generator.config import (
+    TINY,
+    AutoencoderTraining,
+    BottleneckConfig,
+    DenoiserTraining,
+    GeneratorConfig,
+    GeneratorRecipe,
+    IdentityConfig,
+)
 from despoof.generator.diffusion import Flow
 from despoof.generator.identity import IdentityEncoder, IResNet
 from despoof.generator.registry import GENERATORS, build_generator, load_generator, save_generator
-from despoof.generator.training.diffusion import GeneratorTraining, train_generator
-from despoof.generator.training.plain import train_plain
+from despoof.generator.training import train_generator
+from despoof.generator.training.autoencoder import train_copying
 from despoof.generator.weights import read_encoder
 from despoof.runs.checkpoint import load_artefact, save_artefact
 from despoof.runs.config import to_dict
-from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
-LOOP = LoopConfig(2, save_every=2, log_every=1)
+SHORT = {"save_every": 2, "log_every": 1, "batch": 4}
 IRESNET = IdentityConfig((4, 4, 4, 8), (1, 1, 1, 1), 8, encoder="iresnet")
 
 
@@ -31,13 +39,18 @@ def faces() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("parts")
     torch.manual_seed(0)
     models = {"autoencoder": Autoencoder(TINY.autoencoder), "identity": IdentityEncoder(TINY.identity)}
     for kind, model in models.items():
         save_artefact(folder / f"{kind}.safetensors", kind, to_dict(TINY), model.state_dict())
-    return folder / "autoencoder.safetensors", folder / "identity.safetensors"
+    return {kind: folder / f"{kind}.safetensors" for kind in models}
+
+
+def trained(config: GeneratorConfig, folder: Path, *, faces: np.ndarray = FACES, **parts: Path) -> Path:
+    recipe = GeneratorRecipe(config, DenoiserTraining(2, **SHORT), AutoencoderTraining(2, **SHORT))
+    return train_generator(recipe, faces, folder, **parts)
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
@@ -59,10 +72,31 @@ def test_every_kind_keeps_the_contract(kind: str, tmp_path: Path) -> None:
     assert torch.equal(loaded.counterpart(faces()), made)
 
 
-def test_registry_and_config_know_the_same_kinds() -> None:
-    from typing import get_args, get_type_hints
+def test_unknown_kinds_and_encoders_name_the_known() -> None:
+    with pytest.raises(ConfigError, match="'x'; expected one of diffusion, one_step"):
+        build_generator(replace(TINY, kind="x"))
+    with pytest.raises(ConfigError, match="'x'; expected one of ours, iresnet, onnx"):
+        build_generator(replace(TINY, identity=replace(TINY.identity, encoder="x")))
 
-    assert set(get_args(get_type_hints(GeneratorConfig)["kind"])) == set(GENERATORS)
+
+class Blurred(PlainAutoencoder):
+    """A kind that this package does not know; its trainer stands in this file."""
+
+    trainer = f"{__name__}:train_blurred"
+
+
+def train_blurred(recipe: GeneratorRecipe, faces: np.ndarray, folder: Path, **parts: Path | None) -> Path:
+    path = folder / "generator.safetensors"
+    save_generator(path, build_generator(recipe.generator))
+    return path
+
+
+def test_a_new_kind_is_a_class_and_a_line_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GENERATORS, "blurred", Blurred)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Blurred.__module__])
+    path = trained(replace(TINY, kind="blurred"), tmp_path)
+    assert type(load_generator(path)) is Blurred
+    assert load_generator(path).counterpart(faces()).shape == (3, 3, 64, 64)
 
 
 def test_names_of_equal_weights_differ_by_kind() -> None:
@@ -88,10 +122,10 @@ def test_bottleneck_is_one_short_code(size: int) -> None:
     assert network.decode(code).shape == (2, 3, size, size)
 
 
-def test_plain_autoencoder_is_decode_of_encode(parts: tuple[Path, Path], tmp_path: Path) -> None:
-    path = train_plain(replace(TINY, kind="autoencoder"), LOOP, FACES, tmp_path, autoencoder=parts[0])
+def test_plain_autoencoder_is_decode_of_encode(parts: dict[str, Path], tmp_path: Path) -> None:
+    path = trained(replace(TINY, kind="autoencoder"), tmp_path, autoencoder=parts["autoencoder"])
     network = Autoencoder(TINY.autoencoder)
-    network.load_state_dict(load_artefact(parts[0], "autoencoder").tensors)
+    network.load_state_dict(load_artefact(parts["autoencoder"], "autoencoder").tensors)
     expected = network.decode(network.encode(faces())).clamp(-1, 1)
     torch.testing.assert_close(load_generator(path).counterpart(faces()), expected)
 
@@ -100,9 +134,8 @@ def test_bottleneck_learns(tmp_path: Path) -> None:
     config = replace(TINY, kind="bottleneck", bottleneck=BottleneckConfig(code=16, width=8))
     ramps = np.linspace(0, 255, 64)[None, :, None, None] * np.linspace(0.2, 1, 12)[:, None, None, None]
     ramps = np.broadcast_to(ramps, (12, 64, 64, 3)).astype(np.uint8)
-    first, last = (
-        load_generator(train_plain(config, LoopConfig(n, save_every=n), ramps, tmp_path / str(n))) for n in (1, 60)
-    )
+    recipes = {n: GeneratorRecipe(config, copying=AutoencoderTraining(n, save_every=n)) for n in (1, 60)}
+    first, last = (load_generator(train_copying(one, ramps, tmp_path / str(n))) for n, one in recipes.items())
     face = torch.from_numpy(ramps.copy()).permute(0, 3, 1, 2) / 127.5 - 1
     before, after = ((one.counterpart(face) - face).abs().mean() for one in (first, last))
     assert after < 0.8 * before
@@ -153,37 +186,31 @@ def test_flow_refuses_a_start_off_its_line(start: int) -> None:
 @pytest.mark.parametrize("kind", ["diffusion", "flow"])
 @pytest.mark.parametrize("condition", ["map", "embedding", "none"])
 def test_kinds_with_a_denoiser_train_under_each_condition(
-    kind: str, condition: str, parts: tuple[Path, Path], tmp_path: Path
+    kind: str, condition: str, parts: dict[str, Path], tmp_path: Path
 ) -> None:
     config = replace(TINY, kind=kind, condition=condition)
-    path = train_generator(config, GeneratorTraining(LOOP, batch=4), FACES, parts, tmp_path)
-    assert load_generator(path).config == config
-
-
-def test_trainer_refuses_a_kind_without_denoiser(parts: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no denoiser"):
-        train_generator(replace(TINY, kind="bottleneck"), GeneratorTraining(LOOP), FACES, parts, tmp_path)
+    assert load_generator(trained(config, tmp_path, **parts)).config == config
 
 
 @pytest.mark.parametrize("pad_to", [None, 12])
-def test_a_torch_iresnet_takes_the_place_of_ours(pad_to: int | None, parts: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_torch_iresnet_takes_the_place_of_ours(pad_to: int | None, parts: dict[str, Path], tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(IResNet(IRESNET).state_dict(), tmp_path / "arcface.pth")
     config = replace(TINY, identity=replace(TINY.identity, pad_to=pad_to))
-    files = parts[0], tmp_path / "arcface.pth"
-    path = train_generator(config, GeneratorTraining(LOOP, batch=4), FACES, files, tmp_path)
+    path = trained(config, tmp_path / "run", autoencoder=parts["autoencoder"], identity=tmp_path / "arcface.pth")
     generator = load_generator(path)
     assert generator.config.identity == replace(IRESNET, pad_to=pad_to)
     assert generator.counterpart(faces()).shape == (3, 3, 64, 64)
 
 
-def test_an_onnx_arcface_takes_the_place_of_ours(shared: Path, parts: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_onnx_arcface_takes_the_place_of_ours(shared: Path, parts: dict[str, Path], tmp_path: Path) -> None:
     file = shared / "weights/id_mobilefacenet_foamliu_128d.onnx"
     if not file.is_file():
         pytest.skip("the ONNX checkpoint is not in the folder of shared weights")
     identity = replace(TINY.identity, pixels="imagenet")
     config = replace(TINY, condition="embedding", identity=identity)
-    path = train_generator(config, GeneratorTraining(LOOP, batch=4), FACES[:4], (parts[0], file), tmp_path)
+    files = parts | {"identity": file}
+    path = trained(config, tmp_path, faces=FACES[:4], **files)
     generator = load_generator(path)
     assert generator.config.identity.embedding == 128
     small = torch.nn.functional.interpolate(faces(), (112, 112), mode="bilinear", align_corners=False)
@@ -194,7 +221,7 @@ def test_an_onnx_arcface_takes_the_place_of_ours(shared: Path, parts: tuple[Path
     assert cosine.min() > 0.999
     assert generator.counterpart(faces()).shape == (3, 3, 64, 64)
     with pytest.raises(ConfigError, match="gives no map"):
-        train_generator(replace(config, condition="map"), GeneratorTraining(LOOP), FACES, (parts[0], file), tmp_path)
+        trained(replace(config, condition="map"), tmp_path / "map", **files)
 
 
 @pytest.mark.parametrize(

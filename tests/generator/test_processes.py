@@ -15,15 +15,14 @@ import torch
 import despoof
 from despoof.errors import ConfigError
 from despoof.generator.autoencoders import Autoencoder
-from despoof.generator.config import TINY
+from despoof.generator.config import TINY, DenoiserTraining, GeneratorRecipe
 from despoof.generator.identity import IdentityEncoder
-from despoof.generator.training.diffusion import GeneratorTraining, train_generator
+from despoof.generator.training import train_generator
 from despoof.runs.checkpoint import load_artefact, save_artefact
 from despoof.runs.config import to_dict
-from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
-TRAINING = GeneratorTraining(LoopConfig(6, save_every=3, log_every=1), batch=8, precision="no")
+TRAINING = DenoiserTraining(6, save_every=3, log_every=1, batch=8, precision="no")
 WORKER = """
 import sys
 import torch
@@ -43,9 +42,9 @@ def write_parts(folder: Path) -> tuple[Path, Path]:
 
 
 def train(folder: Path, run: str, **changes) -> Path:
-    training = replace(TRAINING, **changes)
-    parts = folder / "autoencoder.safetensors", folder / "identity.safetensors"
-    return train_generator(TINY, training, FACES, parts, folder / run)
+    recipe = GeneratorRecipe(TINY, replace(TRAINING, **changes))
+    parts = {role: folder / f"{role}.safetensors" for role in ("autoencoder", "identity")}
+    return train_generator(recipe, FACES, folder / run, **parts)
 
 
 def main(folder: str) -> None:

@@ -12,16 +12,14 @@ import torch
 from torch.nn import functional as F
 
 from despoof.errors import ArtefactError
-from despoof.generator.autoencoders import POSTERIOR_SALT
-from despoof.generator.config import PAPER
-from despoof.generator.denoiser import build_denoiser
-from despoof.generator.identity import IResNet, condition_tokens
-from despoof.generator.parts import build_autoencoder, build_identity
+from despoof.generator.autoencoders import POSTERIOR_SALT, build_autoencoder
+from despoof.generator.config import GENERATOR_RECIPES, PAPER, GeneratorRecipe
+from despoof.generator.diffusion import build_denoiser
+from despoof.generator.identity import IResNet, build_identity, condition_tokens
 from despoof.generator.registry import LatentDiffusion, build_generator, load_generator, save_generator
-from despoof.generator.schedule import add_noise, build_schedule, content_noise, cut_steps, sample
-from despoof.generator.training.diffusion import TRAININGS, train_generator
+from despoof.generator.schedule import build_schedule, content_noise, cut_steps, sample
+from despoof.generator.training import train_generator
 from despoof.generator.weights import load_published
-from despoof.runs.loop import LoopConfig
 
 MINIATURE = replace(
     PAPER,
@@ -211,9 +209,9 @@ def test_old_names_of_attention_are_understood(folder: Path) -> None:
 
 def test_its_parts_train_on_from_its_denoiser(folder: Path, tmp_path: Path) -> None:
     drawn = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
-    training = replace(TRAININGS["paper"], loop=LoopConfig(2, save_every=2), batch=4, accumulation=2)
-    files = folder / "vae", folder / "backbone.pth"
-    path = train_generator(MINIATURE, training, drawn, files, tmp_path / "run", start_from=folder / UNET)
+    training = replace(GENERATOR_RECIPES["paper"].training, steps=2, save_every=2, batch=4, accumulation=2)
+    files = {"autoencoder": folder / "vae", "identity": folder / "backbone.pth", "start_from": folder / UNET}
+    path = train_generator(GeneratorRecipe(MINIATURE, training), drawn, tmp_path / "run", **files)
     trained, start = load_generator(path), load_published(folder, face_size=64)
     assert trained.config == start.config
     pairs = zip(trained.state_dict().items(), start.state_dict().values(), strict=True)
@@ -225,8 +223,8 @@ def test_its_parts_train_on_from_its_denoiser(folder: Path, tmp_path: Path) -> N
 
 
 def test_paper_recipe_is_what_is_known_of_it() -> None:
-    paper = TRAININGS["paper"]
-    assert (paper.loop.steps, paper.condition_dropout, PAPER.diffusion.prediction) == (150_000, 0, "epsilon")
+    paper = GENERATOR_RECIPES["paper"].training
+    assert (paper.steps, paper.condition_dropout, PAPER.diffusion.prediction) == (150_000, 0, "epsilon")
     assert paper.batch % paper.accumulation == 0
 
 
@@ -292,4 +290,4 @@ def test_a_missing_or_foreign_file_is_named(folder: Path, harm) -> None:
 def test_noise_of_both_schedulers_is_one() -> None:
     clean, noise, steps = torch.randn(2, 4, 4, 4), torch.randn(2, 4, 4, 4), torch.tensor([10, 801])
     pndm, ddim = (build_schedule(replace(PAPER.diffusion, scheduler=name)) for name in ("pndm", "ddim"))
-    assert torch.equal(add_noise(pndm, clean, noise, steps), add_noise(ddim, clean, noise, steps))
+    assert torch.equal(pndm.add_noise(clean, noise, steps), ddim.add_noise(clean, noise, steps))

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from despoof.errors import ConfigError
-from despoof.generator.config import TINY
+from despoof.faces.align import as_tensor
+from despoof.generator.config import TINY, StudentRecipe, StudentTraining
 from despoof.generator.diffusion import OneStep
 from despoof.generator.registry import LatentDiffusion, load_generator, save_generator
+from despoof.generator.training import latents
 from despoof.generator.training import student as distil
-from despoof.generator.training.autoencoder import as_batch
-from despoof.runs.loop import LoopConfig
 
 FACES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
 
@@ -32,8 +32,12 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(teacher: Path, folder: Path, steps: int = 4, **more) -> Path:
-    training = distil.StudentTraining(LoopConfig(steps, save_every=2, log_every=1), batch=4, **more)
-    return distil.train_student(teacher, training, FACES, folder)
+    training = StudentTraining(steps, save_every=2, log_every=1, batch=4, **more)
+    return distil.train_student(StudentRecipe(training), FACES, folder, teacher=teacher)
+
+
+def as_batch(faces: np.ndarray) -> torch.Tensor:
+    return as_tensor(faces, 64)
 
 
 def test_student_resumes_bit_for_bit(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +61,7 @@ def test_student_resumes_bit_for_bit(teacher: Path, tmp_path: Path, monkeypatch:
 def test_student_comes_nearer_to_its_teacher(teacher: Path, tmp_path: Path) -> None:
     path = train(teacher, tmp_path, steps=25, rate=6e-3, average=0.5, precision="no")
     source, student = load_generator(teacher), load_generator(path)
-    untrained = distil._student_of(source, 501, teacher).eval()
+    untrained = distil.student_of(source, 501, teacher).eval()
     face = as_batch(FACES)
     wanted = source.counterpart(face)
     before, after = ((one.counterpart(face) - wanted).abs().mean() for one in (untrained, student))
@@ -66,7 +70,7 @@ def test_student_comes_nearer_to_its_teacher(teacher: Path, tmp_path: Path) -> N
 
 def test_one_call_gives_the_latents_of_a_perfect_velocity(teacher: Path) -> None:
     source = load_generator(teacher)
-    student = distil._student_of(source, 501, teacher).eval()
+    student = distil.student_of(source, 501, teacher).eval()
     clean, noise = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
     steps = torch.full((2,), 501)
     noised = source.schedule.add_noise(clean, noise, steps)
@@ -78,18 +82,20 @@ def test_pairs_are_the_teachers_own_and_are_made_once(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = load_generator(teacher)
-    pairs = distil.teacher_pairs(source, 501, FACES, 2, tmp_path)
-    assert pairs.clean.shape == (12, 2, 4, 8, 8)
+
+    def pairs_of(label: str = "run") -> latents.Latents:
+        return distil.teacher_pairs(source, FACES, tmp_path, label, start=501, noises=2)
+
+    pairs = pairs_of()
+    assert pairs.arrays["clean"].shape == (12, 2, 4, 8, 8)
     mirrored = as_batch(FACES).flip(3)
     torch.manual_seed(9)
-    made = source.autoencoder.decode(pairs.clean[6:, 1].float()).clamp(-1, 1)
+    made = source.autoencoder.decode(pairs.pick("clean", torch.arange(6, 12), torch.tensor(1))).clamp(-1, 1)
     torch.testing.assert_close(made, source.counterpart(mirrored, salt=1), rtol=0, atol=0.02)
-    monkeypatch.setattr(distil, "_shard", None)  # a second making would call it
-    assert torch.equal(distil.teacher_pairs(source, 501, FACES, 2, tmp_path).noised, pairs.noised)
-    monkeypatch.undo()
-    shard = next(tmp_path.glob("*.safetensors"))
-    shard.write_bytes(shard.read_bytes()[:-9])
-    assert torch.equal(distil.teacher_pairs(source, 501, FACES, 2, tmp_path).clean, pairs.clean)
+    monkeypatch.setattr(latents, "_of_views", None)  # a second making would call it
+    assert np.array_equal(pairs_of().arrays["noised"], pairs.arrays["noised"])
+    with pytest.raises(TypeError):
+        pairs_of("another run")
 
 
 def test_another_start_and_a_student_as_teacher_are_refused(teacher: Path, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """`despoof reconstruct`: the counterpart of every face of a store."""
 
 from pathlib import Path
-from typing import Literal
+
+from despoof.generator.config import Posterior, Scheduler
 
 
 def reconstruct(
-    store: Path, generator: Path, *, start_step: int | None = None,
-    scheduler: Literal["pndm", "ddim"] = "pndm", posterior: Literal["sample", "mode"] = "sample", threads: int = 2,
+    store: Path, generator: Path, *, start_step: int | None = None, scheduler: Scheduler = "pndm",
+    posterior: Posterior = "sample", device: str | None = None, threads: int = 2,
 ) -> None:  # fmt: skip
     """Write STORE/counterparts/NAME-tSTEP/; run again to go on after an interruption, or on several machines at once.
 
@@ -16,23 +17,25 @@ def reconstruct(
         start_step: t to which faces are noised; the generator's own if left out.
         scheduler: of a published folder, which holds none that is sound: pndm as released, or ddim.
         posterior: of a published folder: sample as released, or mode.
+        device: cpu, cuda, cuda:1, mps, …; the machine's accelerator if left out, or its processor without one.
         threads: of the processor.
     """
+    from dataclasses import replace
+
     import torch
 
     from despoof.faces.store import Store
+    from despoof.generator.config import PAPER
     from despoof.generator.reconstruct import reconstruct as run
     from despoof.generator.registry import load_generator
+    from despoof.generator.weights import load_published
+    from despoof.runs.processes import choose_device
 
     torch.set_num_threads(threads)
-    made = _published(generator, scheduler, posterior) if generator.is_dir() else load_generator(generator)
-    print(run(Store(store), made, start_step=start_step))
-
-
-def _published(folder: Path, scheduler: str, posterior: str):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
-    from despoof.generator.config import PAPER
-    from despoof.generator.weights import load_published
-
-    return load_published(folder, diffusion=replace(PAPER.diffusion, scheduler=scheduler), posterior=posterior)
+    where = choose_device(device)
+    if generator.is_dir():
+        diffusion = replace(PAPER.diffusion, scheduler=scheduler)
+        made = load_published(generator, diffusion=diffusion, posterior=posterior)
+    else:
+        made = load_generator(generator)
+    print(run(Store(store), made.to(where), start_step=start_step))

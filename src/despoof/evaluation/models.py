@@ -22,7 +22,7 @@ from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, ece, eer, proportion_interval
 from despoof.runs.config import config_hash
-from despoof.runs.processes import usual_device
+from despoof.runs.processes import choose_device
 
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
 
@@ -140,7 +140,7 @@ def detector_model(name: str, store: Store, recipe: DetectorRecipe) -> Model:
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
         sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-        detector = load_detector(recipe.fit(sets, seed, folder, known.setdefault(seed, {}))).to(usual_device())
+        detector = load_detector(recipe.fit(sets, seed, folder, known.setdefault(seed, {}))).to(choose_device())
         return lambda rows: scores(detector, pixels.gather(rows))
 
     facts = {

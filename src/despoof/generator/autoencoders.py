@@ -1,16 +1,14 @@
-"""Pixels <-> latents: (N, 3, S, S) in [-1, 1] <-> (N, C, S/8, S/8) of zero mean and unit variance.
+"""Pixels <-> latents, (N, 3, S, S) in [-1, 1] <-> (N, C, S/8, S/8) of about unit variance; and kinds of that alone."""
 
-Our own and not a diffusers class, because those run convolutions at full resolution, which at 128 px makes
-them several times slower than the denoiser they serve. Here pixels are folded four by four first.
-
-Stable Diffusion's autoencoder behind the two functions of ours: encode and decode, latents of about unit size.
-"""
+import math
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from despoof.generator.config import AutoencoderConfig, StableConfig
+from despoof.errors import ConfigError
+from despoof.generator.config import AutoencoderConfig, BottleneckConfig, GeneratorConfig, StableConfig
+from despoof.generator.generator import Generator, Lap
 from despoof.generator.schedule import content_noise
 
 
@@ -27,7 +25,11 @@ class Block(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder, decoder and the latents' measured mean and deviation."""
+    """Encoder, decoder and the latents' measured mean and deviation.
+
+    Our own and not a diffusers class, because those run convolutions at full resolution, which at 128 px makes
+    them several times slower than the denoiser they serve. Here pixels are folded four by four first.
+    """
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -109,3 +111,80 @@ class StableAutoencoder(nn.Module):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return a face (N, 3, S, S), not clamped."""
         return self.kl.decode(latents / self.stable.scaling).sample
+
+
+def build_autoencoder(config: AutoencoderConfig) -> nn.Module:
+    """Return an untrained autoencoder: ours, or Stable Diffusion's where the config holds one."""
+    return Autoencoder(config) if config.stable is None else StableAutoencoder(config)
+
+
+class PlainAutoencoder(Generator):
+    """Encode and decode, no noise, no identity: what it cannot copy is the cue.
+
+    The weakest rival: a good autoencoder copies an attack as well as a real face.
+    """
+
+    trainer = "despoof.generator.training.autoencoder:train_copying"
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        self.autoencoder = self.network(config)
+
+    @staticmethod
+    def network(config: GeneratorConfig) -> nn.Module:
+        """Return what encodes and decodes."""
+        return build_autoencoder(config.autoencoder)
+
+    def make(self, face: torch.Tensor, start: int, salt: int, lap: Lap) -> torch.Tensor:
+        """Encode and decode."""
+        latents = self.autoencoder.encode(face)
+        lap("encode")
+        made = self.autoencoder.decode(latents)
+        lap("decode")
+        return made
+
+    def start_of(self, start_step: int | None) -> int:
+        """Return 0: nothing is noised."""
+        if start_step:
+            raise ConfigError(f"start_step {start_step}: kind {self.config.kind!r} adds no noise. Leave it out.")
+        return 0
+
+
+class Bottleneck(PlainAutoencoder):
+    """A `PlainAutoencoder` around a `CodeAutoencoder`: only what many faces share comes back."""
+
+    @staticmethod
+    def network(config: GeneratorConfig) -> nn.Module:
+        """Return what encodes and decodes."""
+        return CodeAutoencoder(config)
+
+
+class CodeAutoencoder(nn.Module):
+    """(N, 3, S, S) <-> code (N, C, 1, 1). The parts have the names of `Autoencoder`, whose trainer trains it."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        own = config.bottleneck or BottleneckConfig()
+        halvings = round(math.log2(config.face_size / 16))  # from a quarter of the side to 4 px
+        widths = [own.width * 2 ** min(level, 3) for level in range(halvings + 1)]
+        pairs = list(zip(widths, widths[1:], strict=False))
+        down = [layer for a, b in pairs for layer in (Block(a), nn.Conv2d(a, b, 4, 2, 1))]
+        up = [
+            layer for a, b in reversed(pairs) for layer in (nn.Conv2d(b, 4 * a, 3, 1, 1), nn.PixelShuffle(2), Block(a))
+        ]
+        side, last = config.face_size // 4 >> halvings, widths[-1]
+        self.encoder = nn.Sequential(
+            nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, 1, 1), *down, nn.SiLU(), nn.Conv2d(last, own.code, side)
+        )
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(own.code, last, side), Block(last), *up, nn.SiLU(), nn.Conv2d(widths[0], 48, 3, 1, 1),
+            nn.PixelShuffle(4),
+        )  # fmt: skip
+
+    def encode(self, face: torch.Tensor) -> torch.Tensor:
+        """Return codes (N, C, 1, 1)."""
+        return self.encoder(face)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return a face (N, 3, S, S), not clamped."""
+        return self.decoder(latents)

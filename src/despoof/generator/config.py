@@ -1,9 +1,11 @@
-"""Configs and presets of the generator."""
+"""Configs and presets of the generator and of the training of its parts."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 Posterior = Literal["sample", "mode"]
+Scheduler = Literal["ddim", "pndm"]
+Precision = Literal["no", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class IdentityConfig:
     widths: tuple[int, ...] = (48, 96, 128)  # at 28, 14 and 7 px
     blocks: tuple[int, ...] = (1, 2, 2)
     embedding: int = 128  # the teacher's size
-    encoder: Literal["ours", "iresnet", "onnx"] = "ours"
+    encoder: str = "ours"  # a key of identity.ENCODERS
     pad_to: int | None = None  # width to which the tokens of an iresnet are filled with zeros
     onnx_bytes: int = 0  # length of the ONNX file, which becomes part of the artefact
     pixels: Literal["half", "imagenet"] = "half"  # what an ONNX file takes: [-1, 1] or ImageNet units
@@ -73,7 +75,7 @@ class DiffusionConfig:
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
     grid: int = 10  # sampling steps over the whole schedule; the cut at start_step leaves fewer
     start_step: int = 501  # t to which a face is noised; on the grid 1, 1 + train_steps/grid, ...
-    scheduler: Literal["ddim", "pndm"] = "ddim"  # pndm: as the release does, warts included
+    scheduler: Scheduler = "ddim"  # pndm: as the release does, see schedule.py
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,74 @@ class GeneratorConfig:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
-    kind: Literal["diffusion", "one_step", "flow", "autoencoder", "bottleneck"] = "diffusion"
+    kind: str = "diffusion"  # a key of registry.GENERATORS
     bottleneck: BottleneckConfig | None = None  # of the kind `bottleneck` only
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one network is trained: AdamW, the rate rising over `warmup` steps and falling as a cosine to zero."""
+
+    steps: int
+    batch: int = 32  # faces of one step, over all processes and parts
+    rate: float = 1e-3
+    warmup: int = 100  # steps
+    decay: float = 1e-2  # of the weights; all values of AdamW here are ours, tried on a few hundred steps
+    gradient_limit: float = 1.0  # largest norm
+    average: float = 0.0  # decay of the running mean of the weights (EMA), which is what is kept; 0: the last ones
+    seed: int = 0
+    precision: Precision = "bf16"
+    accumulation: int = 1  # parts into which each process cuts its share of a batch
+    save_every: int = 250
+    log_every: int = 50
+
+
+NO_LIMIT = 1e9  # of the gradient's norm
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining(Training):
+    """Of the autoencoder, and of the kinds that encode and decode only."""
+
+    steps: int = 2700
+    decay: float = 1e-3
+    gradient_limit: float = NO_LIMIT
+    latent_noise: float = 0.05  # of a latent's deviation; keeps the decoder smooth between latents
+
+
+@dataclass(frozen=True)
+class IdentityTraining(Training):
+    """Of the identity encoder."""
+
+    steps: int = 2600
+    batch: int = 64
+    rate: float = 2e-3
+    decay: float = 5e-2
+    gradient_limit: float = NO_LIMIT
+
+
+@dataclass(frozen=True)
+class DenoiserTraining(Training):
+    """Of the kinds with a denoiser."""
+
+    steps: int = 6000
+    rate: float = 8e-4
+    warmup: int = 200
+    average: float = 0.999
+    condition_dropout: float = 0.05  # share of faces trained without identity
+    recompute: bool = False  # activations in the backward pass, to save memory
+
+
+@dataclass(frozen=True)
+class StudentTraining(Training):
+    """Of the one-step student."""
+
+    steps: int = 4000
+    rate: float = 3e-4
+    average: float = 0.999
+    noises: int = 1  # of each face and each mirrored face; each is one teacher's run
+    pixel_weight: float = 0.0  # of the mean absolute error of decoded pixels, beside that of latents
+    start_step: int | None = None  # t that the student shall know; the teacher's own if None
 
 
 SMALL = GeneratorConfig()
@@ -105,3 +173,49 @@ PAPER = GeneratorConfig(  # as released: AG-FAS, docs/generator.md; 860 M + 84 M
     diffusion=DiffusionConfig(prediction="epsilon", grid=50, start_step=801, scheduler="pndm"),
 )
 PRESETS = {"small": SMALL, "tiny": TINY, "paper": PAPER}
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """What `despoof train autoencoder` takes."""
+
+    generator: GeneratorConfig = SMALL
+    training: AutoencoderTraining = AutoencoderTraining()
+
+
+@dataclass(frozen=True)
+class IdentityRecipe:
+    """What `despoof train identity` takes."""
+
+    generator: GeneratorConfig = SMALL
+    training: IdentityTraining = IdentityTraining()
+
+
+@dataclass(frozen=True)
+class GeneratorRecipe:
+    """What `despoof train generator` takes; the kind says which of the two trainings is its own."""
+
+    generator: GeneratorConfig = SMALL
+    training: DenoiserTraining = DenoiserTraining()
+    copying: AutoencoderTraining = AutoencoderTraining()  # of kinds that encode and decode only
+
+
+@dataclass(frozen=True)
+class StudentRecipe:
+    """What `despoof train student` takes; the shape is the teacher's."""
+
+    training: StudentTraining = StudentTraining()
+
+
+AUTOENCODER_RECIPES = {"small": AutoencoderRecipe(), "tiny": AutoencoderRecipe(TINY)}
+IDENTITY_RECIPES = {"small": IdentityRecipe(), "tiny": IdentityRecipe(TINY)}
+STUDENT_RECIPES = {"small": StudentRecipe()}
+# 150,000 steps with EMA: the released checkpoint's name. No dropout: its script knows no token for "no identity".
+# Batch 64, rate 1e-5: an unofficial re-implementation's, unverified. Everything else is not published; ours.
+PAPER_TRAINING = DenoiserTraining(
+    steps=150_000, save_every=1000, log_every=100, batch=64, rate=1e-5, average=0.9999, condition_dropout=0.0,
+    accumulation=4, recompute=True,
+)  # fmt: skip
+GENERATOR_RECIPES = {
+    "small": GeneratorRecipe(), "tiny": GeneratorRecipe(TINY), "paper": GeneratorRecipe(PAPER, PAPER_TRAINING),
+}  # fmt: skip

@@ -1,19 +1,70 @@
 """Latent diffusion: a face is encoded, noised to t, denoised under its identity; many calls, one or a flow."""
 
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import nn
 
 from despoof.errors import ConfigError
+from despoof.generator.autoencoders import build_autoencoder
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.generator import Generator, Lap
-from despoof.generator.identity import Identity, condition_tokens
-from despoof.generator.parts import Parts, build_parts
-from despoof.generator.schedule import add_noise, build_schedule, clean_from, content_noise, sample, target
+from despoof.generator.identity import FaceIdentity, build_identity, condition_tokens, condition_width
+from despoof.generator.schedule import build_schedule, clean_from, content_noise, sample, target
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+
+class Parts(NamedTuple):
+    """What latent diffusion is made of."""
+
+    autoencoder: nn.Module
+    identity: nn.Module
+    denoiser: nn.Module
+
+
+def build_parts(config: GeneratorConfig) -> Parts:
+    """Return untrained parts, made in this order, on which seeded weights depend."""
+    return Parts(build_autoencoder(config.autoencoder), build_identity(config.identity), build_denoiser(config))
+
+
+def build_denoiser(config: GeneratorConfig) -> "UNet2DConditionModel":
+    """Return an untrained `UNet2DConditionModel` with cross-attention at every level but one.
+
+    Noised latents (N, C, H, W), step (N,), tokens (N, K, D) -> prediction (N, C, H, W).
+    """
+    from diffusers import UNet2DConditionModel
+
+    channels, down, up = config.network.channels, *_blocks(config)
+    return UNet2DConditionModel(
+        sample_size=config.face_size // 8,
+        in_channels=config.autoencoder.latent_channels,
+        out_channels=config.autoencoder.latent_channels,
+        block_out_channels=channels,
+        layers_per_block=config.network.layers,
+        norm_num_groups=config.network.groups,
+        cross_attention_dim=condition_width(config.identity, config.condition),
+        down_block_types=down,
+        up_block_types=up,
+        # diffusers means the number of heads by this name
+        attention_head_dim=config.network.heads or tuple(max(1, width // 32) for width in channels),
+    )
+
+
+def _blocks(config: GeneratorConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    attending = len(config.network.channels) - 1
+    down, up = ("CrossAttnDownBlock2D",) * attending, ("CrossAttnUpBlock2D",) * attending
+    if config.network.plain_level == "first":
+        return ("DownBlock2D", *down), (*up, "UpBlock2D")
+    return (*down, "DownBlock2D"), ("UpBlock2D", *up)
 
 
 class LatentDiffusion(Generator):
     """Latent diffusion DFG (AG-FAS). Use `counterpart`; the four steps are public for study and timing."""
+
+    trainer = "despoof.generator.training.diffusion:train_denoiser"
 
     def __init__(self, config: GeneratorConfig, parts: Parts | None = None) -> None:
         super().__init__(config)
@@ -34,7 +85,7 @@ class LatentDiffusion(Generator):
         return made
 
     def start_of(self, start_step: int | None) -> int:
-        """Return the wish, or the config's t; whether it is on the grid is seen when sampling."""
+        """Return the start step asked for, or the config's; `denoised` refuses one that is not on the grid."""
         return self.config.diffusion.start_step if start_step is None else start_step
 
     def noised(self, latents: torch.Tensor, face: torch.Tensor, start: int, salt: int = 0) -> torch.Tensor:
@@ -45,13 +96,13 @@ class LatentDiffusion(Generator):
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         """Return latents (N, C, H, W) at steps (N,)."""
-        return add_noise(self.schedule, latents, noise, steps)
+        return self.schedule.add_noise(latents, noise, steps)
 
     def target(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         """Return what the denoiser learns to predict from noised latents."""
         return target(self.schedule, latents, noise, steps)
 
-    def denoised(self, noised: torch.Tensor, identity: Identity, start: int) -> torch.Tensor:
+    def denoised(self, noised: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return clean latents."""
         tokens = condition_tokens(identity, self.config.condition).to(noised)
 
@@ -64,6 +115,8 @@ class LatentDiffusion(Generator):
 class OneStep(LatentDiffusion):
     """Distilled from a `LatentDiffusion` of the same shape by `train_student`; knows one t only."""
 
+    trainer = ""
+
     def start_of(self, start_step: int | None) -> int:
         """Return the config's t; any other is refused, since the student never saw it."""
         own = self.config.diffusion.start_step
@@ -74,7 +127,7 @@ class OneStep(LatentDiffusion):
             )
         return own
 
-    def denoised(self, noised: torch.Tensor, identity: Identity, start: int) -> torch.Tensor:
+    def denoised(self, noised: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return clean latents."""
         tokens = condition_tokens(identity, self.config.condition).to(noised)
         return self.clean_of(noised, self.denoiser(noised, start, encoder_hidden_states=tokens).sample)
@@ -103,7 +156,7 @@ class Flow(LatentDiffusion):
         """Return the line's direction."""
         return noise - latents
 
-    def denoised(self, noised: torch.Tensor, identity: Identity, start: int) -> torch.Tensor:
+    def denoised(self, noised: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return clean latents."""
         tokens = condition_tokens(identity, self.config.condition).to(noised)
         whole = self.config.diffusion.train_steps

@@ -1,7 +1,8 @@
-"""What every kind of generator is: a module with a config, a name and `counterpart`."""
+"""What every kind of generator is: a module with a config, a name, a trainer and `counterpart`."""
 
 import hashlib
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -14,11 +15,23 @@ Lap = Callable[[str], None]
 
 
 class Generator(nn.Module):
-    """Face -> counterpart. A kind says how in `make`, and from which steps it can start in `start_of`."""
+    """Face -> counterpart. A kind says how in `make`, from which steps it can start in `start_of`, and who trains it.
+
+    `trainer` is "module:function", looked up when the kind is trained, or "" for a kind made from another. The
+    function takes (recipe, faces, folder, *, autoencoder, identity, start_from), see `training.diffusion`.
+    """
+
+    trainer: ClassVar[str] = ""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
+        self.facts: dict = {}  # of its weights file: what run it is of
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; `to` moves it."""
+        return next(self.parameters()).device
 
     @torch.no_grad()
     def counterpart(
@@ -28,17 +41,18 @@ class Generator(nn.Module):
 
         Whatever is random is seeded by each face's own pixels and `salt`, so a face has the same counterpart in
         any batch, order or process (up to float rounding). `start_step` overrides the config's t; `lap` is
-        called with the name of each stage as it ends.
+        called with the name of each stage as it ends. Faces may lie on another device than the generator.
         """
         check_face(face, self.config.face_size)
-        return self.make(face, self.start_of(start_step), salt, lap or _no_lap).clamp(-1, 1)
+        made = self.make(face.to(self.device), self.start_of(start_step), salt, lap or _no_lap)
+        return made.clamp(-1, 1).to(face.device)
 
     def make(self, face: torch.Tensor, start: int, salt: int, lap: Lap) -> torch.Tensor:
         """Return counterparts of checked faces, not clamped."""
         raise NotImplementedError
 
     def start_of(self, start_step: int | None) -> int:
-        """Return t for a wish; None wishes for the config's. A kind without noise has 0."""
+        """Return the start step: the one asked for, or the config's if None; 0 for a kind without noise."""
         raise NotImplementedError
 
     @property

@@ -1,16 +1,7 @@
-"""Face -> identity tokens and embedding: an ArcFace-style encoder, distilled from a teacher; and others' encoders.
+"""Face (N, 3, S, S) in [-1, 1] -> identity tokens and embedding, by ours, a torch iResNet or an ArcFace ONNX file.
 
 As in the released AG-FAS (model/arcface.py in `method` notes), the condition is the 7 x 7 map before the
 embedding, 49 tokens, so it carries coarse layout and not identity alone.
-
-ArcFace's iResNet (Deng et al. 2019), with the layer names of InsightFace's checkpoints, so these load strictly.
-
-Face (N, 3, S, S) in [-1, 1] -> identity. The tokens are the 7 x 7 x 512 map after the last 2-D batch norm, filled
-with zeros to the width of the denoiser's cross-attention, as in the paper's release: no learned projection.
-
-Any ArcFace checkpoint in ONNX form as identity encoder; the file's bytes are part of the generator's weights.
-
-So an artefact stays one file that needs nothing beside it. Frozen, on the processor, embedding only.
 """
 
 from dataclasses import replace
@@ -27,7 +18,7 @@ from despoof.generator.config import IdentityConfig
 IDENTITY_SIDE = 112
 
 
-class Identity(NamedTuple):
+class FaceIdentity(NamedTuple):
     """`tokens` (N, 49, D), of our encoder layer-normalised; `embedding` (N, E), unit length."""
 
     tokens: torch.Tensor
@@ -85,12 +76,12 @@ class IdentityEncoder(nn.Module):
             nn.Linear(2 * width, config.embedding),
         )
 
-    def forward(self, face: torch.Tensor) -> Identity:
+    def forward(self, face: torch.Tensor) -> FaceIdentity:
         """Return tokens and embedding."""
         spatial = self.map(to_identity_side(face))
         tokens = spatial.flatten(2).transpose(1, 2)  # (N, 49, D)
         tokens = F.layer_norm(tokens, tokens.shape[-1:])
-        return Identity(tokens, F.normalize(self.embed(spatial), dim=1))
+        return FaceIdentity(tokens, F.normalize(self.embed(spatial), dim=1))
 
 
 def to_identity_side(face: torch.Tensor) -> torch.Tensor:
@@ -100,7 +91,7 @@ def to_identity_side(face: torch.Tensor) -> torch.Tensor:
     return F.interpolate(face, (IDENTITY_SIDE, IDENTITY_SIDE), mode="bilinear", align_corners=False)
 
 
-def condition_tokens(identity: Identity, condition: str) -> torch.Tensor:
+def condition_tokens(identity: FaceIdentity, condition: str) -> torch.Tensor:
     """Return (N, K, D) for the denoiser: the map, the embedding as one token, or one token of zeros."""
     if condition == "map":
         return identity.tokens
@@ -140,7 +131,12 @@ class IBlock(nn.Module):
 
 
 class IResNet(nn.Module):
-    """iResNet-18 with blocks (2, 2, 2, 2), iResNet-50 with (3, 4, 14, 3), iResNet-100 with (3, 13, 30, 3)."""
+    """ArcFace's network (Deng et al. 2019), with the layer names of InsightFace's checkpoints, so these load strictly.
+
+    iResNet-18 with blocks (2, 2, 2, 2), iResNet-50 with (3, 4, 14, 3), iResNet-100 with (3, 13, 30, 3). The tokens
+    are the 7 x 7 x 512 map after the last 2-D batch norm, filled with zeros to the width of the denoiser's
+    cross-attention, as in the paper's release: no learned projection.
+    """
 
     def __init__(self, config: IdentityConfig) -> None:
         super().__init__()
@@ -164,12 +160,12 @@ class IResNet(nn.Module):
             x = layer(x)
         return self.bn2(x)
 
-    def forward(self, face: torch.Tensor) -> Identity:
+    def forward(self, face: torch.Tensor) -> FaceIdentity:
         """Return tokens (N, 49, pad_to) and embedding."""
         spatial = self.map(face)
         tokens = spatial.flatten(2).transpose(1, 2)
         tokens = F.pad(tokens, (0, self.pad_to - tokens.shape[-1]))
-        return Identity(tokens, F.normalize(self.features(self.fc(spatial.flatten(1))), dim=1))
+        return FaceIdentity(tokens, F.normalize(self.features(self.fc(spatial.flatten(1))), dim=1))
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -177,7 +173,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class OnnxIdentity(nn.Module):
-    """Runs the ONNX file it holds; the session is opened at the first face."""
+    """Runs the ONNX file whose bytes are its weights, so one file needs nothing beside it; frozen, on the processor.
+
+    The session is opened at the first face. It gives an embedding only.
+    """
 
     def __init__(self, config: IdentityConfig) -> None:
         super().__init__()
@@ -186,7 +185,7 @@ class OnnxIdentity(nn.Module):
         self._session: Any = None
 
     @torch.no_grad()
-    def forward(self, face: torch.Tensor) -> Identity:
+    def forward(self, face: torch.Tensor) -> FaceIdentity:
         """Return the embedding, also as the only token."""
         pixels = to_identity_side(face.float())
         if self.config.pixels == "imagenet":
@@ -197,7 +196,7 @@ class OnnxIdentity(nn.Module):
         # one by one: many exported files have a fixed batch of one
         found = [session.run(None, {name: one[None].cpu().numpy()})[0] for one in pixels]
         embedding = F.normalize(torch.cat([torch.from_numpy(one) for one in found]), dim=1).to(face)
-        return Identity(embedding[:, None], embedding)
+        return FaceIdentity(embedding[:, None], embedding)
 
     def _load_from_state_dict(self, *args: Any) -> None:
         self._session = None
@@ -207,6 +206,16 @@ class OnnxIdentity(nn.Module):
         if self._session is None:
             self._session = open_onnx(self.file.cpu().numpy().tobytes(), "identity encoder")
         return self._session
+
+
+ENCODERS: dict[str, type[nn.Module]] = {"ours": IdentityEncoder, "iresnet": IResNet, "onnx": OnnxIdentity}
+
+
+def build_identity(config: IdentityConfig) -> nn.Module:
+    """Return an untrained identity encoder; one of no known name is a ConfigError."""
+    if config.encoder not in ENCODERS:
+        raise ConfigError(f"identity.encoder is {config.encoder!r}; expected one of {', '.join(ENCODERS)}. Name one.")
+    return ENCODERS[config.encoder](config)
 
 
 def open_onnx(data: bytes, where: str | Path) -> Any:

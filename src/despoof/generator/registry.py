@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from despoof.errors import ConfigError
+from despoof.generator.autoencoders import Bottleneck, PlainAutoencoder
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.diffusion import Flow, LatentDiffusion, OneStep
 from despoof.generator.generator import Generator
-from despoof.generator.plain import Bottleneck, PlainAutoencoder
 from despoof.generator.schedule import content_noise
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
 from despoof.runs.config import from_dict, to_dict
@@ -21,18 +22,28 @@ GENERATORS: dict[str, type[Generator]] = {
 }
 
 
+def generator_class(kind: str) -> type[Generator]:
+    """Return the class of a kind; an unknown one is a ConfigError."""
+    if kind not in GENERATORS:
+        raise ConfigError(f"generator.kind is {kind!r}; expected one of {', '.join(GENERATORS)}. Name one.")
+    return GENERATORS[kind]
+
+
 def build_generator(config: GeneratorConfig) -> Generator:
     """Return an untrained generator of the config's kind."""
-    return GENERATORS[config.kind](config)
+    return generator_class(config.kind)(config)
 
 
 def save_generator(path: str | Path, generator: Generator, *, half: bool = False, facts: dict | None = None) -> None:
-    """Write all parts and the config, which names the kind, as one file; `half` stores 16-bit floats."""
+    """Write all parts and the config, which names the kind, as one file; `half` stores 16-bit floats.
+
+    `facts` are by default those of the file that the generator was read from.
+    """
     tensors = {
         name: tensor.half() if half and tensor.is_floating_point() else tensor
         for name, tensor in generator.state_dict().items()
     }
-    save_artefact(path, "generator", to_dict(generator.config), tensors, facts=facts)
+    save_artefact(path, "generator", to_dict(generator.config), tensors, facts=facts or generator.facts)
 
 
 def load_generator(path: str | Path) -> Generator:
@@ -40,4 +51,5 @@ def load_generator(path: str | Path) -> Generator:
     artefact = load_artefact(path, "generator")
     generator = build_generator(from_dict(GeneratorConfig, artefact.config, str(path)))
     load_strict(generator, artefact.tensors, path)
+    generator.facts = artefact.facts
     return generator.eval()

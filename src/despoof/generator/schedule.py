@@ -56,13 +56,8 @@ def cut_steps(schedule: "Schedule", start_step: int) -> list[int]:
 def content_noise(face: torch.Tensor, shape: torch.Size, salt: int) -> torch.Tensor:
     """Return standard normal noise seeded by a face's pixels, rounded to 8 bits, and a salt."""
     pixels = ((face.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    generator = torch.Generator().manual_seed(content_seed(pixels.numpy().tobytes(), salt))
-    return torch.randn(shape, generator=generator)
-
-
-def add_noise(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Return x_t for latents x_0 (N, C, H, W), noise of that shape and steps (N,)."""
-    return schedule.add_noise(latents, noise, steps)
+    rng = torch.Generator().manual_seed(content_seed(pixels.numpy().tobytes(), salt))
+    return torch.randn(shape, generator=rng)
 
 
 def target(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
@@ -74,7 +69,10 @@ def target(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, ste
 
 
 def clean_from(schedule: "Schedule", noised: torch.Tensor, prediction: torch.Tensor, step: int) -> torch.Tensor:
-    """Return the x_0 that a prediction at `step` stands for: the formulas above, solved for it."""
+    """Return the x_0 that a prediction at `step` stands for: the formulas above, solved for it.
+
+    Written out, since diffusers' PNDM has neither `get_velocity` nor a predicted x_0.
+    """
     alpha = schedule.alphas_cumprod[step].to(noised)
     if schedule.config.prediction_type == "epsilon":
         return (noised - (1 - alpha).sqrt() * prediction) / alpha.sqrt()

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from despoof.errors import ArtefactError
+from despoof.generator.autoencoders import build_autoencoder
 from despoof.generator.config import (
     PAPER,
     AutoencoderConfig,
@@ -28,9 +29,8 @@ from despoof.generator.config import (
     Posterior,
     StableConfig,
 )
-from despoof.generator.diffusion import LatentDiffusion
-from despoof.generator.identity import read_onnx
-from despoof.generator.parts import Parts, build_autoencoder, build_identity, build_parts
+from despoof.generator.diffusion import LatentDiffusion, Parts, build_parts
+from despoof.generator.identity import build_identity, read_onnx
 from despoof.runs.checkpoint import load_artefact, load_strict
 from despoof.runs.folder import read_json
 

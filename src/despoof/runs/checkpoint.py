@@ -91,8 +91,22 @@ def load_strict(module: torch.nn.Module, tensors: dict[str, torch.Tensor], path:
 
 
 def file_hash(path: str | Path) -> str:
-    """Return twelve hex digits of a file's content, to name weights in results."""
-    return hashlib.blake2b(Path(path).read_bytes(), digest_size=6).hexdigest()
+    """Return twelve hex digits of the content of a file, or of all files of a folder, to name weights by.
+
+    One that is missing is an ArtefactError.
+    """
+    path, digest = Path(path), hashlib.blake2b(digest_size=6)
+    try:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if path.is_dir():
+                digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
+            if file.is_file():
+                with file.open("rb") as opened:
+                    while block := opened.read(1 << 20):
+                        digest.update(block)
+    except OSError as error:
+        raise ArtefactError(f"weights {path} cannot be read ({error}). Give the path of a file that exists.") from None
+    return digest.hexdigest()
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:

@@ -1,12 +1,15 @@
-"""One training loop for every trainer: resume, progress, log, checkpoint.
+"""One training loop for every trainer: claim the folder, resume, progress, log, checkpoint.
 
 A step function is given the step's number and must draw everything random from it (`step_rng`), so a
 killed run that resumes is the same, bit for bit, as one that was never killed.
+
+    FOLDER/run.json     identity of the one run whose folder this is, written before any work
+    FOLDER/log.jsonl    means of what the steps return
+    FOLDER/state.pt     training state after the last saved step
 """
 
-import json
-import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +17,11 @@ from typing import Any, Protocol
 import torch
 
 from despoof.runs.checkpoint import load_state, save_state
-from despoof.runs.folder import atomic_path
+from despoof.runs.folder import read_json, write_json
 from despoof.runs.identity import Identity
+from despoof.runs.log import RunLog
 from despoof.runs.progress import track
 from despoof.runs.seed import content_seed
-from despoof.runs.tensorboard import open_board, show
 
 
 class Stateful(Protocol):
@@ -37,11 +40,23 @@ class LoopConfig:
     log_every: int = 50
 
 
-def step_rng(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a torch generator that belongs to one step of one run."""
-    generator = torch.Generator(device=device)
-    generator.manual_seed(content_seed(f"{seed}|{step}".encode()))
-    return generator
+def step_rng(seed: int, step: int) -> torch.Generator:
+    """Return the random numbers of one step of one run."""
+    return torch.Generator().manual_seed(content_seed(f"{seed}|{step}".encode()))
+
+
+def claim(folder: str | Path, identity: Identity) -> None:
+    """Make a folder that of one run; one that another run has claimed is an ArtefactError.
+
+    What a killed writer left half-written there is removed.
+    """
+    path = Path(folder) / "run.json"
+    if path.exists():
+        identity.require(read_json(path), path)
+    else:
+        write_json(path, identity.as_dict())
+    for left in Path(folder).rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def run_loop(
@@ -55,53 +70,34 @@ def run_loop(
 ) -> None:
     """Call `step` for every number not yet done, keeping `parts` in ``folder/state.pt``.
 
-    A state of another identity is an ArtefactError, before any of it is taken.
-    Each logged line of ``folder/log.jsonl`` is the mean of the values since the last line; TensorBoard, where it is
-    installed, shows the same.
+    A folder or state of another identity is an ArtefactError, before any of it is taken.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    begin = resume(folder, parts, identity)
-    log = folder / "log.jsonl"
-    _cut_log(log, begin)
-    board = open_board(folder, begin) if begin < config.steps else None
-    sums: dict[str, float] = {}
-    started, counted = time.monotonic(), 0
-    for number in track(range(begin, config.steps), title, config.steps - begin):
-        for name, value in step(number).items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-        counted += 1
-        last = number + 1 == config.steps
-        if (number + 1) % config.log_every == 0 or last:
-            means = {name: round(value / counted, 6) for name, value in sums.items()}
-            line = {"step": number + 1, **means, "seconds": round(time.monotonic() - started, 1)}
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            show(board, line)
-            sums, counted = {}, 0
-        if (number + 1) % config.save_every == 0 or last:
-            states = {name: part.state_dict() for name, part in parts.items()}
-            save_state(folder / "state.pt", {"step": number + 1, "parts": states, "identity": identity.as_dict()})
+    claim(folder, identity)
+    begin, logged = resume(folder, parts, identity)
+    if begin >= config.steps:
+        return
+    with closing(RunLog(folder, begin, logged)) as log:
+        for done in track(range(begin + 1, config.steps + 1), title, config.steps - begin):
+            log.add(step(done - 1))
+            last = done == config.steps
+            if done % config.log_every == 0 or last:
+                log.write(done)
+            if done % config.save_every == 0 or last:
+                states = {name: part.state_dict() for name, part in parts.items()}
+                state = {"step": done, "parts": states, "log": log.state(), "identity": identity.as_dict()}
+                save_state(folder / "state.pt", state)
 
 
-def resume(folder: Path, parts: dict[str, Stateful], identity: Identity) -> int:
-    """Give `parts` the state that lies in the folder and return how many steps it has done; 0 without one."""
+def resume(folder: Path, parts: dict[str, Stateful], identity: Identity) -> tuple[int, dict[str, Any] | None]:
+    """Give `parts` the state that lies in the folder; return the steps done, 0 without one, and the log's state."""
     state = load_state(folder / "state.pt")
     if state is None:
-        return 0
+        return 0, None
     identity.require(state.get("identity"), folder / "state.pt")
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
-    return state["step"]
-
-
-def _cut_log(log: Path, step: int) -> None:
-    if not log.exists():
-        return
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    with atomic_path(log) as temporary:
-        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    return state["step"], state["log"]
 
 
 def warm_cosine(optimiser: torch.optim.Optimizer, warm: int, total: int) -> torch.optim.lr_scheduler.LambdaLR:

@@ -1,41 +1,63 @@
-"""One run on one or many processes, by accelerate: each takes its share of a global batch."""
+"""Devices, and one run on one or many processes by accelerate: each takes its share of a global batch."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from despoof.errors import ConfigError
+from despoof.errors import ArtefactError, ConfigError
+from despoof.runs.folder import read_json
 from despoof.runs.identity import Identity
-from despoof.runs.loop import LoopConfig, Stateful, resume, run_loop
+from despoof.runs.loop import LoopConfig, Stateful, claim, resume, run_loop
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Precision = Literal["no", "fp16", "bf16"]
+
+def choose_device(name: str | None = None) -> torch.device:
+    """Return the device of that name; without one the machine's accelerator, or its processor where it has none."""
+    if name is None:
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has one for each kind of absence
+        raise ConfigError(f"device {name!r} cannot be used ({error}). Name another, such as cpu.") from None
 
 
-def open_processes(precision: Precision = "no", *, cpu: bool = False) -> "Accelerator":
-    """Return the accelerator of this process; alone, or one of those that `torchrun` started."""
+def open_processes(*, cpu: bool = False) -> "Accelerator":
+    """Return the accelerator of this process; alone, or one of those that `torchrun` started.
+
+    It computes in 32 bits: accelerate keeps the first precision of a process for good, so trainers set theirs.
+    """
     from accelerate import Accelerator, InitProcessGroupKwargs
-    from accelerate.state import AcceleratorState
 
-    # accelerate keeps the first precision of a process for good; two trainings in one process may differ
-    AcceleratorState._reset_state()
-    # the others wait while the first process encodes all faces, which may take longer than the usual ten minutes
+    # the others wait while the first process encodes all faces, which may take longer than the default ten minutes
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
-    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[patience])
+    return Accelerator(mixed_precision="no", cpu=cpu, kwargs_handlers=[patience])
 
 
-def usual_device() -> torch.device:
-    """Return the accelerator of this machine, or its processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def claim_together(accelerator: "Accelerator", folder: str | Path, identity: Identity) -> None:
+    """Claim a run's folder in the first process; a process that does not see the claim raises ArtefactError.
+
+    State and latents pass from one process to the others through this folder.
+    """
+    if accelerator.is_main_process:
+        claim(folder, identity)
+    accelerator.wait_for_everyone()
+    path = Path(folder) / "run.json"
+    if not path.exists():
+        raise ArtefactError(
+            f"{path}, which the first process wrote, is not there for process {accelerator.process_index}; expected "
+            "a folder that all machines share. Put the run on a shared disk."
+        )
+    identity.require(read_json(path), path)
 
 
 def own_share(accelerator: "Accelerator", batch: int, parts: int = 1) -> torch.Tensor:
-    """Return this process's items of a global batch: every so manieth, where `parts` must divide them too."""
+    """Return this process's shard of a global batch, dealt in turn; `parts` must divide it too."""
     world = accelerator.num_processes
     if batch % (world * parts):
         raise ConfigError(
@@ -72,10 +94,11 @@ def run_together(
     The first process logs and saves, the others follow: they read its state before any joins a step, and every
     step waits for all gradients.
     """
+    claim_together(accelerator, folder, identity)
     if accelerator.is_main_process:
         run_loop(folder, parts, step, config, title=title, identity=identity)
     else:
-        for number in range(resume(Path(folder), parts, identity), config.steps):
+        for number in range(resume(Path(folder), parts, identity)[0], config.steps):
             step(number)
     accelerator.wait_for_everyone()
     return accelerator.is_main_process

@@ -1,7 +1,6 @@
 """Seeds that belong to items, so that results depend on neither batch nor order."""
 
 import hashlib
-import random
 
 import numpy as np
 
@@ -13,14 +12,5 @@ def content_seed(data: bytes, salt: int = 0) -> int:
 
 
 def item_rng(*parts: object) -> np.random.Generator:
-    """Return a NumPy generator keyed by the text of `parts`, for example (seed, epoch, sample path)."""
+    """Return NumPy's random numbers keyed by the text of `parts`, for example (seed, epoch, sample path)."""
     return np.random.default_rng(content_seed("|".join(map(str, parts)).encode()))
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch; for the start of a training run only."""
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

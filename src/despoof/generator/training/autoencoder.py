@@ -1,6 +1,5 @@
-"""Train the autoencoder on real faces: mean absolute error over a pyramid, of values and of gradients."""
+"""Train what encodes and decodes, on real faces: mean absolute error over a pyramid, of values and of gradients."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,90 +7,119 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from despoof.generator.autoencoders import Autoencoder
-from despoof.generator.config import GeneratorConfig
-from despoof.runs.checkpoint import save_artefact
+from despoof.errors import ConfigError
+from despoof.faces.align import as_tensor
+from despoof.generator.autoencoders import Autoencoder, PlainAutoencoder
+from despoof.generator.config import AutoencoderRecipe, AutoencoderTraining, GeneratorRecipe
+from despoof.generator.registry import build_generator, save_generator
+from despoof.generator.training.latents import Faces, data_hash
+from despoof.generator.training.trainer import Trainer
+from despoof.generator.weights import read_autoencoder
+from despoof.runs.checkpoint import file_hash, save_artefact
 from despoof.runs.config import to_dict
-from despoof.runs.identity import Identity as RunIdentity
-from despoof.runs.loop import LoopConfig, run_loop, step_rng, warm_cosine
+from despoof.runs.identity import Identity, provenance
+from despoof.runs.loop import claim, step_rng
 
 
-@dataclass(frozen=True)
-class AutoencoderTraining:
-    """Optimisation of the autoencoder."""
-
-    loop: LoopConfig = LoopConfig(steps=4000)
-    batch: int = 32
-    rate: float = 1e-3
-    latent_noise: float = 0.05  # of a latent's deviation; keeps the decoder smooth between latents
-    seed: int = 0
-
-
-def train_autoencoder(
-    config: GeneratorConfig,
-    training: AutoencoderTraining,
-    faces: np.ndarray,
-    folder: str | Path,
-    *,
-    network: nn.Module | None = None,
-) -> Path:
-    """Train on faces (N, S, S, 3) uint8 and return the path of the artefact.
-
-    `network` stands in for `Autoencoder`; it has an `encoder` and a `decoder`.
-    """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(training.seed)
-    model = (network or Autoencoder(config.autoencoder)).to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=training.rate, weight_decay=1e-3)
-    schedule = warm_cosine(optimiser, 100, training.loop.steps)
-
-    def step(number: int) -> dict[str, float]:
-        generator = step_rng(training.seed, number)
-        face = draw_faces(faces, training.batch, generator).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
-            raw = model.encoder(face)
-            noise = torch.randn(raw.shape, generator=generator).to(device)
-            spread = raw.detach().float().std((0, 2, 3), keepdim=True)
-            back = model.decoder(raw + training.latent_noise * spread * noise)
-        back = back.float()
-        # the small pull keeps raw latents near unit size, where bfloat16 is accurate
-        loss = pyramid_error(back, face) + 1e-3 * raw.float().square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        return {"loss": loss.item(), "l1": (back.detach() - face).abs().mean().item()}
-
-    parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    run_loop(
-        folder,
-        parts,
-        step,
-        training.loop,
-        title="train autoencoder",
-        identity=RunIdentity("train autoencoder", {"training": to_dict(training)}),
-    )
-    if network is None:
-        _measure_latents(model, faces, device)
+def train_autoencoder(recipe: AutoencoderRecipe, faces: Faces, folder: str | Path) -> Path:
+    """Train on faces (N, S, S, 3) uint8 and return the path of the weights file."""
+    run = Identity("train autoencoder", to_dict(recipe), data_hash(faces))
+    torch.manual_seed(recipe.training.seed)
+    network = Autoencoder(recipe.generator.autoencoder)
     path = Path(folder) / "autoencoder.safetensors"
-    save_artefact(path, "autoencoder", to_dict(config), model.state_dict())
+    if _fit(network, recipe.training, faces[:], folder, run):
+        save_artefact(path, "autoencoder", to_dict(recipe.generator), network.state_dict(), facts=provenance(run))
     return path
 
 
-def draw_faces(faces: np.ndarray, count: int, generator: torch.Generator) -> torch.Tensor:
+def train_copying(
+    recipe: GeneratorRecipe,
+    faces: Faces,
+    folder: str | Path,
+    *,
+    autoencoder: str | Path | None = None,
+    identity: str | Path | None = None,
+    start_from: str | Path | None = None,
+) -> Path:
+    """Train a kind that encodes and decodes only, on faces (N, S, S, 3) uint8; return its weights file.
+
+    The kind `autoencoder` is the one that diffusion uses: a trained one may be given, and is then only wrapped.
+    """
+    config = recipe.generator
+    if identity or start_from or (autoencoder and config.kind != "autoencoder"):
+        raise ConfigError(f"kind {config.kind!r} takes no weights of other parts. Leave them out.")
+    parents = {} if autoencoder is None else {"autoencoder": file_hash(autoencoder)}
+    run = Identity("train generator", to_dict(recipe), data_hash(faces), parents)
+    torch.manual_seed(recipe.copying.seed)
+    generator = build_generator(config)
+    assert isinstance(generator, PlainAutoencoder)
+    if autoencoder is not None:
+        claim(folder, run)
+        generator.autoencoder = read_autoencoder(config, autoencoder)
+        writes = True
+    else:
+        writes = _fit(generator.autoencoder, recipe.copying, faces[:], folder, run)
+    path = Path(folder) / "generator.safetensors"
+    if writes:
+        save_generator(path, generator, facts=provenance(run))
+    return path
+
+
+def _fit(
+    network: nn.Module, training: AutoencoderTraining, faces: np.ndarray, folder: str | Path, run: Identity
+) -> bool:
+    """Train a network's `encoder` and `decoder`; True in the process that may write."""
+    if not hasattr(network, "encoder"):
+        raise ConfigError("Stable Diffusion's autoencoder is not trained here. Give its folder in diffusers' format.")
+    trainer = Trainer(_Copying(network.to(memory_format=torch.channels_last)), training, folder, run)
+    with torch.no_grad():
+        shape = network.encoder(as_tensor(faces[:1], faces.shape[1]).to(trainer.device)).shape[1:]
+
+    def step(number: int) -> dict[str, float]:
+        rng = step_rng(training.seed, number)
+        drawn = draw_faces(faces, training.batch, rng)
+        noise = training.latent_noise * torch.randn(training.batch, *shape, generator=rng)
+
+        def loss(copying: nn.Module, part: torch.Tensor) -> dict[str, torch.Tensor]:
+            face = drawn[part].to(trainer.device, memory_format=torch.channels_last)
+            with trainer.autocast():
+                raw, back = copying(face, noise[part].to(trainer.device))
+            back = back.float()
+            # the small pull keeps raw latents near unit size, where bfloat16 is accurate
+            total = pyramid_error(back, face) + 1e-3 * raw.float().square().mean()
+            return {"loss": total, "l1": (back.detach() - face).abs().mean()}
+
+        return trainer.step(loss)
+
+    writes = trainer.run(step, title=run.task)
+    if isinstance(network, Autoencoder):
+        _measure_latents(network, faces, trainer.device)
+    return writes
+
+
+class _Copying(nn.Module):
+    """Encode, add noise in units of the latents' deviation, decode: one forward, as several processes need it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, face: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return raw latents and the face from the noised ones."""
+        raw = self.network.encoder(face)
+        spread = raw.detach().float().std((0, 2, 3), keepdim=True)
+        return raw, self.network.decoder(raw + spread * noise)
+
+
+def draw_faces(faces: np.ndarray, count: int, rng: torch.Generator) -> torch.Tensor:
     """Return (count, 3, S, S) in [-1, 1], drawn with replacement, half of them mirrored."""
-    picks = torch.randint(len(faces), (count,), generator=generator).numpy()
-    return mirrored(as_batch(faces[picks]), generator)
+    picks = torch.randint(len(faces), (count,), generator=rng).numpy()
+    return mirrored(as_tensor(faces[picks], faces.shape[1]), rng)
 
 
-def as_batch(faces: np.ndarray) -> torch.Tensor:
-    """Return faces (N, S, S, 3) uint8 as (N, 3, S, S) in [-1, 1]."""
-    return torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def mirrored(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def mirrored(batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     """Mirror each item of (N, 3, S, S) with probability one half."""
-    flip = torch.rand(len(batch), generator=generator) < 0.5
+    flip = torch.rand(len(batch), generator=rng) < 0.5
     return torch.where(flip[:, None, None, None], batch.flip(3), batch)
 
 
@@ -108,6 +136,5 @@ def pyramid_error(back: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _measure_latents(model: Autoencoder, faces: np.ndarray, device: torch.device) -> None:
-    generator = step_rng(0, 0)
-    raw = [model.encoder(draw_faces(faces, 64, generator).to(device)) for _ in range(8)]
-    model.standardise(torch.cat(raw))
+    rng = step_rng(0, 0)
+    model.standardise(torch.cat([model.encoder(draw_faces(faces, 64, rng).to(device)) for _ in range(8)]))

@@ -1,6 +1,5 @@
 """Train the denoiser on the latents of real faces (AG-FAS trains on real faces only)."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,115 +7,97 @@ from torch import nn
 from torch.nn import functional as F
 
 from despoof.errors import ConfigError
-from despoof.generator.config import GeneratorConfig
-from despoof.generator.parts import Parts, build_denoiser
-from despoof.generator.registry import GENERATORS, LatentDiffusion, save_generator
-from despoof.generator.training.latents import Encoded, Faces, encode_all
-from despoof.generator.training.trainer import Fit, Precision
+from despoof.generator.config import DenoiserTraining, GeneratorRecipe
+from despoof.generator.diffusion import LatentDiffusion, Parts, build_denoiser
+from despoof.generator.registry import generator_class, save_generator
+from despoof.generator.training.latents import Faces, Latents, bare_tokens, data_hash, filled_tokens
+from despoof.generator.training.trainer import Trainer
 from despoof.generator.weights import load_denoiser, read_parts
+from despoof.runs.checkpoint import file_hash
 from despoof.runs.config import to_dict
-from despoof.runs.identity import Identity as RunIdentity
-from despoof.runs.loop import LoopConfig, step_rng
+from despoof.runs.identity import Identity, provenance
+from despoof.runs.loop import step_rng
 
 
-@dataclass(frozen=True)
-class GeneratorTraining:
-    """Optimisation of the denoiser. `batch` counts the faces of one step over all processes and parts."""
-
-    loop: LoopConfig = LoopConfig(steps=6000, save_every=250)
-    batch: int = 32
-    rate: float = 8e-4
-    average: float = 0.999  # decay of the running mean of the weights (EMA); the mean is what ships
-    condition_dropout: float = 0.05  # share of faces trained without identity
-    seed: int = 0
-    precision: Precision = "bf16"
-    accumulation: int = 1  # parts into which each process cuts its share of a batch
-    recompute: bool = False  # activations in the backward pass, to save memory
-
-
-# 150,000 steps with EMA: the released checkpoint's name. No dropout: its script knows no token for "no identity".
-# Batch 64, rate 1e-5: an unofficial re-implementation's, unverified. Everything else is not published; ours.
-PAPER_TRAINING = GeneratorTraining(
-    LoopConfig(steps=150_000, save_every=1000, log_every=100),
-    batch=64, rate=1e-5, average=0.9999, condition_dropout=0.0, accumulation=4, recompute=True,
-)  # fmt: skip
-TRAININGS = {"small": GeneratorTraining(), "tiny": GeneratorTraining(), "paper": PAPER_TRAINING}
-
-
-def train_generator(
-    config: GeneratorConfig,
-    training: GeneratorTraining,
+def train_denoiser(
+    recipe: GeneratorRecipe,
     faces: Faces,
-    parts: tuple[str | Path, str | Path],
     folder: str | Path,
     *,
+    autoencoder: str | Path | None = None,
+    identity: str | Path | None = None,
     start_from: str | Path | None = None,
 ) -> Path:
-    """Train on faces (N, S, S, 3) uint8 with the files (autoencoder, identity); return the artefact's path.
+    """Train on faces (N, S, S, 3) uint8 with the files of both other parts; return the weights file's path.
 
     Loss: mean squared error of the prediction at uniform t (Ho et al. 2020, eq. 14). `start_from` is a folder
     with a U-Net of the same shape in diffusers' format. Under a launcher of processes, call it in each.
     """
+    if autoencoder is None or identity is None:
+        kind = recipe.generator.kind
+        raise ConfigError(f"kind {kind!r} needs an autoencoder and an identity encoder. Give both files.")
+    training, files = recipe.training, {"autoencoder": autoencoder, "identity": identity, "start_from": start_from}
+    parents = {role: file_hash(path) for role, path in files.items() if path is not None}
+    run = Identity("train generator", to_dict(recipe), data_hash(faces), parents)
     torch.manual_seed(training.seed)
-    generator = _assemble(config, parts, start_from)
+    generator = _assemble(recipe, autoencoder, identity, start_from)
     if training.recompute:
         generator.denoiser.enable_gradient_checkpointing()
-    fit = Fit(
-        generator.denoiser, training.loop, rate=training.rate, average=training.average,
-        precision=training.precision, accumulation=training.accumulation,
-    )  # fmt: skip
-    generator.to(fit.accelerator.device)
-    with fit.accelerator.main_process_first():
-        encoded = encode_all(generator, faces, Path(folder))
+    trainer = Trainer(generator.denoiser, training, folder, run)
+    generator.to(trainer.device)
+    with trainer.processes.main_process_first():
+        latents = encode_faces(generator, faces, Path(folder) / "latents", run.label)
 
     def step(number: int) -> dict[str, float]:
-        views, times, noise, keep = _draw(encoded, generator, training, number)
+        views, times, noise, keep = _draw(latents, generator, training, number)
 
-        def loss(network: nn.Module, part: torch.Tensor) -> torch.Tensor:
-            device = fit.accelerator.device
-            clean, tokens = encoded.pick(views[part], device)
-            moments = times[part].to(device), noise[part].to(device)
-            noised, wanted = _task(generator, clean, *moments)
-            with fit.accelerator.autocast():
-                condition = tokens * keep[part].to(device)
-                got = network(noised, moments[0], encoder_hidden_states=condition).sample
-            return F.mse_loss(got.float(), wanted)
+        def loss(network: nn.Module, part: torch.Tensor) -> dict[str, torch.Tensor]:
+            clean, moments, drawn, kept = (
+                each.to(trainer.device)
+                for each in (latents.pick("latents", views[part]), times[part], noise[part], keep[part])
+            )
+            tokens = filled_tokens(generator.config, latents.pick("tokens", views[part]).to(trainer.device))
+            noised, wanted = generator.add_noise(clean, drawn, moments), generator.target(clean, drawn, moments)
+            with trainer.autocast():
+                got = network(noised, moments, encoder_hidden_states=tokens * kept).sample
+            return {"loss": F.mse_loss(got.float(), wanted)}
 
-        return fit.step(training.batch, loss)
+        return trainer.step(loss)
 
     path = Path(folder) / "generator.safetensors"
-    if fit.run(
-        folder, step, title="train generator", identity=RunIdentity("train generator", {"training": to_dict(training)})
-    ):
-        save_generator(path, generator)
+    if trainer.run(step, title="train generator"):
+        save_generator(path, generator, facts=provenance(run))
     return path
 
 
+def encode_faces(generator: LatentDiffusion, faces: Faces, folder: Path, label: str) -> Latents:
+    """Return `latents` (2N, C, H, W) and bare `tokens` (2N, K, D) of all faces and mirror images; kept in a folder."""
+
+    def make(face: torch.Tensor) -> dict[str, torch.Tensor]:
+        face = face.to(generator.device)
+        tokens = bare_tokens(generator.config, generator.identity(face))
+        return {"latents": generator.autoencoder.encode(face), "tokens": tokens}
+
+    return Latents(folder, label, faces, make, title="encode faces")
+
+
 def _assemble(
-    config: GeneratorConfig, files: tuple[str | Path, str | Path], start_from: str | Path | None
+    recipe: GeneratorRecipe, autoencoder: str | Path, identity: str | Path, start_from: str | Path | None
 ) -> LatentDiffusion:
-    if config.kind not in ("diffusion", "flow"):
-        raise ConfigError(f"kind {config.kind!r} has no denoiser to train here; expected 'diffusion' or 'flow'.")
-    config, autoencoder, identity = read_parts(config, *files)
+    config, *parts = read_parts(recipe.generator, autoencoder, identity)
     denoiser = build_denoiser(config)
     if start_from is not None:
         load_denoiser(denoiser, Path(start_from))
-    return GENERATORS[config.kind](config, Parts(autoencoder, identity, denoiser))  # type: ignore[call-arg, return-value]
+    return generator_class(config.kind)(config, Parts(*parts, denoiser))
 
 
 def _draw(
-    encoded: Encoded, generator: LatentDiffusion, training: GeneratorTraining, number: int
+    latents: Latents, generator: LatentDiffusion, training: DenoiserTraining, number: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return what is random in one global batch: views, times, noise, and 0 where identity is withheld."""
-    draw, count = step_rng(training.seed, number), training.batch
-    views = torch.randint(len(encoded), (count,), generator=draw)
-    times = torch.randint(generator.config.diffusion.train_steps, (count,), generator=draw)
-    noise = torch.randn(count, *encoded.latents.shape[1:], generator=draw)
-    keep = torch.rand(count, 1, 1, generator=draw) >= training.condition_dropout
+    rng, count = step_rng(training.seed, number), training.batch
+    views = torch.randint(len(latents), (count,), generator=rng)
+    times = torch.randint(generator.config.diffusion.train_steps, (count,), generator=rng)
+    noise = torch.randn(count, *latents.arrays["latents"].shape[1:], generator=rng)
+    keep = torch.rand(count, 1, 1, generator=rng) >= training.condition_dropout
     return views, times, noise, keep
-
-
-def _task(
-    generator: LatentDiffusion, clean: torch.Tensor, times: torch.Tensor, noise: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return generator.add_noise(clean, noise, times), generator.target(clean, noise, times)

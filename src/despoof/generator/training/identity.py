@@ -1,57 +1,51 @@
 """Distil the identity encoder from an ArcFace teacher (ONNX, 112 px ArcFace crops) on real faces."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from despoof.data.image import read_image
 from despoof.errors import ArtefactError
-from despoof.faces.align import ARCFACE_TEMPLATE, align
-from despoof.faces.store import StoredSample
-from despoof.generator.config import GeneratorConfig
-from despoof.generator.identity import IMAGENET_MEAN, IMAGENET_STD, IdentityEncoder, open_onnx
-from despoof.generator.training.autoencoder import as_batch, mirrored
-from despoof.runs.checkpoint import save_artefact
+from despoof.faces.align import ARCFACE_TEMPLATE, align, as_tensor
+from despoof.generator.config import IdentityRecipe
+from despoof.generator.identity import IDENTITY_SIDE, IMAGENET_MEAN, IMAGENET_STD, IdentityEncoder, open_onnx
+from despoof.generator.training.autoencoder import mirrored
+from despoof.generator.training.latents import StoredFaces, data_hash
+from despoof.generator.training.trainer import Trainer
+from despoof.runs.checkpoint import file_hash, load_artefact, save_artefact
 from despoof.runs.config import to_dict
-from despoof.runs.folder import atomic_path
-from despoof.runs.identity import Identity as RunIdentity
-from despoof.runs.loop import LoopConfig, run_loop, step_rng, warm_cosine
+from despoof.runs.identity import Identity, provenance
+from despoof.runs.loop import step_rng
+from despoof.runs.processes import global_batch
 from despoof.runs.progress import track
 
-
-@dataclass(frozen=True)
-class IdentityTraining:
-    """Optimisation of the identity encoder."""
-
-    loop: LoopConfig = LoopConfig(steps=4000)
-    batch: int = 64
-    rate: float = 2e-3
-    seed: int = 0
+CROP = {"template": ARCFACE_TEMPLATE.tolist(), "size": IDENTITY_SIDE}
 
 
-def teacher_embeddings(rows: list[StoredSample], teacher: str | Path, cache: str | Path) -> np.ndarray:
-    """Return unit embeddings (N, E) of the rows' source images on the ArcFace template; kept in `cache`.
+def teacher_embeddings(faces: StoredFaces, teacher: str | Path, cache: str | Path) -> np.ndarray:
+    """Return unit embeddings (N, E) of the faces' source images on the ArcFace template.
 
-    `teacher` is an ONNX file: RGB, ImageNet mean and deviation, 112 x 112.
+    They are kept in `cache` with what they are of: teacher, rows and crop. Others' are made again. `teacher` is an
+    ONNX file: RGB, ImageNet mean and deviation, 112 x 112.
     """
-    cache = Path(cache)
-    if cache.is_file():
-        kept = np.load(cache, allow_pickle=False)
-        if len(kept) == len(rows):
-            return kept
-    encode = teacher_encoder(teacher)
-    found = []
-    for row in track(rows, "teacher embeddings", len(rows)):
-        crop = align(read_image(row.sample.file), np.array(row.landmarks), template=ARCFACE_TEMPLATE, size=112)
+    own = Identity("teacher embeddings", CROP, data_hash(faces), {"teacher": file_hash(teacher)})
+    if Path(cache).is_file():
+        kept = load_artefact(cache, "embeddings")
+        if kept.facts["identity"] == own.as_dict():
+            return kept.tensors["embeddings"].numpy()
+    encode, found = teacher_encoder(teacher), []
+    for row in track(faces.rows, "teacher embeddings", len(faces)):
+        crop = align(read_image(row.sample.file), np.array(row.landmarks), template=ARCFACE_TEMPLATE, size=IDENTITY_SIDE)
         found.append(encode(crop[None])[0])
-    with atomic_path(cache) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack(found))
-    return np.stack(found)
+    embeddings = np.stack(found)
+    save_artefact(cache, "embeddings", {}, {"embeddings": torch.from_numpy(embeddings)}, facts=provenance(own))
+    return embeddings
 
 
-def teacher_encoder(path: str | Path):  # type: ignore[no-untyped-def]
+def teacher_encoder(path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function: crops (N, 112, 112, 3) uint8 RGB -> unit embeddings (N, E) by the ONNX teacher."""
     if not Path(path).is_file():
         raise ArtefactError(f"identity teacher {path} is missing; expected an ArcFace ONNX file. Give its path.")
@@ -67,63 +61,51 @@ def teacher_encoder(path: str | Path):  # type: ignore[no-untyped-def]
     return encode
 
 
-def train_identity(
-    config: GeneratorConfig,
-    training: IdentityTraining,
-    faces: np.ndarray,
-    targets: np.ndarray,
-    folder: str | Path,
-) -> Path:
-    """Train on faces (N, S, S, 3) uint8 and the teacher's unit embeddings (N, E); return the artefact's path.
+def train_identity(recipe: IdentityRecipe, faces: StoredFaces, folder: str | Path, *, teacher: str | Path) -> Path:
+    """Train on faces and the teacher's embeddings of their source images; return the weights file's path.
 
     Loss: 1 - cosine to the teacher's embedding, and the squared error of the batch's cosine matrix, which
-    keeps who resembles whom (relational distillation).
+    keeps who resembles whom (relational distillation); of a batch in parts, that of each part.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training = recipe.training
+    run = Identity("train identity", to_dict(recipe), data_hash(faces), {"teacher": file_hash(teacher)})
     torch.manual_seed(training.seed)
-    model = IdentityEncoder(config.identity).to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=training.rate, weight_decay=5e-2)
-    schedule = warm_cosine(optimiser, 100, training.loop.steps)
+    network = IdentityEncoder(recipe.generator.identity).to(memory_format=torch.channels_last)
+    trainer = Trainer(network, training, folder, run)
+    with trainer.processes.main_process_first():
+        targets = teacher_embeddings(faces, teacher, Path(folder) / "teacher.safetensors")
+    pixels = faces[:]
 
     def step(number: int) -> dict[str, float]:
-        generator = step_rng(training.seed, number)
-        picks = torch.randint(len(faces), (training.batch,), generator=generator).numpy()
-        face = _varied(as_batch(faces[picks]), generator).to(device, memory_format=torch.channels_last)
-        target = torch.from_numpy(targets[picks]).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
-            got = model(face).embedding
-        got = got.float()
-        cosine = (got * target).sum(1).mean()
-        relation = (got @ got.T - target @ target.T).square().mean()
-        loss = 1 - cosine + relation
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        return {"loss": loss.item(), "cosine": cosine.item()}
+        rng = step_rng(training.seed, number)
+        picks = torch.randint(len(pixels), (training.batch,), generator=rng).numpy()
+        drawn = _varied(as_tensor(pixels[picks], faces.size), rng)
+        wanted = torch.from_numpy(targets[picks])
 
-    parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    run_loop(
-        folder,
-        parts,
-        step,
-        training.loop,
-        title="train identity",
-        identity=RunIdentity("train identity", {"training": to_dict(training)}),
-    )
+        def loss(encoder: nn.Module, part: torch.Tensor) -> dict[str, torch.Tensor]:
+            with trainer.autocast():
+                got = encoder(drawn[part].to(trainer.device, memory_format=torch.channels_last)).embedding
+            got, target = (global_batch(trainer.processes, each) for each in (got.float(), wanted[part].to(got.device)))
+            cosine = (got * target).sum(1).mean()
+            relation = (got @ got.T - target @ target.T).square().mean()
+            return {"loss": 1 - cosine + relation, "cosine": cosine}
+
+        return trainer.step(loss)
+
     path = Path(folder) / "identity.safetensors"
-    save_artefact(path, "identity", to_dict(config), model.state_dict())
+    if trainer.run(step, title="train identity"):
+        save_artefact(path, "identity", to_dict(recipe.generator), network.state_dict(), facts=provenance(run))
     return path
 
 
-def _varied(face: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _varied(face: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     """Mirror half, and vary gain, contrast, tint and sharpness; none of which changes who it is."""
     count = len(face)
-    draw = torch.rand(count, 5, 1, 1, 1, generator=generator)
-    face = mirrored(face, generator)
-    tint = 1 + 0.2 * (torch.rand(count, 3, 1, 1, generator=generator) - 0.5)
+    draw = torch.rand(count, 4, 1, 1, 1, generator=rng)
+    face = mirrored(face, rng)
+    tint = 1 + 0.2 * (torch.rand(count, 3, 1, 1, generator=rng) - 0.5)
     mean = face.mean((1, 2, 3), keepdim=True)
     face = (face - mean) * (0.6 + 0.8 * draw[:, 0]) + mean + 0.4 * (draw[:, 1] - 0.5)
-    soft = torch.nn.functional.avg_pool2d(face, 3, 1, 1, count_include_pad=False)
+    soft = nn.functional.avg_pool2d(face, 3, 1, 1, count_include_pad=False)
     weight = draw[:, 2] * (draw[:, 3] < 0.3)
     return ((1 - weight) * face + weight * soft + 1) * tint - 1

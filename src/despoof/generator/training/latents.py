@@ -1,10 +1,10 @@
-"""Latents and identity tokens of all training faces and of their mirror images, 16-bit, in files that map to memory.
+"""What frozen networks make of all training faces and of their mirror images, once, 16-bit, memory-mapped.
 
-Made once per run folder, chunk by chunk: a killed making goes on, several processes read one copy.
+Made chunk by chunk in the run's folder: a killed making goes on, several processes read one copy.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from despoof.faces.align import as_tensor
 from despoof.faces.store import Store, StoredSample
-from despoof.generator.diffusion import LatentDiffusion
-from despoof.generator.identity import condition_tokens, condition_width
-from despoof.generator.training.autoencoder import as_batch
+from despoof.generator.config import GeneratorConfig
+from despoof.generator.identity import FaceIdentity, condition_tokens, condition_width
 from despoof.runs.folder import read_json, write_json
 from despoof.runs.progress import track
 
@@ -30,11 +30,13 @@ class Faces(Protocol):
     def __getitem__(self, key: slice) -> np.ndarray: ...
 
 
+@dataclass(frozen=True)
 class StoredFaces:
     """Faces of a store, read when asked for, so that a store larger than memory can be trained on."""
 
-    def __init__(self, store: Store, rows: list[StoredSample], size: int) -> None:
-        self.store, self.rows, self.size = store, rows, size
+    store: Store
+    rows: list[StoredSample]
+    size: int
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,77 +45,74 @@ class StoredFaces:
         return self.store.faces(self.rows[key], self.size)
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """`latents` (2N, C, H, W) and `tokens` (2N, K, D); `width` is D of the denoiser, beyond which tokens are zero."""
-
-    latents: np.ndarray
-    tokens: np.ndarray
-    width: int
-
-    def __len__(self) -> int:
-        return len(self.latents)
-
-    def pick(self, views: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return 32-bit latents and tokens of views (B,)."""
-        latents, tokens = (torch.from_numpy(part[views.numpy()]).float() for part in (self.latents, self.tokens))
-        return latents.to(device), F.pad(tokens, (0, self.width - tokens.shape[-1])).to(device)
-
-
-def encode_all(generator: LatentDiffusion, faces: Faces, folder: Path) -> Encoded:
-    """Return the codes of all faces; kept in a folder named by the networks and the faces."""
-    folder = folder / f"encoded-{_name(generator, faces)}"
-    done_file = folder / "done.json"
-    done = read_json(done_file)["chunks"] if done_file.is_file() else 0
-    starts = range(0, len(faces), CHUNK)
-    maps: tuple[np.ndarray, np.ndarray] | None = _open(folder) if done else None
-    for number in track(range(done, len(starts)), "encode faces", len(starts) - done):
-        first = starts[number]
-        parts = _codes(generator, faces[first : first + CHUNK])
-        maps = maps or _create(folder, 2 * len(faces), parts)
-        for mapped, part in zip(maps, parts, strict=True):
-            mapped[2 * first : 2 * first + len(part)] = part
-            mapped.flush()  # type: ignore[attr-defined]
-        write_json(done_file, {"chunks": number + 1})
-    return Encoded(*_open(folder), condition_width(generator.config.identity, generator.config.condition))
-
-
-@torch.no_grad()
-def _codes(generator: LatentDiffusion, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    face = as_batch(faces).to(next(generator.parameters()).device)
-    latents, tokens = [], []
-    for view in (face, face.flip(3)):
-        latents.append(generator.autoencoder.encode(view).half().cpu())
-        found = condition_tokens(generator.identity(view), generator.config.condition)
-        tokens.append(found[..., : _filled(generator)].half().cpu())
-    return torch.cat(latents).numpy(), torch.cat(tokens).numpy()
-
-
-def _filled(generator: LatentDiffusion) -> int | None:
-    """How many entries of a token are not padding."""
-    config = generator.config
-    return config.identity.widths[-1] if config.condition == "map" else None
-
-
-def _name(generator: LatentDiffusion, faces: Faces) -> str:
-    digest = hashlib.blake2b(digest_size=6)
-    digest.update(f"{generator.config.condition} {len(faces)}".encode())
-    for part in (generator.autoencoder, generator.identity):
-        for tensor in part.state_dict().values():
-            digest.update(tensor.detach().cpu().numpy().tobytes())
+def data_hash(faces: Faces) -> str:
+    """Return hex digits of faces in their order; the `data` of a run's identity."""
+    if isinstance(faces, StoredFaces):
+        return Store.data_hash(faces.rows)
+    digest = hashlib.blake2b(f"{len(faces)}".encode(), digest_size=10)
     for first in range(0, len(faces), CHUNK):
         digest.update(np.ascontiguousarray(faces[first : first + CHUNK]))
     return digest.hexdigest()
 
 
-def _create(folder: Path, rows: int, parts: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
-    folder.mkdir(parents=True, exist_ok=True)
-    return tuple(
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", part.dtype, (rows, *part.shape[1:]))
-        for name, part in zip(("latents", "tokens"), parts, strict=True)
-    )
+class Latents:
+    """Arrays (2N, ...) by name; `make` gives them for faces (K, 3, S, S). A chunk of faces, then its mirror images."""
+
+    def __init__(
+        self,
+        folder: Path,
+        label: str,
+        faces: Faces,
+        make: Callable[[torch.Tensor], dict[str, torch.Tensor]],
+        *,
+        title: str,
+    ) -> None:
+        """Make what is missing in `folder`; what a run of another label left there is made again."""
+        done_file = folder / "done.json"
+        held = read_json(done_file) if done_file.is_file() else {}
+        done = held["chunks"] if held.get("run") == label else 0
+        maps = self._open(folder, "r+") if done else {}
+        starts = range(0, len(faces), CHUNK)
+        for number in track(range(done, len(starts)), title, len(starts) - done):
+            first = starts[number]
+            made = _of_views(faces[first : first + CHUNK], make)
+            maps = maps or {name: _create(folder / f"{name}.npy", 2 * len(faces), part) for name, part in made.items()}
+            for name, part in made.items():
+                maps[name][2 * first : 2 * first + len(part)] = part
+                maps[name].flush()
+            write_json(done_file, {"run": label, "chunks": number + 1})
+        self.arrays = self._open(folder, "r")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def pick(self, name: str, *index: torch.Tensor) -> torch.Tensor:
+        """Return entries of one array in 32 bits."""
+        return torch.from_numpy(self.arrays[name][tuple(each.numpy() for each in index)]).float()
+
+    @staticmethod
+    def _open(folder: Path, mode: str) -> dict[str, np.memmap]:
+        return {path.stem: np.load(path, mmap_mode=mode) for path in sorted(folder.glob("*.npy"))}
 
 
-def _open(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    latents, tokens = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("latents", "tokens"))
-    return latents, tokens
+@torch.no_grad()
+def _of_views(faces: np.ndarray, make: Callable) -> dict[str, np.ndarray]:
+    face = as_tensor(faces, faces.shape[1])
+    views = [make(face), make(face.flip(3))]
+    return {name: torch.cat([view[name].half().cpu() for view in views]).numpy() for name in views[0]}
+
+
+def _create(path: Path, rows: int, part: np.ndarray) -> np.memmap:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(path, "w+", part.dtype, (rows, *part.shape[1:]))
+
+
+def bare_tokens(config: GeneratorConfig, identity: FaceIdentity) -> torch.Tensor:
+    """Return tokens (N, K, D) without the zeros that fill them up to the denoiser's width."""
+    tokens = condition_tokens(identity, config.condition)
+    return tokens[..., : config.identity.widths[-1]] if config.condition == "map" else tokens
+
+
+def filled_tokens(config: GeneratorConfig, tokens: torch.Tensor) -> torch.Tensor:
+    """Return bare tokens with these zeros."""
+    return F.pad(tokens, (0, condition_width(config.identity, config.condition) - tokens.shape[-1]))

@@ -1,94 +1,98 @@
-"""A denoiser under AdamW: precision, gradient accumulation and processes by accelerate, running mean of weights.
+"""One network under AdamW: precision, gradient accumulation, processes, running mean of weights, and its run's folder.
 
 One step is one *global* batch. Its items are dealt to processes in turn and each share is cut into
 `accumulation` parts, so the same batch gives the same gradient however it is spread.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
+from despoof.generator.config import Training
 from despoof.runs.identity import Identity
-from despoof.runs.loop import LoopConfig, warm_cosine
-from despoof.runs.processes import Precision, open_processes, own_share, run_together
+from despoof.runs.loop import LoopConfig, Stateful, warm_cosine
+from despoof.runs.processes import claim_together, open_processes, own_share, run_together
 
-if TYPE_CHECKING:
-    from diffusers.training_utils import EMAModel
-
-
-PartLoss = Callable[[nn.Module, torch.Tensor], torch.Tensor]  # network, items of the batch (K,) -> mean loss
+# network, items of the batch (K,) -> their means by name; "loss" is what is minimised
+PartLoss = Callable[[nn.Module, torch.Tensor], dict[str, torch.Tensor]]
+DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Fit:
-    """Holds what a training run of one network changes; `step` and `run` change it."""
+class Trainer:
+    """Holds what a run changes. Opening one claims the run's folder, and refuses that of another run."""
 
-    def __init__(
-        self, network: nn.Module, loop: LoopConfig, *, rate: float, average: float, warm: int = 200,
-        decay: float = 1e-2, precision: Precision = "bf16", accumulation: int = 1,
-    ) -> None:  # fmt: skip
-        from diffusers.training_utils import EMAModel
+    def __init__(self, network: nn.Module, training: Training, folder: str | Path, identity: Identity) -> None:
+        self.training, self.folder, self.identity = training, Path(folder), identity
+        self.processes = open_processes()
+        self.device = self.processes.device
+        claim_together(self.processes, folder, identity)
+        if self.device.type == "cuda" and self.processes.num_processes > 1:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # which a processor cannot
+        self.network = network.to(self.device)
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=training.rate, weight_decay=training.decay)
+        self.schedule = warm_cosine(self.optimiser, training.warmup, training.steps)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "fp16")
+        self.average = None
+        if training.average:
+            self.average = AveragedModel(network, multi_avg_fn=_warm_average(training.average))
+        self._wrapped = self.processes.prepare_model(network)
 
-        self.accelerator = open_processes(precision)
-        self.loop, self.accumulation = loop, accumulation
-        self.network = network.to(self.accelerator.device)
-        plain = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-        self.schedule = warm_cosine(plain, warm, loop.steps)
-        self.average = EMAModel(network.parameters(), decay=average, use_ema_warmup=True)
-        self.average.to(self.accelerator.device)
-        self.wrapped, self.optimiser = self.accelerator.prepare(network, plain)
+    def autocast(self) -> AbstractContextManager:
+        """Return the context in which a network computes in the training's precision."""
+        return torch.autocast(
+            self.device.type, DTYPES[self.training.precision], enabled=self.training.precision != "no"
+        )
 
-    def share(self, batch: int) -> list[torch.Tensor]:
-        """Return this process's items of a global batch, in parts for accumulation."""
-        return list(own_share(self.accelerator, batch, self.accumulation).chunk(self.accumulation))
-
-    def step(self, batch: int, loss: PartLoss) -> dict[str, float]:
-        """Make one optimisation step; return the mean loss of the global batch and the gradient's norm."""
-        parts, total = self.share(batch), 0.0
+    def step(self, loss: PartLoss) -> dict[str, float]:
+        """Make one optimisation step; return the means over the global batch and the gradient's norm."""
+        count = self.training.accumulation
+        parts = own_share(self.processes, self.training.batch, count).chunk(count)
+        means: dict[str, torch.Tensor] = {}
         self.optimiser.zero_grad()
         for number, part in enumerate(parts, 1):
-            last = number == len(parts)
-            with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-                value = loss(self.wrapped, part) / len(parts)
-                self.accelerator.backward(value)
-            total = total + value.detach()
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), 1.0)
-        self.optimiser.step()
+            with nullcontext() if number == count else self.processes.no_sync(self._wrapped):
+                values = loss(self._wrapped, part)
+                self.scaler.scale(values["loss"] / count).backward()
+            for name, value in values.items():
+                means[name] = means.get(name, 0) + value.detach() / count
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.training.gradient_limit)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.schedule.step()
-        self.average.step(self.network.parameters())
-        mean = self.accelerator.reduce(total, reduction="mean")
-        return {"loss": mean.item(), "gradient": float(norm)}
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        means = self.processes.reduce(means, reduction="mean")
+        return {name: value.item() for name, value in means.items()} | {"gradient": float(norm)}
 
     @property
-    def states(self) -> dict[str, Any]:
+    def states(self) -> dict[str, Stateful]:
         """What a checkpoint holds."""
-        average = _OnDevice(self.average, self.accelerator.device)
-        held = {
-            "denoiser": self.network, "optimiser": self.optimiser, "schedule": self.schedule, "average": average,
+        held: dict[str, Any] = {
+            "network": self.network, "optimiser": self.optimiser, "schedule": self.schedule, "scaler": self.scaler,
         }  # fmt: skip
-        return held if self.accelerator.scaler is None else held | {"scaler": self.accelerator.scaler}
+        return held if self.average is None else held | {"average": self.average}
 
-    def run(
-        self, folder: str | Path, step: Callable[[int], dict[str, float]], *, title: str, identity: Identity
-    ) -> bool:
-        """Run or resume the loop, leave the running mean in the network; True in the process that may write."""
-        writes = run_together(self.accelerator, folder, self.states, step, self.loop, title=title, identity=identity)
-        self.average.copy_to(self.network.parameters())
+    def run(self, step: Callable[[int], dict[str, float]], *, title: str) -> bool:
+        """Run or resume; leave the weights to keep in the network; True in the process that may write."""
+        loop = LoopConfig(self.training.steps, self.training.save_every, self.training.log_every)
+        writes = run_together(self.processes, self.folder, self.states, step, loop, title=title, identity=self.identity)
+        if self.average is not None:
+            self.network.load_state_dict(self.average.module.state_dict())
         return writes
 
 
-class _OnDevice:
-    """A running mean whose state, which a checkpoint brings to the processor, goes back to its device."""
+def _warm_average(decay: float) -> Callable:
+    """Return the update of a running mean that forgets the start: decay 1 - (1 + n)^(-2/3) until it is `decay`."""
 
-    def __init__(self, average: "EMAModel", device: torch.device) -> None:
-        self.average, self.device = average, device
+    @torch.no_grad()
+    def update(averages: list[torch.Tensor], currents: list[torch.Tensor], count: torch.Tensor) -> None:
+        share = 1 - min(decay, 1 - (1 + int(count)) ** (-2 / 3))
+        torch._foreach_lerp_(averages, currents, share)
 
-    def state_dict(self) -> dict[str, Any]:
-        return self.average.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.average.load_state_dict(state)
-        self.average.to(self.device)
+    return update
