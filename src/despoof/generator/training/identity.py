@@ -38,7 +38,9 @@ def teacher_embeddings(faces: StoredFaces, teacher: str | Path, cache: str | Pat
             return kept.tensors["embeddings"].numpy()
     encode, found = teacher_encoder(teacher), []
     for row in track(faces.rows, "teacher embeddings", len(faces)):
-        crop = align(read_image(row.sample.file), np.array(row.landmarks), template=ARCFACE_TEMPLATE, size=IDENTITY_SIDE)
+        crop = align(
+            read_image(row.sample.file), np.array(row.landmarks), template=ARCFACE_TEMPLATE, size=IDENTITY_SIDE
+        )
         found.append(encode(crop[None])[0])
     embeddings = np.stack(found)
     save_artefact(cache, "embeddings", {}, {"embeddings": torch.from_numpy(embeddings)}, facts=provenance(own))
