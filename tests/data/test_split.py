@@ -69,6 +69,14 @@ def test_a_domain_that_cannot_be_split_is_refused(subjects):
         split_by_subject(_samples("tiny", subjects), 0.2, 0)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_too_small_for_its_share_gives_one(seed):
+    """Three files of an attack in a folder that names nobody: 15 % of them are less than half a file."""
+    alone = {f"live{i}": (1, 0) for i in range(12)} | {f"attack{i}": (0, 1) for i in range(3)}
+    _, validation = split_by_subject(_samples("folder", alone), 0.15, seed)
+    assert Counter(s.label for s in validation) == {Label.LIVE: 2, Label.ATTACK: 1}
+
+
 def test_a_domain_of_one_class_is_split_too():
     _, validation = split_by_subject(_samples("faces", {f"s{i}": (1, 0) for i in range(50)}), 0.2, 0)
     assert len(validation) == 10

@@ -66,6 +66,13 @@ def _near_share(people: list[Person], counts: dict, total: Counter[Label], fract
         if _distance(after, wanted) < _distance(inside, wanted):
             held.add(each)
             inside = after
+    for label in total:  # a class too small for its share still gives one, where it has two
+        for each in people if not inside[label] else ():
+            after = inside + counts[each]
+            if after[label] and all(after[other] < total[other] for other in total):
+                held.add(each)
+                inside = after
+                break
     return held
 
 
