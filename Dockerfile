@@ -7,7 +7,7 @@ ENV PATH=/opt/despoof/bin:$PATH
 RUN pip install --index-url https://download.pytorch.org/whl/cpu "torch>=2.6,<2.14"
 COPY pyproject.toml README.md LICENSE /src/
 COPY src /src/src
-RUN pip install "/src[serve,video]"
+RUN pip install "/src[serve,video,heif]"
 
 FROM python:3.11-slim
 # What opencv-python's wheel links to.

@@ -3,7 +3,6 @@
 import ast
 import dataclasses
 import re
-import tomllib
 from pathlib import Path
 
 import despoof
@@ -48,9 +47,8 @@ def test_every_address_is_in_the_table() -> None:
 
 
 def test_the_container_has_the_extras_that_the_service_uses() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    wanted = set(re.search(r'"/src\[([\w,]+)\]"', (ROOT / "Dockerfile").read_text(encoding="utf-8"))[1].split(","))
-    assert wanted == {"serve", "video", "heif"} & set(extras)
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert set(re.search(r'"/src\[([\w,]+)\]"', dockerfile)[1].split(",")) == {"serve", "video", "heif"}
 
 
 def test_the_container_runs_without_root_and_holds_only_the_package() -> None:

@@ -213,7 +213,7 @@ def test_a_file_that_is_no_image_is_refused_in_words(tab: Tab, serve: Any, make:
     (tmp_path / "text.jpg").write_text("no picture")
     tab.open(serve(make.open_guard).address)
     tab.choose(tmp_path / "text.jpg")
-    assert "no JPEG, PNG or WebP" in tab.text("status")
+    assert "no image; expected JPEG, PNG" in tab.text("status")
     assert not tab.shown("result")
 
 
@@ -227,6 +227,36 @@ def test_the_camera_takes_a_photo(tab: Tab, serve: Any, make: Any) -> None:
     assert tab.text("verdict") == "Not judged"  # the browser's fake camera shows no face
     assert "No face was found" in tab.text("reasons")
     assert not tab.shown("viewfinder")
+
+
+@in_browser
+def test_a_double_click_opens_one_stream_and_closing_ends_it(tab: Tab, serve: Any, make: Any) -> None:
+    tab.open(serve(make.open_guard).address)
+    tab.run(
+        "window.streams = []; const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "navigator.mediaDevices.getUserMedia = async (kind) => (streams.push(await asked(kind)), streams.at(-1))"
+    )
+    tab.run("document.getElementById('camera').click(); document.getElementById('camera').click()")
+    tab.wait("document.activeElement.id === 'take'", "the camera")
+    tab.run("document.getElementById('close').click()")
+    assert tab.run("streams.length") == 1
+    assert tab.run("streams.some(s => s.getTracks().some(t => t.readyState === 'live'))") is False
+
+
+@in_browser
+@pytest.mark.parametrize(("size", "sent"), [((3300, 2200), (1600, 1067)), ((1600, 1200), (1600, 1200))])
+def test_large_photos_are_shrunk_before_they_are_sent(
+    tab: Tab, serve: Any, make: Any, tmp_path: Path, size: tuple[int, int], sent: tuple[int, int]
+) -> None:
+    received: list[bytes] = []
+    tab.open(serve(lambda: make.stub(lambda data: received.append(data) or make.verdict())).address)
+    Image.linear_gradient("L").resize(size).save(tmp_path / "photo.png")
+    tab.choose(tmp_path / "photo.png")
+    image = Image.open(io.BytesIO(received[-1]))
+    assert image.size == sent
+    grey = np.asarray(image.convert("L"), float)
+    assert abs(grey[0].mean() - 0) < 3  # the same picture: dark above, bright below
+    assert abs(grey[-1].mean() - 255) < 3
 
 
 @in_browser

@@ -11,12 +11,11 @@ import re
 from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 
-from despoof.data.image import FORMATS
+from despoof.data.image import formats
 from despoof.faces.quality import Reason
 from despoof.service.errors import RefusedError
 
-# The formats of the command, less two: 16 MB of TIFF tiles take Pillow 39 s, as many digits of a plain PPM 6 s.
-ACCEPTED = tuple(name for name in FORMATS if name not in ("TIFF", "PPM"))
+COSTLY = ("TIFF", "PPM")  # 16 MB of TIFF tiles take Pillow 39 s, as many digits of a plain PPM 6 s
 NOT_AN_IMAGE = "not_an_image"
 TOO_MANY_PIXELS = "too_many_pixels"
 MAX_READS = 20_000  # of a header; a JPEG's 255 segments of an ICC profile cost 770, a PNG in chunks of 8 KiB 6,200
@@ -53,11 +52,16 @@ def _too_large(limit: int) -> RefusedError:
     return RefusedError(413, "too_large", f"the body has more than {limit} bytes. Shrink the image first.")
 
 
+def accepted_formats() -> tuple[str, ...]:
+    """Return Pillow's names of the formats that may be sent: those of the command, less the `COSTLY` ones."""
+    return tuple(name for name in formats() if name not in COSTLY)
+
+
 def inspect_image(data: bytes, max_pixels: int) -> Reason | None:
     """Return why these bytes may not go to a decoder; None if they may. Only the content counts, no declared type."""
     too_many = f"Shrink it to at most {max_pixels} pixels."
     try:
-        with Image.open(_CountedReads(data), formats=ACCEPTED) as image:
+        with Image.open(_CountedReads(data), formats=accepted_formats()) as image:
             (width, height), is_jpeg = image.size, image.format in ("JPEG", "MPO")
             image.verify()  # walks a PNG's chunks to the end; other formats are done
         if is_jpeg:
@@ -68,7 +72,7 @@ def inspect_image(data: bytes, max_pixels: int) -> Reason | None:
         return Reason(TOO_MANY_PIXELS, None, max_pixels, f"The image is far too large. {too_many}")
     except Exception as error:  # Pillow raises many kinds on hostile headers
         if isinstance(error, Image.UnidentifiedImageError):
-            sentence = f"The bytes are no image of {', '.join(ACCEPTED)}. Send one of these, as it is."
+            sentence = f"The bytes are no image; expected {', '.join(accepted_formats())}. Send one of these."
             return Reason(NOT_AN_IMAGE, None, None, sentence)
         return Reason("unreadable", None, None, "The image has a damaged header. Take or download it again.")
     if width * height > max_pixels:

@@ -14,7 +14,7 @@ from despoof.faces.quality import Reason
 from despoof.service.dependencies import Service, ServiceDep
 from despoof.service.errors import RefusedError
 from despoof.service.schemas import BatchResponse, CheckResponse, ClipResponse, ErrorResponse, ImageResult, unjudged
-from despoof.service.uploads import ACCEPTED, NOT_AN_IMAGE, TOO_MANY_PIXELS, read_body
+from despoof.service.uploads import NOT_AN_IMAGE, TOO_MANY_PIXELS, read_body
 from despoof.service.worker import CLIP_WEIGHT
 
 STATUS = {NOT_AN_IMAGE: 415, TOO_MANY_PIXELS: 413}  # reasons for which a single image is refused as a request
@@ -55,7 +55,7 @@ def _file(formats: str) -> dict[str, Any]:
 router = APIRouter(prefix="/v1", tags=["check"], responses=REFUSALS)
 
 
-@router.post("/check", openapi_extra=_file(", ".join(ACCEPTED)))
+@router.post("/check", openapi_extra=_file("an image, see docs/service.md for the formats"))
 async def check(request: Request, service: ServiceDep, explain: Explain = False) -> CheckResponse:
     """Judge one image. The body is the file itself: `curl --data-binary @selfie.jpg`."""
     service.must_answer(explain)
