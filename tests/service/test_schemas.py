@@ -17,11 +17,10 @@ from despoof.faces.quality import Reason
 from despoof.service.schemas import (
     LIMITS,
     NO_CARD,
+    heading,
     image_result,
     licence_of,
     model_response,
-    operating_point,
-    plain,
     read_cards,
 )
 from despoof.verdict import Decision, Verdict
@@ -91,21 +90,20 @@ def test_a_decoders_own_words_stay_inside() -> None:
     assert "decoded" in result.reasons[0].sentence
 
 
-def test_plain_values_are_json() -> None:
-    odd = {"a": (1.5, float("inf")), 2: [float("nan"), None, True, "x"]}
-    assert json.loads(json.dumps(plain(odd), allow_nan=False)) == {"a": [1.5, None], "2": [None, None, True, "x"]}
+def point(guard: Any) -> Any:
+    return heading(guard, "x", "id").profile
 
 
 def test_the_profile_changes_with_thresholds_and_quality_limits_only(make: Any) -> None:
     from dataclasses import replace
 
     guard, same = make.stub(None), make.stub(None)
-    assert operating_point(guard) == operating_point(same)
-    first = operating_point(guard).version
+    assert point(guard) == point(same)
+    first = point(guard).version
     same.thresholds = (0.3, 0.7)
     other = make.stub(None)
     other.limits = replace(other.limits, yaw=12.0)
-    assert len({first, operating_point(same).version, operating_point(other).version}) == 3
+    assert len({first, point(same).version, point(other).version}) == 3
 
 
 def test_about_tells_licence_and_limits_and_survives_nan(make: Any) -> None:

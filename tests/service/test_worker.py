@@ -198,7 +198,7 @@ def test_a_full_queue_refuses_and_keeps_what_it_has(make: Any, gate: Gate) -> No
         kept += [workers.submit(b"1"), workers.submit(b"2")]
         with pytest.raises(RefusedError) as refused:
             workers.submit(b"3")
-        assert (refused.value.status, refused.value.retry_after) == (503, 1)
+        assert (refused.value.status, refused.value.headers) == (503, {"retry-after": "1"})
         gate.opened.set()
         assert all(future.result(10) for future in kept)
 
@@ -259,7 +259,7 @@ def test_while_it_loads_it_refuses_and_says_to_wait(make: Any) -> None:
     assert workers.state == "loading"
     with pytest.raises(RefusedError) as refused:
         workers.must_be_ready()
-    assert refused.value.retry_after == 5
+    assert refused.value.headers == {"retry-after": "5"}
     may_load.set()
     workers.stop()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from despoof.errors import ConfigError
-from despoof.service.errors import RefusedError
+from despoof.service.errors import RefusedError, overloaded
 
 MIN_KEY = 16  # characters; `python -c "import secrets; print(secrets.token_urlsafe())"` gives 43
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz"})  # hold nothing secret; probes and browsers send no key
@@ -43,7 +43,8 @@ class Access:
         given = _digest(key.strip())
         matches = [hmac.compare_digest(given, digest) for digest in self._digests]  # all of them: time tells nothing
         if scheme.lower() != b"bearer" or not any(matches):
-            raise RefusedError(401, "unauthorized", "no valid API key; expected the header Authorization: Bearer KEY.")
+            detail = "no valid API key; expected the header Authorization: Bearer KEY."
+            raise RefusedError(401, "unauthorized", detail, www_authenticate="Bearer")
         return given.hex()[:16]
 
 
@@ -95,8 +96,7 @@ class Admission:
     """Counts images from before their body is read until their answer is made. Lives on the event loop only."""
 
     def __init__(self, waiting: int, per_caller: int) -> None:
-        self._waiting = waiting
-        self._per_caller = per_caller
+        self._waiting, self._per_caller = waiting, per_caller
         self._held: Counter[str] = Counter()
 
     @property
@@ -108,14 +108,10 @@ class Admission:
     def hold(self, caller: str, images: int) -> Iterator[None]:
         """Hold room for `images`; refuse with 429 what is too much of one caller, with 503 what is too much of all."""
         if self._held[caller] + images > self._per_caller:
-            raise RefusedError(
-                429,
-                "too_many_requests",
-                f"more than {self._per_caller} images of this caller are under way. Wait for their answers first.",
-                retry_after=1,
-            )
+            detail = f"more than {self._per_caller} images of this caller are under way. Wait for their answers first."
+            raise RefusedError(429, "too_many_requests", detail, retry_after="1")
         if self.held + images > self._waiting:
-            raise RefusedError(503, "overloaded", "the queue is full. Try again in a moment.", retry_after=1)
+            raise overloaded()
         self._held[caller] += images
         try:
             yield

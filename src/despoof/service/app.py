@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import despoof
@@ -19,7 +18,7 @@ from despoof.service.dependencies import Service
 from despoof.service.endpoints import check, page, status
 from despoof.service.errors import RefusedError
 from despoof.service.metrics import Metrics
-from despoof.service.middleware import ServiceMiddleware, error_response
+from despoof.service.middleware import ServiceMiddleware
 from despoof.service.worker import Workers
 
 ROUTERS = (check.router, status.router, page.router)
@@ -64,9 +63,8 @@ def build_app(
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(ServiceMiddleware, service=service)
-    app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _not_as_described)
-    app.add_exception_handler(HTTPException, _no_such_way)
+    app.add_exception_handler(HTTPException, _no_such_address)
     app.openapi = lambda: _document(app, config.max_images)  # type: ignore[method-assign]
     return app
 
@@ -79,21 +77,14 @@ def _document(app: FastAPI, max_images: int) -> dict[str, Any]:
     return document
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    return error_response(request.state.request_id, error)  # type: ignore[arg-type]
-
-
-async def _not_as_described(request: Request, error: Exception) -> JSONResponse:
+async def _not_as_described(request: Request, error: Exception) -> NoReturn:
     """Name the parameter; what was sent is not sent back."""
     first = error.errors()[0]  # type: ignore[attr-defined]
     detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}. See /openapi.json."
-    return error_response(request.state.request_id, RefusedError(422, "not_as_described", detail))
+    raise RefusedError(422, "not_as_described", detail)
 
 
-async def _no_such_way(request: Request, error: Exception) -> JSONResponse:
-    status, headers = error.status_code, error.headers  # type: ignore[attr-defined]
+async def _no_such_address(request: Request, error: Exception) -> NoReturn:
+    status, headers = error.status_code, error.headers or {}  # type: ignore[attr-defined]
     name = {404: "not_found", 405: "wrong_method"}.get(status, "refused")
-    refused = RefusedError(status, name, "no such address or method. See /openapi.json.")
-    response = error_response(request.state.request_id, refused)
-    response.headers.update(headers or {})
-    return response
+    raise RefusedError(status, name, "no such address or method. See /openapi.json.", **headers)

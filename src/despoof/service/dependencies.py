@@ -12,7 +12,7 @@ from despoof.service.access import Access, Admission
 from despoof.service.config import ServiceConfig
 from despoof.service.errors import RefusedError
 from despoof.service.metrics import Metrics
-from despoof.service.schemas import ClipResult, ImageResult, model_version, operating_point, unjudged
+from despoof.service.schemas import ClipResult, ImageResult, heading, unjudged
 from despoof.service.uploads import inspect_image
 from despoof.service.worker import Workers
 
@@ -58,7 +58,7 @@ class Service:
                 return await future  # when the time is over, this cancels the submission, if it still waits
         except TimeoutError:
             wait = f"no answer in {self.config.answer_seconds:g} s. Try again in a moment."
-            raise RefusedError(503, "timeout", wait, retry_after=5) from None
+            raise RefusedError(503, "timeout", wait, retry_after="5") from None
 
     def count(self, request: Request, results: list[ImageResult]) -> None:
         """Count results and note them for the log line: decisions and reason names, no pixels."""
@@ -70,12 +70,8 @@ class Service:
         ]
 
     def heading(self, request: Request) -> dict[str, Any]:
-        """Return what every answer carries: request id and versions."""
-        return {
-            "request_id": request.state.request_id,
-            "model": model_version(self.guard, self.name),
-            "profile": operating_point(self.guard),
-        }
+        """Return what every answer carries: request id, versions, operating point."""
+        return dict(heading(self.guard, self.name, request.state.request_id))
 
 
 def _service(request: Request) -> Service:

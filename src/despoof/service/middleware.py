@@ -12,8 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from despoof.service.dependencies import Service
-from despoof.service.errors import RefusedError
-from despoof.service.worker import STOPPING
+from despoof.service.errors import RefusedError, stopping
 
 LOG = logging.getLogger("despoof.service")
 OWN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -28,7 +27,6 @@ HEADERS = {  # after OWASP's REST security cheat sheet; nothing but the page at 
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
 }
-INTERNAL = RefusedError(500, "internal", "the request failed inside the service. Nothing was decided; try again later.")
 
 
 class ServiceMiddleware:
@@ -39,45 +37,53 @@ class ServiceMiddleware:
         self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one connection on."""
+        """Pass one connection on; web sockets are not answered, which uvicorn refuses."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-        elif scope["type"] == "http":  # web sockets are not answered: uvicorn then refuses them
-            await _Passage(self.app, self.service, scope, receive, send).go()
+        elif scope["type"] == "http":
+            # HEAD is answered as GET; the server leaves the body out, since its own scope still says HEAD.
+            scope = scope | {"method": scope["method"].replace("HEAD", "GET")}
+            await self._pass(scope, _Exchange(_request_id(scope), receive, send))
 
-
-class _Passage:
-    """One request on its way in and out."""
-
-    def __init__(self, app: ASGIApp, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
-        # HEAD is answered as GET; the server leaves the body out, since its own scope still says HEAD.
-        self.scope = scope | {"method": "GET"} if scope["method"] == "HEAD" else scope
-        self.app, self.service, self._receive, self._send = app, service, receive, send
-        self.id = _request_id(scope)
-        self.status = 0
-        self.body_is_read = False
-
-    async def go(self) -> None:
-        state: dict[str, Any] = self.scope.setdefault("state", {})
-        state["request_id"] = self.id
-        begun = time.perf_counter()
+    async def _pass(self, scope: Scope, exchange: "_Exchange") -> None:
+        begun, refused = time.perf_counter(), None
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = exchange.id
+        exchange.body_is_read = scope["method"] == "GET"
         try:
-            _refuse_odd_framing(self.scope)
-            state["caller"] = self.service.access.caller(self.scope)
-            await self.app(self.scope, self.receive, self.send)
-        except RefusedError as refused:
-            await self.refuse(refused)
+            _refuse_odd_framing(scope)
+            state["caller"] = self.service.access.caller(scope)
+            await self.app(scope, exchange.receive, exchange.send)
+        except RefusedError as error:
+            refused = error
         except asyncio.CancelledError:  # the server stops, and this request was not done in its time
-            await self.refuse(STOPPING)
+            refused = stopping()
         except Exception:
-            LOG.exception("request %s failed", self.id)
-            await self.refuse(INTERNAL)
-        finally:
-            self._note(state, time.perf_counter() - begun)
+            LOG.exception("request %s failed", exchange.id)
+            detail = "the request failed inside the service. Nothing was decided; try again later."
+            refused = RefusedError(500, "internal", detail)
+        if refused and not exchange.status:
+            body = {"request_id": exchange.id, "error": refused.name, "detail": refused.detail}
+            await JSONResponse(body, refused.status, refused.headers)(scope, exchange.receive, exchange.send)
+        self._note(scope, exchange, time.perf_counter() - begun)
 
-    async def refuse(self, refused: RefusedError) -> None:
-        if not self.status:
-            await error_response(self.id, refused)(self.scope, self.receive, self.send)
+    def _note(self, scope: Scope, exchange: "_Exchange", seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        self.service.metrics.request(route, exchange.status, seconds)
+        took = round(seconds * 1e3, 1)
+        row = {"request": exchange.id, "route": route, "status": exchange.status, "milliseconds": took}
+        if note := scope["state"].get("note"):
+            row |= {"results": note, "weights": self.service.guard.weights}
+        LOG.info("%s", json.dumps(row))
+
+
+class _Exchange:
+    """The messages of one request, whose answer gets an id and safe headers."""
+
+    def __init__(self, request_id: str, receive: Receive, send: Send) -> None:
+        self.id, self._receive, self._send = request_id, receive, send
+        self.status = 0  # once the answer has begun
+        self.body_is_read = False
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -87,29 +93,11 @@ class _Passage:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            given = {name.lower() for name, _ in message["headers"]}
-            extra = [(name, value) for name, value in HEADERS.items() if name not in given]
-            if self.status >= 400 and not self.body_is_read and self.scope["method"] != "GET":
-                extra.append((b"connection", b"close"))  # or the rest of the body would be read to its end
-            message = {**message, "headers": [*message["headers"], *extra, (b"x-request-id", self.id.encode())]}
+            extra = HEADERS | {b"x-request-id": self.id.encode()}
+            if self.status >= 400 and not self.body_is_read:
+                extra |= {b"connection": b"close"}  # or the rest of the body would be read to its end
+            message = message | {"headers": list((extra | dict(message["headers"])).items())}
         await self._send(message)
-
-    def _note(self, state: dict[str, Any], seconds: float) -> None:
-        route = getattr(self.scope.get("route"), "path", "none")
-        self.service.metrics.request(route, self.status, seconds)
-        row = {"request": self.id, "route": route, "status": self.status, "milliseconds": round(seconds * 1e3, 1)}
-        if note := state.get("note"):
-            row |= {"results": note, "weights": self.service.guard.weights}
-        LOG.info("%s", json.dumps(row))
-
-
-def error_response(request_id: str, refused: RefusedError) -> JSONResponse:
-    """Return a refusal as a response."""
-    headers = {} if refused.retry_after is None else {"Retry-After": str(refused.retry_after)}
-    if refused.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    body = {"request_id": request_id, "error": refused.name, "detail": refused.detail}
-    return JSONResponse(body, refused.status, headers)
 
 
 def _refuse_odd_framing(scope: Scope) -> None:

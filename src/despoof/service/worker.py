@@ -18,13 +18,12 @@ from despoof.clip.judge import judge_clip
 from despoof.clip.rule import ClipRule
 from despoof.pipeline import Guard
 from despoof.service.config import ServiceConfig
-from despoof.service.errors import RefusedError
+from despoof.service.errors import RefusedError, overloaded, stopping
 from despoof.service.schemas import ClipResult, ImageResult, clip_result, image_result
 
 LOG = logging.getLogger("despoof.service")
 CLIP_WEIGHT = 4  # images that a clip counts as, while it is under way
 STUCK = 4  # times `answer_seconds` in one step, after which the service calls itself not ready
-STOPPING = RefusedError(503, "stopping", "the service is stopping. Try another instance.", retry_after=5)
 
 
 @dataclass(frozen=True)
@@ -37,41 +36,30 @@ class Submission:
     future: "Future[ImageResult | ClipResult]" = field(default_factory=Future)
 
 
+Waiting = queue.Queue[Submission | None]
 Answer = Callable[[Guard, list[Submission]], None]
 
 
 class Workers:
     """Loads guards and judges with them, so that the event loop stays free.
 
-    While a batch is judged, what arrives waits and is the next batch: batches grow with load and add no delay
-    without it. A guard that cannot be loaded leaves the service not ready for good: restart with weights.
-
-    Args:
-        load: called once in each thread, never in two at a time.
-        config: limits of queues, batches and time.
-        on_batch: told how many photos are judged together.
-        photos: threads that judge photos.
-        clips: whether there is a thread that judges clips.
+    `photos` threads judge photos, and one more judges `clips`; each calls `load` once, never two at a time. While a
+    batch is judged, what arrives waits and is the next batch. `on_batch` is told how many photos each has. A guard
+    that cannot be loaded leaves the service not ready for good: restart with weights.
     """
 
     def __init__(
-        self,
-        load: Callable[[], Guard],
-        config: ServiceConfig,
-        on_batch: Callable[[int], None],
-        *,
-        photos: int = 1,
-        clips: bool = True,
-    ) -> None:
+        self, load: Callable[[], Guard], config: ServiceConfig, on_batch: Callable[[int], None],
+        *, photos: int = 1, clips: bool = True,
+    ) -> None:  # fmt: skip
         self._load, self._config, self._on_batch = load, config, on_batch
-        self._photos: queue.Queue[Submission | None] = queue.Queue(config.waiting)
-        self._clips: queue.Queue[Submission | None] = queue.Queue(max(1, config.waiting // CLIP_WEIGHT))
+        self._photos: Waiting = queue.Queue(config.waiting)
+        self._clips: Waiting = queue.Queue(max(1, config.waiting // CLIP_WEIGHT))
         work = [(self._photos, config.at_once, self._answer_photos)] * photos
         work += [(self._clips, 1, self._answer_clips)] if clips else []
         self._threads = [threading.Thread(target=self._run, args=args, name="judge", daemon=True) for args in work]
         self._loading, self._stopping = threading.Lock(), threading.Event()
-        self._loaded = 0
-        self._failed = False
+        self._loaded, self._failed = 0, False
         self._steps: dict[int, float] = {}  # thread -> when it began the batch or frame it is at
         self.guard: Guard | None = None
 
@@ -97,9 +85,8 @@ class Workers:
             return "failed"
         if self._loaded < len(self._threads):
             return "loading"
-        oldest = min(self._steps.copy().values(), default=None)
-        stuck = oldest is not None and monotonic() - oldest > STUCK * self._config.answer_seconds
-        return "stuck" if stuck else "ready"
+        longest = monotonic() - min(self._steps.copy().values(), default=monotonic())
+        return "stuck" if longest > STUCK * self._config.answer_seconds else "ready"
 
     @property
     def waiting(self) -> int:
@@ -109,8 +96,7 @@ class Workers:
     def must_be_ready(self) -> None:
         """Refuse with 503 unless every thread has a guard: without weights nothing is decided."""
         if (state := self.state) != "ready":
-            detail = f"the service is {state}; see its log and /readyz."
-            raise RefusedError(503, "not_ready", detail, retry_after=5 if state == "loading" else None)
+            raise RefusedError(503, "not_ready", f"the service is {state}; see its log and /readyz.", retry_after="5")
 
     def submit(self, data: bytes, *, explain: bool = False, clip: bool = False) -> "Future[ImageResult | ClipResult]":
         """Queue one image or clip; a full queue is refused with 503."""
@@ -119,15 +105,17 @@ class Workers:
         try:
             (self._clips if clip else self._photos).put_nowait(submission)
         except queue.Full:
-            raise RefusedError(503, "overloaded", "the queue is full. Try again in a moment.", retry_after=1) from None
+            raise overloaded() from None
         return submission.future
 
-    def _run(self, waiting: "queue.Queue[Submission | None]", at_once: int, answer: Answer) -> None:
+    def _run(self, waiting: Waiting, at_once: int, answer: Answer) -> None:
         try:
             with self._loading:
                 guard = self._load()
                 _warm_up(guard)
-                self._admit(guard)
+                if self.guard is not None and guard.weights != self.guard.weights:
+                    raise RuntimeError("the weights changed while they were loaded")
+                self.guard, self._loaded = guard, self._loaded + 1
         except Exception:
             LOG.exception("no weights: every check is refused until a restart with weights that load")
             self._failed = True
@@ -141,14 +129,8 @@ class Workers:
             del self._steps[threading.get_ident()]
         for submission in _drain(waiting, self._config.waiting):
             if submission.future.set_running_or_notify_cancel():
-                submission.future.set_exception(STOPPING)
+                submission.future.set_exception(stopping())
         _wake(waiting)  # the next thread of this queue
-
-    def _admit(self, guard: Guard) -> None:
-        if self.guard is not None and guard.weights != self.guard.weights:
-            raise RuntimeError("the weights changed while they were loaded")
-        self.guard = guard
-        self._loaded += 1
 
     def _step(self) -> None:
         self._steps[threading.get_ident()] = monotonic()
@@ -170,10 +152,9 @@ class Workers:
         config = self._config
         for clip in batch:
             with _settling(clip) as settle:
+                left = max(clip.due - monotonic(), 1e-3)
                 rule = ClipRule(
-                    max_seconds=config.max_video_seconds,
-                    max_pixels=config.max_video_pixels,
-                    work_seconds=max(clip.due - monotonic(), 1e-3),
+                    max_seconds=config.max_video_seconds, max_pixels=config.max_video_pixels, work_seconds=left
                 )
                 frames = self._until_due(read_clip(clip.data, rule), clip.due)
                 settle(clip_result(judge_clip(guard, frames, rule), decimals=config.decimals))
@@ -182,7 +163,7 @@ class Workers:
         """Pass frames on while somebody waits for the answer. Each is a step, so that a long clip is not `stuck`."""
         for frame in frames:
             if self._stopping.is_set():
-                raise STOPPING
+                raise stopping()
             if monotonic() > due:
                 raise RefusedError(503, "timeout", "the clip was not judged in time. Send a shorter one.")
             self._step()
@@ -200,13 +181,13 @@ def _settling(submission: Submission) -> Iterator[Callable[[ImageResult | ClipRe
         submission.future.set_exception(error)
 
 
-def _take(waiting: "queue.Queue[Submission | None]", most: int) -> list[Submission]:
+def _take(waiting: Waiting, most: int) -> list[Submission]:
     """Wait for one submission, and take what waits behind it."""
     first = waiting.get()
     return [] if first is None else [first, *_drain(waiting, most - 1)]
 
 
-def _drain(waiting: "queue.Queue[Submission | None]", most: int) -> list[Submission]:
+def _drain(waiting: Waiting, most: int) -> list[Submission]:
     found: list[Submission] = []
     with contextlib.suppress(queue.Empty):
         while len(found) < most:
@@ -215,7 +196,7 @@ def _drain(waiting: "queue.Queue[Submission | None]", most: int) -> list[Submiss
     return found
 
 
-def _wake(waiting: "queue.Queue[Submission | None]") -> None:
+def _wake(waiting: Waiting) -> None:
     with contextlib.suppress(queue.Full):  # who finds a full queue does not sleep
         waiting.put_nowait(None)
 

@@ -18,22 +18,7 @@ from despoof.service.uploads import NOT_AN_IMAGE, TOO_MANY_PIXELS, read_body
 from despoof.service.worker import CLIP_WEIGHT
 
 STATUS = {NOT_AN_IMAGE: 415, TOO_MANY_PIXELS: 413}  # reasons for which a single image is refused as a request
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse, "description": description}
-    for status, description in {
-        400: "an empty or broken body",
-        401: "no valid API key",
-        403: "another origin, not this machine, or no explanations here",
-        408: "the body did not arrive in time",
-        413: "too many bytes, pixels or images",
-        415: "none of the formats named, by its content",
-        422: "a parameter or the body is not as described",
-        429: "too many images of this caller are under way",
-        431: "the request's headers are too large",
-        503: "loading, without weights, overloaded, out of time or stopping",
-    }.items()
-}
-NO_VIDEO = {501: {"model": ErrorResponse, "description": "PyAV is not installed"}}
+REFUSALS = {s: {"model": ErrorResponse} for s in (400, 401, 403, 408, 413, 415, 422, 429, 431, 503)}
 Explain = Annotated[bool, Query(description="send face, counterpart and their difference as PNG in base64")]
 
 
@@ -48,16 +33,15 @@ def _body(kind: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
 
 
-def _file(formats: str) -> dict[str, Any]:
-    return _body("application/octet-stream", {"type": "string", "format": "binary", "description": formats})
-
-
+FILE_BODY = _body("application/octet-stream", {"type": "string", "format": "binary"})
+BATCH_BODY = _body("application/json", BatchRequest.model_json_schema())
+NO_VIDEO = {501: {"model": ErrorResponse}}
 router = APIRouter(prefix="/v1", tags=["check"], responses=REFUSALS)
 
 
-@router.post("/check", openapi_extra=_file("an image, see docs/service.md for the formats"))
+@router.post("/check", openapi_extra=FILE_BODY)
 async def check(request: Request, service: ServiceDep, explain: Explain = False) -> CheckResponse:
-    """Judge one image. The body is the file itself: `curl --data-binary @selfie.jpg`."""
+    """Judge one image. The body is the file itself: `curl --data-binary @selfie.jpg`; only its content counts."""
     service.must_answer(explain)
     with service.admission.hold(request.state.caller, 1):
         data = await read_body(request, service.config.max_bytes, service.config.body_seconds)
@@ -69,7 +53,7 @@ async def check(request: Request, service: ServiceDep, explain: Explain = False)
     return CheckResponse(**service.heading(request), **result.model_dump())
 
 
-@router.post("/batch", openapi_extra=_body("application/json", BatchRequest.model_json_schema()))
+@router.post("/batch", openapi_extra=BATCH_BODY)
 async def batch(request: Request, service: ServiceDep, explain: Explain = False) -> BatchResponse:
     """Judge several images; one that cannot be judged is NO_DECISION at its place and hurts no other."""
     service.must_answer(explain)
@@ -84,9 +68,9 @@ async def batch(request: Request, service: ServiceDep, explain: Explain = False)
     return BatchResponse(**service.heading(request), results=results)
 
 
-@router.post("/check-video", openapi_extra=_file("MP4, MOV, WebM, Matroska, AVI"), responses=NO_VIDEO)
+@router.post("/check-video", openapi_extra=FILE_BODY, responses=NO_VIDEO)
 async def check_video(request: Request, service: ServiceDep) -> ClipResponse:
-    """Judge one clip. The body is the file itself; only its content says what it is."""
+    """Judge one clip. The body is the file itself: MP4, MOV, WebM, Matroska or AVI, by its content."""
     service.must_answer()
     if find_spec("av") is None:
         raise RefusedError(501, "no_video", "clips need PyAV here. Install it with: pip install 'despoof[video]'")
@@ -96,8 +80,7 @@ async def check_video(request: Request, service: ServiceDep) -> ClipResponse:
             sentence = "the bytes are no MP4, MOV, WebM, Matroska or AVI video. Send one of these, as it is."
             raise RefusedError(415, "not_a_video", sentence)
         result = await service.check_clip(data)
-    noted = ImageResult(decision=result.decision, liveness=None, reasons=result.reasons, milliseconds={})
-    service.count(request, [noted])
+    service.count(request, [ImageResult(decision=result.decision, liveness=None, reasons=result.reasons)])
     return ClipResponse(**service.heading(request), **result.model_dump())
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from despoof.service.dependencies import ServiceDep
 from despoof.service.schemas import ErrorResponse, ModelResponse, model_response
 
-NOT_READY = {503: {"model": ErrorResponse, "description": "loading, without weights, or stuck"}}
+NOT_READY = {503: {"model": ErrorResponse}}
 router = APIRouter(tags=["status"])
 
 
