@@ -14,17 +14,18 @@ despoof train identity "$WORK/store/faces" "$WORK/runs/identity" "$TEACHER"
 despoof train generator "$WORK/store/faces" "$WORK/runs/generator" \
     "$WORK/runs/autoencoder/autoencoder.safetensors" "$WORK/runs/identity/identity.safetensors"
 GENERATOR="$WORK/runs/generator/generator.safetensors"
-despoof study fidelity "$WORK/store/faces" "$GENERATOR" "$TEACHER"
+despoof study fidelity "$WORK/runs/studies/fidelity.md" "$WORK/store/faces" "$GENERATOR" "$TEACHER"
 
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/captures" "$GENERATOR")
-despoof study cue "$WORK/store/captures" "$GENERATOR"
+despoof study cue "$WORK/runs/studies/cue.md" "$WORK/store/captures" "$GENERATOR"
 despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --preset small --counterparts "$COUNTERPARTS" \
     --peers "$PEERS"
 
 # One call of the denoiser in place of six; `study student` fails where that costs more than it may.
 despoof train student "$WORK/store/faces" "$WORK/runs/student" "$GENERATOR" --training.steps 1200
 STUDENT="$WORK/runs/student/generator.safetensors"
-despoof study student "$GENERATOR" "$STUDENT" "$WORK/store/faces" "$WORK/store/captures" "$WORK/runs/evaluation"
+despoof study student "$WORK/runs/studies/student.md" "$WORK/store/faces" "$WORK/store/captures" "$GENERATOR" "$STUDENT" \
+    "$WORK/runs/evaluation"
 
 # Simulated captures to learn from, in a store of their own; nothing is ever measured on them.
 despoof simulate "$FACES" "$WORK/store/simulated"

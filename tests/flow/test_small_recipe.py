@@ -68,7 +68,7 @@ def test_the_whole_recipe(
     command("reconstruct", store, generator, "--threads", 1)
     counterparts = Path(capsys.readouterr().out.strip())
     assert len(read_counterparts(counterparts, Store(store).with_face(), 64)) == 72
-    command("study", "cue", store, generator, "--threads", 1)
+    command("study", "cue", tmp_path / "cue.md", store, generator, "--threads", 1)
     assert "cue magnitude" in capsys.readouterr().out
     command("train", "detector", store, counterparts, runs / "detector", *DETECTOR)
     command("weights", "pack", generator, runs / "detector/detector.safetensors", tmp_path / "shipped", "--unbound")

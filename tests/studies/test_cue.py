@@ -10,7 +10,8 @@ import torch
 from despoof.cue import CUE_FORMS
 from despoof.data.sample import Label, Sample
 from despoof.faces.store import StoredSample
-from despoof.studies.cue import read_forms, table
+from despoof.studies.cue import read_forms
+from despoof.studies.tables import table
 
 
 class Grey:
@@ -34,8 +35,8 @@ def test_a_trace_is_seen_in_every_form_and_its_absence_in_none(traced):
             face[:, ::4] += 40 if traced and label is Label.ATTACK else 0  # stripes of a screen
             faces.append(face.clip(0, 255).astype(np.uint8))
     readings = read_forms(Grey(), rows, np.stack(faces))
-    assert list(readings) == list(CUE_FORMS)
-    for aucs in readings.values():
-        assert set(aucs) == set("abc")
-        assert all(value > 0.95 if traced else 0.15 < value < 0.85 for value in aucs.values())
-    assert table(readings, "cue form").count("|\n") == 2 + len(CUE_FORMS)
+    assert [each.reading for each in readings] == list(CUE_FORMS)
+    for each in readings:
+        assert set(each.auc) == set("abc")
+        assert all(value > 0.95 if traced else 0.15 < value < 0.85 for value in each.auc.values())
+    assert table(readings).count("|\n") == 2 + len(CUE_FORMS)

@@ -1,7 +1,7 @@
 """Studies: rows are kept, measured alike, and figures are those of a hand-made case; a row measured on other faces than
 its neighbour would compare nothing."""
 
-import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +12,11 @@ from despoof.data.sample import Label, Sample, Split
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.faces.store import Store, StoredSample
 from despoof.studies import generators as studies
-from despoof.studies.generators import HeldOut, NamedGenerator, picture, study, table
+from despoof.studies.generators import HeldOut, NamedGenerator, Row, picture, study
+from despoof.studies.tables import Estimate, table
 
-FIGURES = {
-    "t": "1", "cosine": "0.5", "cosine low": "0.4", "cosine high": "0.7", "residual": "0.1", "residual low": "0.1",
-    "residual high": "0.1", "statistics a": "0.6", "statistics a low": "0.5", "statistics a high": "0.65",
-}  # fmt: skip
+ONE, TWO = Estimate(0.5, 0.4, 0.7), Estimate(0.1, 0.1, 0.1)
+FIGURES = Row("x", 1, 300, ONE, TWO, 12, {"a": Estimate(0.6, 0.5, 0.65)}, {"a": TWO})
 
 
 @pytest.fixture
@@ -44,22 +43,23 @@ def test_a_killed_study_goes_on_and_measures_nothing_twice(
 ) -> None:
     seen: list[str] = []
 
-    def measured(generator: NamedGenerator, held_out: HeldOut) -> dict[str, str]:
+    def measured(generator: NamedGenerator, held_out: HeldOut) -> Row:
         if generator.name == "c" and "c" not in seen:
             seen.append("c")
             raise KeyboardInterrupt
         seen.append(generator.name)
-        return dict(FIGURES)
+        return replace(FIGURES, generator=generator.name)
 
     monkeypatch.setattr(studies, "measure", measured)
     generators = [NamedGenerator(name, tmp_path / "x") for name in "abcd"]
-    out = tmp_path / "out.csv"
+    out = tmp_path / "out.json"
     with pytest.raises(KeyboardInterrupt):
         study(generators, held_out, out)
-    assert [row["name"] for row in csv.DictReader(out.open())] == ["a", "b"]
+    assert list(json.loads(out.read_text())) == ["a", "b"]
     rows = study(generators, held_out, out)
     assert seen == ["a", "b", "c", "c", "d"]
-    assert [row["name"] for row in rows] == list("abcd")
+    assert [row.generator for row in rows] == list("abcd")
+    assert rows[0] == replace(FIGURES, generator="a")
     with pytest.raises(InputError, match="different names"):
         study(generators + generators[:1], held_out, out)
 
@@ -68,32 +68,25 @@ def test_a_killed_study_goes_on_and_measures_nothing_twice(
 def test_a_row_that_was_measured_on_something_else_is_refused(
     change: str, tmp_path: Path, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studies, "measure", lambda generator, held_out: dict(FIGURES))
+    monkeypatch.setattr(studies, "measure", lambda generator, held_out: FIGURES)
     generator = NamedGenerator("a", tmp_path / "x")
-    study([generator], held_out, tmp_path / "out.csv")
+    study([generator], held_out, tmp_path / "out.json")
     if change in ("weights", "teacher"):
         (tmp_path / {"weights": "x", "teacher": "teacher.onnx"}[change]).write_text("another")
     other = replace(generator, start_step=401) if change == "step" else generator
     again = replace(held_out, count=2) if change == "faces" else held_out
-    with pytest.raises(ArtefactError, match="other weights, faces or captures"):
-        study([other], again, tmp_path / "out.csv")
+    with pytest.raises(ArtefactError, match="row 'a' of .* holds another run"):
+        study([other], again, tmp_path / "out.json")
 
 
 def test_table_and_picture(tmp_path: Path) -> None:
-    rows = [{"name": name, "run": "1234"} | FIGURES for name in ("first", "second")]
-    cells = [cell.strip() for cell in table(rows).splitlines()[2].strip("|").split("|")]
-    assert cells == ["first", "1", "0.5 (0.4–0.7)", "0.1 (0.1–0.1)", "0.6 (0.5–0.65)"]
+    rows = [replace(FIGURES, generator=name) for name in ("first", "second")]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(rows).splitlines()]
+    assert lines[0][-2:] == ["statistics a", "size a"]
+    assert lines[2][:4] == ["first", "1", "300", "0.5 (0.4 to 0.7)"]
     pytest.importorskip("matplotlib", reason="needs the extra `report`")
     picture(rows, tmp_path / "out.png")
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_the_interval_of_a_mean_is_the_normal_one() -> None:
-    found = studies._mean("x", np.array([1.0, 2.0, 3.0, 4.0]))
-    half = 1.96 * np.sqrt(5 / 3) / 2  # variance 5/3 over n - 1
-    assert found["x"] == "2.5000"
-    assert float(found["x low"]) == pytest.approx(2.5 - half, abs=1e-4)
-    assert float(found["x high"]) == pytest.approx(2.5 + half, abs=1e-4)
 
 
 def test_a_step_that_a_kind_lacks_is_refused(tmp_path: Path, held_out: HeldOut) -> None:

@@ -9,7 +9,8 @@ import torch
 from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.faces.store import StoredSample
-from despoof.studies.reliance import DISTURBANCES, reliance, table
+from despoof.studies.reliance import DISTURBANCES, reliance
+from despoof.studies.tables import Share, table
 
 SIZE = 16
 
@@ -54,7 +55,9 @@ def captures() -> tuple[list[StoredSample], np.ndarray]:
 
 def changed(detector: Blind, captures: tuple[list[StoredSample], np.ndarray]) -> dict[str, tuple[int, int, int]]:
     found = reliance(guard(detector), *captures)
-    return {each.disturbance: (each.every.changed, each.live.changed, each.attack.changed) for each in found}
+    return {
+        each.given_instead: (each.decisions_changed.count, each.of_live.count, each.of_attacks.count) for each in found
+    }
 
 
 def test_a_detector_of_the_face_alone_changes_only_with_the_face(captures):
@@ -71,14 +74,12 @@ def test_a_detector_of_the_cue_alone_changes_only_with_the_cue(captures):
 
 
 def test_counts_intervals_and_changes_of_liveness_by_hand(captures):
-    found = {each.disturbance: each for each in reliance(guard(CueOnly()), *captures)}
+    found = {each.given_instead: each for each in reliance(guard(CueOnly()), *captures)}
     zeros = found["cue of zeros"]
-    assert (zeros.every.n, zeros.every.shift, zeros.live.shift, zeros.attack.shift) == (24, 0.5, 1.0, 0.0)
-    assert zeros.attack.interval.high == pytest.approx(1 - 0.025 ** (1 / 12))  # exact interval of 0 in 12
-    assert set(found) == set(DISTURBANCES)
-    lines = table(list(found.values())).splitlines()
-    assert len(lines) == 2 + len(DISTURBANCES)
-    assert "12 of 12 (73.5–100.0 %), 1.000" in lines[2 + list(found).index("cue of zeros")]
+    assert (zeros.decisions_changed, zeros.of_live, zeros.of_attacks) == (Share(12, 24), Share(12, 12), Share(0, 12))
+    assert zeros.change_of_liveness == {"all": 0.5, "live": 1.0, "attacks": 0.0}
+    assert list(found) == list(DISTURBANCES)
+    assert "12 of 12 (73.5–100.0 %)" in table([zeros])  # Clopper-Pearson: from .025 ** (1 / 12)
 
 
 def test_another_capture_is_another_persons(captures):

@@ -11,6 +11,7 @@ from despoof.studies import robustness as steady
 from despoof.studies.hard_faces import hard_faces
 from despoof.studies.readings import scores_across
 from despoof.studies.robustness import DISTURBANCES, brightened, shrunk
+from despoof.studies.tables import Share
 
 
 def rows_of(count: int) -> list[StoredSample]:
@@ -31,11 +32,11 @@ def test_every_disturbance_changes_a_face_and_keeps_its_form(name: str) -> None:
 
 def test_disturbances_by_hand() -> None:
     face = np.full((8, 8, 3), 100, np.uint8)
-    assert (brightened(1.3)(face) == 130).all()
-    assert (brightened(0.7)(face) == 70).all()
-    assert (brightened(3.0)(face) == 255).all()
+    assert (brightened(face, 1.3) == 130).all()
+    assert (brightened(face, 0.7) == 70).all()
+    assert (brightened(face, 3.0) == 255).all()
     face[:, ::2] = 200  # stripes of one pixel, which half the size cannot hold
-    assert (shrunk(0.5)(face) == 150).all()
+    assert (shrunk(face, 0.5) == 150).all()
 
 
 class Copies:
@@ -53,11 +54,11 @@ class Copies:
 def test_the_plain_cue_agrees_with_itself_and_other_noise_less() -> None:
     rows = rows_of(16)
     faces = np.full((16, 128, 128, 3), 128, np.uint8) + np.arange(16, dtype=np.uint8)[:, None, None, None]
-    found = {one.name: one for one in steady.robustness(Copies(), rows, faces, salts=1)}
+    found = {one.disturbance: one for one in steady.robustness(Copies(), rows, faces, salts=1)}
     assert found["plain"].correlation == pytest.approx(1, abs=1e-3)
     assert found["noise 1"].correlation == pytest.approx(0, abs=1e-2)  # stripes across stripes
     assert set(found) == {"plain", "noise 1", *DISTURBANCES}
-    assert set(found["plain"].aucs) == {"a", "b"}
+    assert set(found["plain"].auc) == {"a", "b"}
 
 
 def test_other_values_are_judged_by_the_fit_on_plain_ones() -> None:
@@ -73,12 +74,9 @@ def test_groups_hold_the_extreme_tenth() -> None:
     faces = np.stack([np.full((16, 16, 3), 10 * i, np.uint8) for i in range(20)])
     residual, cosine = np.arange(20.0), np.ones(20)
     live = np.arange(20) != 19
-    found = {group.name: group for group in hard_faces(rows, faces, residual, cosine, live)}
-    assert found["all"].n == 20
-    assert found["all"].refused == 1
-    assert found["dark"].n == 2
-    assert found["dark"].residual[0] == 0.5  # faces 0 and 1
-    assert found["bright"].residual[0] == 18.5
-    assert found["bright"].refused == 1
-    assert found["dark"].refused == 0
-    assert found["all"].interval.high == pytest.approx(0.2487, abs=1e-3)  # Clopper-Pearson of 1 in 20, tables
+    found = {group.group: group for group in hard_faces(rows, faces, residual, cosine, live)}
+    assert found["all"].not_live == Share(1, 20)
+    assert found["dark"].residual.value == 0.5  # faces 0 and 1
+    assert found["dark"].not_live == Share(0, 2)
+    assert found["bright"].residual.value == 18.5
+    assert found["bright"].not_live == Share(1, 2)

@@ -10,7 +10,8 @@ from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.faces.store import Store, StoredSample
-from despoof.studies.shortcuts import auc_among_alike, dependences, table
+from despoof.studies.shortcuts import auc_among_alike, dependences
+from despoof.studies.tables import table
 
 RNG = np.random.default_rng(0)
 LIVE = np.arange(4000) % 2 == 0
@@ -57,17 +58,17 @@ def file_of(store: Store, liveness: list[float]) -> ScoreFile:
 def test_the_store_gives_the_measures_and_seeds_are_averaged(store):
     perfect, reversed_ = [float(i % 2) for i in range(40)], [1.0 - i % 2 for i in range(40)]
     (found,) = dependences([file_of(store, perfect), file_of(store, reversed_)], store)
-    assert (found.plain, found.alike["darkness"]) == (0.5, 0.5)
-    assert np.isnan(found.alike["size"])  # every live face is larger than every attack: no pair is alike
+    assert (found.auc, found.alike_in["darkness"]) == (0.5, 0.5)
+    assert np.isnan(found.alike_in["size"])  # every live face is larger than every attack: no pair is alike
     (found,) = dependences([file_of(store, perfect)], store)
-    assert (found.plain, found.alike["darkness"]) == (1.0, 1.0)
+    assert (found.auc, found.alike_in["darkness"]) == (1.0, 1.0)
     assert "| p | to-a | m | 1.000 |" in re.sub(" +", " ", table([found]))
 
 
 def test_protocols_are_not_averaged(store):
     one, other = (file_of(store, [abs(each - i % 2) for i in range(40)]) for each in (0.0, 1.0))
     other.facts["protocol"] = "q"
-    assert [(each.protocol, each.plain) for each in dependences([one, other], store)] == [("p", 1.0), ("q", 0.0)]
+    assert [(each.protocol, each.auc) for each in dependences([one, other], store)] == [("p", 1.0), ("q", 0.0)]
 
 
 def test_scores_of_another_store_are_refused(store, tmp_path):

@@ -15,7 +15,7 @@ from despoof.evaluation.scores import ScoreFile, ScoreRow, write_scores
 from despoof.faces.store import StoredSample
 from despoof.runs.checkpoint import file_hash
 from despoof.studies.readings import correlation
-from despoof.studies.student import Limits, ScoredDetector, check_captures, check_faces, scored_detectors, table
+from despoof.studies.student import Limits, ScoredDetector, check_captures, check_faces, scored_detectors
 
 SIZE = 64
 
@@ -90,7 +90,6 @@ def test_a_cue_that_lost_what_separates_does_not_pass(faces, tmp_path):
     equal = check_captures(rows, faces, made | {"student": made["teacher"]}, detectors, Limits())
     assert all(check.passed for check in equal)
     assert equal[1].value == 0
-    assert "FAILED" in table([alone], 40)
 
 
 @pytest.fixture

@@ -5,31 +5,33 @@ change = more live), which needs no attack to train on, and logistic regression 
 trained on the other domains. `read_forms` reads the same counterparts as each of `CUE_FORMS`.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from despoof.cue import CUE_FORMS, cue
 from despoof.evaluation.baselines import number, statistics
-from despoof.evaluation.tables import markdown
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.generator import Generator
 from despoof.generator.registry import LatentDiffusion
 from despoof.studies.readings import aucs, cue_statistics, images, pairs, residuals, scores_across, signed_cues
 
-Aucs = dict[str, float]  # domain -> AUC, live above attack
+
+@dataclass(frozen=True)
+class Reading:
+    """AUC (live above attack) of one reading per domain; every score is higher for more live."""
+
+    reading: str
+    auc: dict[str, float]
 
 
-def cue_table(
-    store: Store, rows: list[StoredSample], generator: LatentDiffusion, counterparts: Path
-) -> dict[str, Aucs]:
-    """Return AUC by reading and domain of captures `rows`; every score is higher for more live."""
-    size = generator.config.face_size
+def read_cue(store: Store, rows: list[StoredSample], generator: LatentDiffusion, counterparts: Path) -> list[Reading]:
+    """Return the readings of captures `rows`, whose counterparts lie in a folder."""
+    size, autoencoder = generator.config.face_size, generator.autoencoder
     faces = store.faces(rows, size)
     made = read_counterparts(counterparts, rows, size, faces=faces)
-    autoencoder = generator.autoencoder
     plain = images(faces, size, lambda face: autoencoder.decode(autoencoder.encode(face)), "autoencoder")
     scores = {name: number(store, name)(rows) for name in ("saturation", "sharpness", "darkness")}
     scores |= {
@@ -45,23 +47,13 @@ def cue_table(
         "face and cue statistics": np.hstack([face, own]),
     }
     scores |= {f"{name}, other domains": scores_across(rows, each) for name, each in values.items()}
-    return {name: aucs(rows, each) for name, each in scores.items()}
+    return [Reading(name, aucs(rows, each)) for name, each in scores.items()]
 
 
-def read_forms(generator: Generator, rows: list[StoredSample], faces: np.ndarray) -> dict[str, Aucs]:
-    """Return, for every form of the cue of captures `rows` with faces (N, S, S, 3) uint8, the AUC of its statistics.
-
-    They are fitted on the other domains.
-    """
+def read_forms(generator: Generator, rows: list[StoredSample], faces: np.ndarray) -> list[Reading]:
+    """Return the reading of the statistics of every form of the cue of captures `rows`, faces (N, S, S, 3) uint8."""
     found: dict[str, list[np.ndarray]] = {form: [] for form in CUE_FORMS}
     for face, made in pairs(faces, generator.config.face_size, generator.counterpart, "cue forms"):
         for form, values in found.items():
             values.append(cue_statistics(cue(face, made, form).permute(0, 2, 3, 1).numpy()))
-    return {form: aucs(rows, scores_across(rows, np.concatenate(values))) for form, values in found.items()}
-
-
-def table(found: Mapping[str, Aucs], what: str) -> str:
-    """Return AUC by reading and domain as a Markdown table; `what` heads the readings."""
-    domains = list(next(iter(found.values())))
-    rows = [(name, *(f"{each[domain]:.3f}" for domain in domains)) for name, each in found.items()]
-    return markdown((what, *(f"AUC {domain}" for domain in domains)), rows)
+    return [Reading(form, aucs(rows, scores_across(rows, np.concatenate(each)))) for form, each in found.items()]

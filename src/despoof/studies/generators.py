@@ -4,8 +4,6 @@ Nothing here trains a detector. A row says how far counterparts leave a real fac
 the cue separate live from attack on domains that they were not fitted on.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,20 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from despoof.errors import ArtefactError, InputError
+from despoof.errors import InputError
 from despoof.evaluation.intervals import bootstrap_interval
-from despoof.evaluation.tables import markdown
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.registry import load_generator
 from despoof.generator.training.identity import teacher_encoder
 from despoof.metrics import auc
 from despoof.runs.checkpoint import file_hash
-from despoof.runs.folder import atomic_path, write_text
+from despoof.runs.config import from_dict, to_dict
+from despoof.runs.folder import atomic_path, read_json, write_json
 from despoof.runs.identity import Identity
 from despoof.studies.readings import (
     by_domain,
     cue_statistics,
-    half_width,
     held_out_faces,
     identities,
     images,
@@ -35,6 +32,7 @@ from despoof.studies.readings import (
     scores_across,
     signed_cues,
 )
+from despoof.studies.tables import Estimate
 
 
 @dataclass(frozen=True)
@@ -85,109 +83,93 @@ class HeldOut:
         return Identity("study generators", {"start_step": generator.start_step}, data, parents)
 
 
-def study(generators: Sequence[NamedGenerator], held_out: HeldOut, out: Path) -> list[dict[str, str]]:
-    """Measure the generators that `out` (CSV) does not hold yet, in order; return all its rows.
+@dataclass(frozen=True)
+class Row:
+    """Figures of one generator.
 
-    A row of the same name that was measured on something else is an ArtefactError. Columns: what the row is a row of;
-    cosine of counterpart and face by the teacher; mean absolute residual of real faces, of a range of 2; per domain,
-    AUC (live above attack) of statistics of the signed cue fitted on the other domains, and of the cue's size (smaller
-    is more live). Intervals are 95 %: of the mean for faces, by subject for captures.
+    Of faces: cosine of counterpart and face by the teacher, mean absolute residual of a range of 2. Of captures: AUC
+    (live above attack) per domain of statistics of the signed cue, fitted on the other domains, and of the cue's size
+    (smaller is more live); their intervals redraw subjects.
     """
-    rows = _read(out)
+
+    generator: str
+    t: int
+    faces: int
+    cosine: Estimate
+    residual: Estimate
+    captures: int
+    statistics: dict[str, Estimate]
+    size: dict[str, Estimate]
+
+
+def study(generators: Sequence[NamedGenerator], held_out: HeldOut, out: Path) -> list[Row]:
+    """Measure the generators that `out` (JSON) does not hold yet, in order; return all its rows.
+
+    A row of the same name that was measured on something else is an ArtefactError.
+    """
+    held = read_json(out) if out.is_file() else {}
     if len({generator.name for generator in generators}) < len(generators):
         raise InputError(f"rows are named {[generator.name for generator in generators]}; expected different names.")
     for generator in generators:
-        label, held = held_out.identity(generator).label, {row["name"]: row["run"] for row in rows}
-        if held.get(generator.name, label) != label:
-            raise ArtefactError(
-                f"row {generator.name!r} of {out} was measured with other weights, faces or captures (run "
-                f"{held[generator.name]}, now {label}). Name the row otherwise, or write to another file."
-            )
-        if generator.name not in held:
-            rows.append({"name": generator.name, "run": label} | measure(generator, held_out))
-            write_text(out, _text(rows))
-    return rows
+        identity = held_out.identity(generator)
+        if generator.name in held:
+            identity.require(held[generator.name]["identity"], f"row {generator.name!r} of {out}")
+        else:
+            row = to_dict(measure(generator, held_out))
+            held[generator.name] = {"identity": identity.as_dict(), "row": row}
+            write_json(out, held)
+    return [from_dict(Row, each["row"], str(out)) for each in held.values()]
 
 
-def measure(generator: NamedGenerator, held_out: HeldOut) -> dict[str, str]:
-    """Return the figures of one generator, as text."""
-    loaded, step = load_generator(generator.file), generator.start_step
-    size, start = loaded.config.face_size, loaded.start_of(step)
+def measure(generator: NamedGenerator, held_out: HeldOut) -> Row:
+    """Return the figures of one generator."""
+    loaded, step, rows = load_generator(generator.file), generator.start_step, held_out.captures
+    size, start, encode = loaded.config.face_size, loaded.start_of(step), teacher_encoder(str(held_out.teacher))
 
-    def drawn(store: Store, rows: list[StoredSample], title: str) -> tuple[np.ndarray, np.ndarray]:
-        faces = store.faces(rows, size)
-        title = f"{generator.name}: {title}"
+    def drawn(store: Store, rows: list[StoredSample], what: str) -> tuple[np.ndarray, np.ndarray]:
+        faces, title = store.faces(rows, size), f"{generator.name}: {what}"
         return faces, images(faces, size, lambda face: loaded.counterpart(face, start_step=step), title)
 
+    def estimates(scores: np.ndarray) -> dict[str, Estimate]:
+        found = {}
+        for domain, each in by_domain(rows, scores).items():
+            interval = bootstrap_interval([(auc, each)])
+            found[domain] = Estimate(auc(each.live, each.attack), interval.low, interval.high)
+        return found
+
     faces, made = drawn(held_out.face_store, held_out.faces, "faces")
-    encode = teacher_encoder(str(held_out.teacher))
     cosine = (identities(encode, faces) * identities(encode, made)).sum(1)
-    figures = {"t": str(start), "faces": str(len(faces))}
-    figures |= _mean("cosine", cosine) | _mean("residual", residuals(faces, made))
-    rows = held_out.captures
-    faces, made = drawn(held_out.capture_store, rows, "captures")
-    figures["captures"] = str(len(rows))
-    statistics = scores_across(rows, cue_statistics(signed_cues(faces, made)))
-    for reading, scores in (("statistics", statistics), ("size", -residuals(faces, made))):
-        for domain, found in by_domain(rows, scores).items():
-            interval = bootstrap_interval([(auc, found)])
-            value = auc(found.live, found.attack)
-            figures |= _figure(f"{reading} {domain}", value, interval.low, interval.high, 3)
-    return figures
+    shown, again = drawn(held_out.capture_store, rows, "captures")
+    statistics = scores_across(rows, cue_statistics(signed_cues(shown, again)))
+    return Row(
+        generator=generator.name,
+        t=start,
+        faces=len(faces),
+        cosine=Estimate.of_mean(cosine),
+        residual=Estimate.of_mean(residuals(faces, made)),
+        captures=len(rows),
+        statistics=estimates(statistics),
+        size=estimates(-residuals(shown, again)),
+    )
 
 
-def picture(rows: Sequence[dict[str, str]], path: Path) -> None:
+def picture(rows: Sequence[Row], path: Path) -> None:
     """Draw a study: identity and residual of real faces above, AUC of the cue's statistics per domain below."""
     from despoof.report.figures import COLOURS, new_figure, png
 
-    figure = new_figure(7, 6)
+    figure, places = new_figure(7, 6), np.arange(len(rows))
     above, below = figure.subplots(2, 1, sharex=True)
-    places, prefix = np.arange(len(rows)), "statistics "
-    domains = [key for key in rows[0] if key.startswith(prefix) and key.count(" ") == 1]
-    for axes, names in ((above, ["cosine", "residual"]), (below, domains)):
-        for i, name in enumerate(names):
-            style = {"marker": "os^Dv"[i % 5], "color": COLOURS[i % 7], "ls": "", "label": name.removeprefix(prefix)}
-            axes.errorbar(places + 0.05 * i, *_spread(rows, name), **style)
+    faces = {"cosine": [row.cosine for row in rows], "residual": [row.residual for row in rows]}
+    captures = {domain: [row.statistics[domain] for row in rows] for domain in rows[0].statistics}
+    for axes, series in ((above, faces), (below, captures)):
+        for i, (name, found) in enumerate(series.items()):
+            value, low, high = np.array([(each.value, each.low, each.high) for each in found]).T
+            style = {"marker": "os^Dv"[i % 5], "color": COLOURS[i % len(COLOURS)], "ls": "", "label": name}
+            axes.errorbar(places + 0.05 * i, value, np.maximum(0, [value - low, high - value]), **style)
         axes.legend(fontsize=8)
     above.set_ylabel("real faces: identity cosine, residual")
     below.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     below.set_ylabel("AUC of the cue's statistics")
-    below.set_xticks(places, [row["name"] for row in rows], rotation=20)
+    below.set_xticks(places, [row.generator for row in rows], rotation=20)
     with atomic_path(path) as temporary:
         temporary.write_bytes(png(figure))
-
-
-def table(rows: Sequence[dict[str, str]]) -> str:
-    """Return a study as a Markdown table."""
-    names = [key for key in rows[0] if key != "run" and not key.endswith((" low", " high"))]
-
-    def cell(row: dict[str, str], name: str) -> str:
-        return row[name] + (f" ({row[f'{name} low']}–{row[f'{name} high']})" if f"{name} low" in row else "")
-
-    return markdown(names, [[cell(row, name) for name in names] for row in rows])
-
-
-def _mean(name: str, values: np.ndarray) -> dict[str, str]:
-    mean, half = float(values.mean()), half_width(values)
-    return _figure(name, mean, mean - half, mean + half, 4)
-
-
-def _figure(name: str, value: float, low: float, high: float, digits: int) -> dict[str, str]:
-    return {key: f"{each:.{digits}f}" for key, each in ((name, value), (f"{name} low", low), (f"{name} high", high))}
-
-
-def _spread(rows: Sequence[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    value, low, high = (np.array([float(row[name + end]) for row in rows]) for end in ("", " low", " high"))
-    return value, np.maximum(0, [value - low, high - value])
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) if path.is_file() else []
-
-
-def _text(rows: list[dict[str, str]]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

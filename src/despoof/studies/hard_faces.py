@@ -4,20 +4,19 @@ Groups are the tenth of the faces that is extreme in something measured on the p
 beards or age.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from despoof.cue import cue
 from despoof.evaluation.baselines import darkness, saturation, sharpness
-from despoof.evaluation.tables import markdown
 from despoof.faces.align import as_image
 from despoof.faces.quality import pose
 from despoof.faces.store import Store, StoredSample
-from despoof.metrics import Interval, proportion_interval
 from despoof.pipeline import Guard
-from despoof.studies.readings import Encode, half_width, identities, pairs, residuals
+from despoof.studies.readings import Encode, identities, pairs, residuals
+from despoof.studies.tables import Estimate, Share
 from despoof.verdict import Decision, decide
 
 SHARE = 0.1
@@ -35,15 +34,12 @@ MEASURES: dict[str, Callable[[StoredSample, np.ndarray], float]] = {
 
 @dataclass(frozen=True)
 class Group:
-    """One group: `n` faces; means of residual (of a range of 2) and identity cosine with the half width of their
-    95 % interval; `refused` of n are not LIVE, with its exact interval."""
+    """Residual (of a range of 2) and identity cosine of the faces of one group, and how many are not LIVE."""
 
-    name: str
-    n: int
-    residual: tuple[float, float]
-    cosine: tuple[float, float]
-    refused: int
-    interval: Interval
+    group: str
+    residual: Estimate
+    identity_cosine: Estimate
+    not_live: Share
 
 
 def audit(guard: Guard, store: Store, rows: list[StoredSample], encode: Encode) -> list[Group]:
@@ -54,9 +50,9 @@ def audit(guard: Guard, store: Store, rows: list[StoredSample], encode: Encode) 
         liveness = guard.detector.liveness(face, cue(face, made, form))
         live += [decide(each, guard.thresholds) is Decision.LIVE for each in liveness.tolist()]
         images += [as_image(one) for one in made]
-    made = np.stack(images)
-    cosine = (identities(encode, faces) * identities(encode, made)).sum(1)
-    return hard_faces(rows, faces, residuals(faces, made), cosine, np.array(live))
+    drawn = np.stack(images)
+    cosine = (identities(encode, faces) * identities(encode, drawn)).sum(1)
+    return hard_faces(rows, faces, residuals(faces, drawn), cosine, np.array(live))
 
 
 def hard_faces(
@@ -69,22 +65,7 @@ def hard_faces(
     for name, measure in MEASURES.items():
         values = np.array([measure(row, face) for row, face in zip(rows, faces, strict=True)])
         picks[name] = np.argsort(-values, kind="stable")[:count]
-    return [_group(name, residual[own], cosine[own], live[own]) for name, own in picks.items()]
-
-
-def table(groups: Sequence[Group]) -> str:
-    """Return the groups as a Markdown table."""
-    rows = []
-    for group in groups:
-        (size, half), (cosine, beside) = group.residual, group.cosine
-        low, high = 100 * group.interval.low, 100 * group.interval.high
-        means = (f"{size:.4f} ± {half:.4f}", f"{cosine:.3f} ± {beside:.3f}")
-        share = f"{100 * group.refused / group.n:.1f} % ({low:.1f}–{high:.1f})"
-        rows.append((group.name, group.n, *means, group.refused, share))
-    return markdown(("group", "n", "residual", "identity cosine", "not LIVE", "of n (95 %)"), rows)
-
-
-def _group(name: str, residual: np.ndarray, cosine: np.ndarray, live: np.ndarray) -> Group:
-    refused = int((~live).sum())
-    means = ((float(values.mean()), half_width(values)) for values in (residual, cosine))
-    return Group(name, len(live), *means, refused, proportion_interval(refused, len(live)))
+    return [
+        Group(name, *map(Estimate.of_mean, (residual[own], cosine[own])), Share(int((~live[own]).sum()), len(own)))
+        for name, own in picks.items()
+    ]

@@ -130,11 +130,6 @@ def scored_places(file: ScoreFile, rows: Sequence[StoredSample]) -> np.ndarray:
     return np.array([places[row.key] for row in scored], int)
 
 
-def half_width(values: np.ndarray) -> float:
-    """Return half the width of the normal 95 % interval of the mean of values (N,); NaN of one value."""
-    return float(1.96 * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-
-
 def identities(encode: Encode, faces: np.ndarray) -> np.ndarray:
     """Return unit embeddings (N, E) of faces (N, S, S, 3) uint8 by an independent encoder.
 

@@ -6,6 +6,7 @@ with a cue of noise. No weight is trained here.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,18 +14,16 @@ import torch
 from despoof.cue import cue
 from despoof.errors import InputError
 from despoof.evaluation.protocols import is_live
-from despoof.evaluation.tables import markdown
 from despoof.faces.store import StoredSample
-from despoof.metrics import Interval, proportion_interval
 from despoof.pipeline import Guard
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
 from despoof.studies.readings import BATCH, pairs
+from despoof.studies.tables import Share
 from despoof.verdict import decide
 
 
-@dataclass(frozen=True)
-class Captures:
+class Captures(NamedTuple):
     """Captures with what the detector is given of each: faces and cues, both (N, 3, S, S)."""
 
     rows: Sequence[StoredSample]
@@ -32,14 +31,14 @@ class Captures:
     cues: torch.Tensor
 
     def other(self, i: int, same_label: bool, rng: np.random.Generator) -> int:
-        """Return the number of a random capture of another person with the label of capture `i`, or the opposite."""
-        own = self.rows[i].sample
+        """Return the place of a random capture of another person with the label of capture `i`, or the opposite."""
+        own, samples = self.rows[i].sample, [row.sample for row in self.rows]
         found = [
             j
-            for j, row in enumerate(self.rows)
+            for j, each in enumerate(samples)
             if j != i
-            and (row.sample.label is own.label) is same_label
-            and (not own.subject or (row.sample.domain, row.sample.subject) != (own.domain, own.subject))
+            and (each.label is own.label) is same_label
+            and not (own.subject and (each.domain, each.subject) == (own.domain, own.subject))
         ]
         if not found:
             raise InputError(
@@ -70,27 +69,15 @@ DISTURBANCES: dict[str, Given] = {
 
 
 @dataclass(frozen=True)
-class Change:
-    """Of `n` verdicts, how many decisions changed, with the exact 95 % interval, and the mean change of liveness."""
-
-    n: int
-    changed: int
-    interval: Interval
-    shift: float
-
-    def __str__(self) -> str:
-        low, high = 100 * self.interval.low, 100 * self.interval.high
-        return f"{self.changed} of {self.n} ({low:.1f}–{high:.1f} %), {self.shift:.3f}"
-
-
-@dataclass(frozen=True)
 class Reliance:
-    """One disturbance: what it changed in all captures, in the live and in the attacks."""
+    """What one disturbance changed: decisions of all captures, of live and attacks, and the mean size of the change
+    of liveness in each."""
 
-    disturbance: str
-    every: Change
-    live: Change
-    attack: Change
+    given_instead: str
+    decisions_changed: Share
+    of_live: Share
+    of_attacks: Share
+    change_of_liveness: dict[str, float]
 
 
 def reliance(guard: Guard, rows: Sequence[StoredSample], faces: np.ndarray, *, seed: int = 0) -> list[Reliance]:
@@ -99,41 +86,29 @@ def reliance(guard: Guard, rows: Sequence[StoredSample], faces: np.ndarray, *, s
     What a capture is given depends on the seed, its own path and the captures at hand. Raises InputError for weights
     that take no cue and for captures of one class or person.
     """
-    generator, form = guard.generator, guard.detector.config.cue_form
-    if generator is None or not guard.detector.config.uses_cue:
+    generator, config = guard.generator, guard.detector.config
+    if generator is None or not config.uses_cue:
         raise InputError("these weights judge without a cue; expected a detector that takes one. Choose other weights.")
-    batches = pairs(faces, guard.detector.config.face_size, generator.counterpart, "counterparts")
-    inputs, cues = zip(*((face, cue(face, made, form)) for face, made in batches), strict=True)
-    captures = Captures(rows, torch.cat(inputs), torch.cat(cues))
+    batches = pairs(faces, config.face_size, generator.counterpart, "counterparts")
+    inputs, cues = zip(*((face, cue(face, made, config.cue_form)) for face, made in batches), strict=True)
+    captures, live, found = Captures(rows, torch.cat(inputs), torch.cat(cues)), is_live(rows), []
     own = _liveness(guard, captures, lambda c, i, rng: (c.faces[i], c.cues[i]), "as captured", seed)
-    found = []
     for name, given in DISTURBANCES.items():
         other = _liveness(guard, captures, given, name, seed)
         both = zip(own, other, strict=True)
         changed = np.array([decide(a, guard.thresholds) is not decide(b, guard.thresholds) for a, b in both])
-        shift, live = np.abs(other - own), is_live(rows)
-        groups = (np.ones(len(rows), bool), live, ~live)
-        found.append(Reliance(name, *(_change(changed[group], shift[group]) for group in groups)))
+        groups = {"all": live | True, "live": live, "attacks": ~live}
+        shares = (Share(int(changed[group].sum()), int(group.sum())) for group in groups.values())
+        shift = {key: float(np.abs(other - own)[group].mean()) for key, group in groups.items()}
+        found.append(Reliance(name, *shares, shift))
     return found
-
-
-def table(found: Sequence[Reliance]) -> str:
-    """Return the study as a Markdown table: decisions changed of n (95 %), mean absolute change of liveness."""
-    head = ("given instead", "all: decisions changed, mean change of liveness", "live", "attack")
-    return markdown(head, [(each.disturbance, each.every, each.live, each.attack) for each in found])
 
 
 @torch.inference_mode()
 def _liveness(guard: Guard, captures: Captures, given: Given, name: str, seed: int) -> np.ndarray:
-    parts = []
-    places = torch.arange(len(captures.rows)).split(BATCH)
+    parts, places = [], torch.arange(len(captures.rows)).split(BATCH)
     for batch in track(places, name, len(places)):
-        pairs = [given(captures, i, item_rng(seed, name, captures.rows[i].sample.path)) for i in batch.tolist()]
-        face, other = (torch.stack(part) for part in zip(*pairs, strict=True))
-        parts.append(guard.detector.liveness(face, other).double().numpy())
+        inputs = [given(captures, i, item_rng(seed, name, captures.rows[i].sample.path)) for i in batch.tolist()]
+        face, cues = (torch.stack(part) for part in zip(*inputs, strict=True))
+        parts.append(guard.detector.liveness(face, cues).double().numpy())
     return np.concatenate(parts)
-
-
-def _change(changed: np.ndarray, shift: np.ndarray) -> Change:
-    count = int(changed.sum())
-    return Change(len(changed), count, proportion_interval(count, len(changed)), float(shift.mean()))

@@ -13,7 +13,6 @@ import numpy as np
 from despoof.data.sample import Label
 from despoof.evaluation.baselines import NUMBERS
 from despoof.evaluation.scores import ScoreFile
-from despoof.evaluation.tables import markdown
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import auc
 from despoof.studies.readings import scored_places
@@ -29,8 +28,8 @@ class Dependence:
     protocol: str
     cell: str
     model: str
-    plain: float
-    alike: dict[str, float]
+    auc: float
+    alike_in: dict[str, float]
 
 
 def dependences(files: Sequence[ScoreFile], store: Store, size: int = 128) -> list[Dependence]:
@@ -65,14 +64,6 @@ def auc_among_alike(scores: np.ndarray, live: np.ndarray, values: np.ndarray, bi
             total += count * auc(scores[live & inside], scores[~live & inside])
             pairs += count
     return total / pairs if pairs else float("nan")
-
-
-def table(found: Sequence[Dependence]) -> str:
-    """Return AUC, and AUC among faces alike in each measure, as a Markdown table."""
-    head = ("protocol", "cell", "model", "AUC", *(f"alike in {name}" for name in MEASURES))
-    figures = ((each.plain, *each.alike.values()) for each in found)
-    names = ((each.protocol, each.cell, each.model) for each in found)
-    return markdown(head, [(*own, *map("{:.3f}".format, row)) for own, row in zip(names, figures, strict=True)])
 
 
 def _measured(rows: list[StoredSample], places: np.ndarray, store: Store, size: int) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from despoof.detector.scoring import scores
 from despoof.errors import InputError
 from despoof.evaluation.protocols import is_live
 from despoof.evaluation.scores import ScoreFile
-from despoof.evaluation.tables import markdown, read_tests
+from despoof.evaluation.tables import read_tests
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.generator import Generator
@@ -51,7 +51,7 @@ class Limits:
 class Check:
     """One figure: the teacher's, the student's, what is compared with its limit, and whether that holds."""
 
-    name: str
+    check: str
     teacher: float
     student: float
     value: float
@@ -152,15 +152,6 @@ def check_captures(
         Check(name, *alone, kept, least, kept >= least),
         Check("detector AUC on unseen domains, loss", *judged, loss, most, loss <= most),
     ]
-
-
-def table(checks: Sequence[Check], faces: int) -> str:
-    """Return the checks on so many faces as a Markdown table."""
-    rows = []
-    for check in checks:
-        figures = map("{:.3f}".format, (check.teacher, check.student, check.value, check.limit))
-        rows.append((check.name, *figures, "passed" if check.passed else "FAILED"))
-    return markdown((f"{faces} held-out faces", "teacher", "student", "value", "limit", ""), rows)
 
 
 def _cue_auc(rows: list[StoredSample], faces: np.ndarray, made: np.ndarray) -> float:
