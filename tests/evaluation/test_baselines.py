@@ -53,15 +53,6 @@ def test_number_scores_stored_faces_in_row_order(store):
         baselines.number(store, "size")
 
 
-def test_residual_is_zero_of_equal_arrays_and_falls_with_the_difference():
-    faces = np.zeros((3, 3, 4, 4), np.float32)
-    others = faces + np.array([0, 0.5, -1], np.float32)[:, None, None, None]
-    assert baselines.residual(faces, others).tolist() == [0, -0.5, -1]
-    assert baselines.residual(np.zeros((1, 8), np.uint8), np.full((1, 8), 255, np.uint8)).tolist() == [-255]
-    with pytest.raises(InputError):
-        baselines.residual(faces, others[:2])
-
-
 def test_statistics_are_sixty_and_the_hand_computed_ones():
     face = np.zeros((128, 128, 3), np.uint8)
     face[:, 64:, 0] = 255

@@ -30,7 +30,7 @@ class Brighter:
     config = SimpleNamespace(face_size=32, kind="test")
     autoencoder = SimpleNamespace(encode=lambda face: face, decode=lambda latents: latents)
 
-    def counterpart(self, face, start_step=None):
+    def counterpart(self, face, **options):
         return (face + 16 / 127.5).clamp(-1, 1)
 
 

@@ -65,8 +65,8 @@ def test_other_values_are_judged_by_the_fit_on_plain_ones() -> None:
     rows = rows_of(40)
     sign = np.array([1.0 if row.sample.label is Label.LIVE else -1.0 for row in rows])[:, None]
     plain = scores_across(rows, sign)
-    assert (plain * sign[:, 0] > 0).all()
-    np.testing.assert_allclose(scores_across(rows, sign, judged=-sign), -plain, atol=1e-6)
+    assert ((plain - 0.5) * sign[:, 0] > 0).all()
+    np.testing.assert_allclose(scores_across(rows, sign, judged=-sign), 1 - plain, atol=1e-6)
 
 
 def test_groups_hold_the_extreme_tenth() -> None:

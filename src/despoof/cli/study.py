@@ -105,7 +105,7 @@ def fidelity(
 
     _use(taken.threads)
     store = Store(faces)
-    rows, encode = readings.held_out_faces(store, taken.count, taken.seed), teacher_encoder(str(teacher))
+    rows, encode = readings.held_out_faces(store, taken.count, taken.seed), teacher_encoder(teacher)
     found = fidelity(store, rows, load_generator(generator), encode, start_step=start_step, seed=taken.seed)
     _tell(summaries(found), f"{len(rows)} held-out faces", out)
 
@@ -190,7 +190,7 @@ def hard_faces(out: Path, faces: Path, teacher: Path, *, weights: str = DEFAULT,
     _use(taken.threads)
     store, guard = Store(faces), load(weights)
     rows = readings.held_out_faces(store, taken.count, taken.seed)
-    found = hard_faces.audit(guard, store, rows, teacher_encoder(str(teacher)))
+    found = hard_faces.audit(guard, store, rows, teacher_encoder(teacher))
     _tell(found, f"{len(rows)} held-out faces, weights {guard.weights}", out)
 
 
@@ -212,7 +212,7 @@ def shortcuts(out: Path, captures: Path, evaluation: Path, *, model: list[str] |
 
 
 def student(
-    out: Path, faces: Path, captures: Path, teacher: Path, student: Path, evaluation: Path, *,
+    out: Path, faces: Path, captures: Path, teacher: Path, student: Path, *, evaluation: Path,
     model: str = "attention", taken: Faces = Faces(),
 ) -> None:  # fmt: skip
     """Compare a student with its teacher by four figures; exit with 5 unless all hold.

@@ -59,19 +59,6 @@ def number(store: Store, name: str) -> Score:
     return score
 
 
-def residual(faces: np.ndarray, counterparts: np.ndarray) -> np.ndarray:
-    """Return -(mean |face - counterpart|), (N,), of two arrays (N, ...) of floats in the same range.
-
-    The one-class baseline of the method: what the generator had to change is taken as evidence of attack.
-    """
-    if faces.shape != counterparts.shape or faces.ndim < 2:
-        raise InputError(
-            f"faces {faces.shape}, counterparts {counterparts.shape}; expected the same (N, ...). Pair them."
-        )
-    difference = np.abs(faces.astype(np.float64) - counterparts.astype(np.float64))
-    return -difference.reshape(len(faces), -1).mean(axis=1)
-
-
 def clamped_crop(image: np.ndarray, box: Box, scale: float) -> np.ndarray:
     """Return the box enlarged about its centre, by less where the frame is smaller, moved into the frame."""
     height, width = image.shape[:2]
@@ -196,29 +183,6 @@ def fit_linear(values: np.ndarray, live: np.ndarray) -> Callable[[np.ndarray], n
     numbers, share = torch.from_numpy((values - shift) / scale), torch.full((count,), 1 / count, dtype=torch.float64)
     weight, bias = logistic_regression(numbers.double(), torch.from_numpy(live), share, RIDGE / count)
     return lambda given: expit((given - shift) / scale @ weight.numpy() + bias.item())
-
-
-def logistic_regression(values: np.ndarray, live: np.ndarray, *, ridge: float = 1.0, steps: int = 50) -> np.ndarray:
-    """Return weights (D + 1,), intercept last, that minimise log loss + ridge / 2 * |weights|^2.
-
-    By Newton's method; the intercept is not penalised. `values` (N, D) should be standardised.
-    """
-    if live.all() or not live.any():
-        raise InputError("training rows are of one class; expected live and attack. Choose other sources.")
-    inputs = np.hstack([values, np.ones((len(values), 1))])
-    penalty = np.full(inputs.shape[1], ridge)
-    penalty[-1] = 1e-9
-    weights = np.zeros(inputs.shape[1])
-    for _ in range(steps):
-        chance = expit(inputs @ weights)
-        gradient = inputs.T @ (chance - live) + penalty * weights
-        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        step *= min(1.0, 5 / np.abs(step).max(initial=1e-12))  # far from the optimum Newton may overshoot
-        weights -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return weights
 
 
 def _each_statistics(store: Store, rows: Rows) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from despoof.errors import InputError
 from despoof.faces.store import Store, StoredSample
+from despoof.generator.reconstruct import counterparts_of
 from despoof.generator.registry import LatentDiffusion
 from despoof.runs.seed import item_rng
 from despoof.studies.readings import Encode, identities, images
@@ -45,7 +46,7 @@ def fidelity(
     if autoencoder is None:
         raise InputError(f"generator of kind {generator.config.kind!r} has no autoencoder; expected one that has.")
     faces = store.faces(list(rows), size)
-    made = images(faces, size, lambda face: generator.counterpart(face, start_step=start_step), "counterparts")
+    made = counterparts_of(generator, faces, start_step=start_step)
     plain = images(faces, size, lambda face: autoencoder.decode(autoencoder.encode(face)), "autoencoder")
     own, got, passed = (identities(encode, pictures) for pictures in (faces, made, plain))
     others = strangers(rows, own, seed)

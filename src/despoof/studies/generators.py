@@ -14,6 +14,7 @@ import numpy as np
 from despoof.errors import InputError
 from despoof.evaluation.intervals import bootstrap_interval
 from despoof.faces.store import Store, StoredSample
+from despoof.generator.reconstruct import counterparts_of
 from despoof.generator.registry import load_generator
 from despoof.generator.training.identity import teacher_encoder
 from despoof.metrics import auc
@@ -26,7 +27,6 @@ from despoof.studies.readings import (
     cue_statistics,
     held_out_faces,
     identities,
-    images,
     real_captures,
     residuals,
     scores_across,
@@ -124,11 +124,11 @@ def study(generators: Sequence[NamedGenerator], held_out: HeldOut, out: Path) ->
 def measure(generator: NamedGenerator, held_out: HeldOut) -> Row:
     """Return the figures of one generator."""
     loaded, step, rows = load_generator(generator.file), generator.start_step, held_out.captures
-    size, start, encode = loaded.config.face_size, loaded.start_of(step), teacher_encoder(str(held_out.teacher))
+    start, encode = loaded.start_of(step), teacher_encoder(held_out.teacher)
 
-    def drawn(store: Store, rows: list[StoredSample], what: str) -> tuple[np.ndarray, np.ndarray]:
-        faces, title = store.faces(rows, size), f"{generator.name}: {what}"
-        return faces, images(faces, size, lambda face: loaded.counterpart(face, start_step=step), title)
+    def drawn(store: Store, rows: list[StoredSample]) -> tuple[np.ndarray, np.ndarray]:
+        faces = store.faces(rows, loaded.config.face_size)
+        return faces, counterparts_of(loaded, faces, start_step=step)
 
     def estimates(scores: np.ndarray) -> dict[str, Estimate]:
         found = {}
@@ -137,9 +137,9 @@ def measure(generator: NamedGenerator, held_out: HeldOut) -> Row:
             found[domain] = Estimate(auc(each.live, each.attack), interval.low, interval.high)
         return found
 
-    faces, made = drawn(held_out.face_store, held_out.faces, "faces")
+    faces, made = drawn(held_out.face_store, held_out.faces)
     cosine = (identities(encode, faces) * identities(encode, made)).sum(1)
-    shown, again = drawn(held_out.capture_store, rows, "captures")
+    shown, again = drawn(held_out.capture_store, rows)
     statistics = scores_across(rows, cue_statistics(signed_cues(shown, again)))
     return Row(
         generator=generator.name,

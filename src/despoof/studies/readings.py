@@ -8,7 +8,7 @@ import torch
 
 from despoof.data.sample import Split
 from despoof.errors import InputError
-from despoof.evaluation.baselines import logistic_regression, statistics
+from despoof.evaluation.baselines import fit_linear, statistics
 from despoof.evaluation.intervals import Scores
 from despoof.evaluation.protocols import is_live, leave_one_out
 from despoof.evaluation.scores import ScoreFile
@@ -19,7 +19,6 @@ from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
 
 BATCH = 32
-RIDGE = 10.0  # of the baseline on statistics of the face: fixed beforehand, not tuned
 Make = Callable[[torch.Tensor], torch.Tensor]  # faces (N, 3, S, S) in [-1, 1] -> images of the same form
 Encode = Callable[[np.ndarray], np.ndarray]  # ArcFace crops (N, 112, 112, 3) uint8 -> unit embeddings (N, E)
 
@@ -100,9 +99,7 @@ def scores_across(rows: Sequence[StoredSample], values: np.ndarray, *, judged: n
     """
     live, scores = is_live(rows), np.full(len(rows), np.nan)
     for _, learned, tested in leave_one_out(rows):
-        shift, scale = values[learned].mean(0), values[learned].std(0) + 1e-6
-        weights = logistic_regression((values[learned] - shift) / scale, live[learned], ridge=RIDGE)
-        scores[tested] = ((values if judged is None else judged)[tested] - shift) / scale @ weights[:-1] + weights[-1]
+        scores[tested] = fit_linear(values[learned], live[learned])((values if judged is None else judged)[tested])
     return scores
 
 
