@@ -293,3 +293,13 @@ def test_equal_paths_of_two_folders_are_two_samples(tmp_path):
     for path in run_protocol(PROTOCOL, rows, [untrained("m", _score)], tmp_path):
         found = read_scores(path).rows
         assert len({row.key for row in found}) == len(found) == 2 * len({row.path for row in found})
+
+
+def test_what_a_model_lacks_is_said_before_another_is_fitted(tmp_path):
+    def lacking():
+        raise ArtefactError("no counterparts")
+
+    fit = Watched()
+    with pytest.raises(ArtefactError, match="no counterparts"):
+        run_protocol(PROTOCOL, _rows(), [Model("first", fit), Model("second", fit, ready=lacking)], tmp_path)
+    assert not fit.calls

@@ -42,6 +42,7 @@ class Model:
     config: dict = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     seeded: bool = True  # another seed gives other scores; False: seed 0 alone is run
+    ready: Callable[[], None] | None = None  # reads what fitting needs, and raises where it lacks
 
 
 def untrained(name: str, score: Score, parents: dict[str, str] | None = None) -> Model:
@@ -99,9 +100,12 @@ def run_protocol(
         for seed in (seeds if model.seeded else (0,))
     ]
     finished = [_is_finished(run) for run in runs]  # a list: all are checked before the first begins
-    for run, done in zip(runs, finished, strict=True):
-        if not done:
-            _fit_and_score(run)
+    left = [run for run, done in zip(runs, finished, strict=True) if not done]
+    for model in models:
+        if model.ready is not None and any(run.model is model for run in left):
+            model.ready()
+    for run in left:
+        _fit_and_score(run)
     return [run.files[Split.TEST] for run in runs]
 
 
