@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, norm, sem
+from scipy.stats import binom, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from despoof import metrics
@@ -225,16 +225,3 @@ def test_unusable_thresholds_targets_and_species_are_input_errors():
         metrics.bpcer_at_apcer(LIVE, ATTACKS, 5)
     with pytest.raises(InputError, match="species"):
         metrics.apcer({}, 0.5)
-
-
-def test_auc_by_group_is_that_of_each_group_alone():
-    scores, live = np.array([0.9, 0.1, 0.2, 0.8]), np.array([True, False, True, False])
-    assert metrics.auc_by(scores, live, ["b", "b", "a", "a"]) == {"a": 0.0, "b": 1.0}
-
-
-def test_interval_of_a_mean_is_the_normal_one():
-    values = np.random.default_rng(0).normal(size=50)
-    low, high = norm.interval(0.95, values.mean(), sem(values))
-    found = metrics.mean_interval(values)
-    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-3)
-    assert np.isnan(metrics.mean_interval(values[:1]).low)

@@ -5,7 +5,7 @@ scores are separate arrays; attacks that differ by species are a dict species ->
 ISO/IEC 30107-3 where it has one. Rates are in 0..1. NaN, infinity and an empty class raise InputError.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,12 +99,6 @@ def auc(live_scores: np.ndarray, attack_scores: np.ndarray) -> float:
     return float((below + not_above).mean() / (2 * len(attack)))
 
 
-def auc_by(scores: np.ndarray, live: np.ndarray, groups: Sequence[str]) -> dict[str, float]:
-    """Return the AUC within each group, such as a domain, in alphabetic order; all three are (N,), `live` bool."""
-    inside = {str(name): np.asarray(groups) == name for name in np.unique(groups)}
-    return {name: auc(scores[live & own], scores[~live & own]) for name, own in inside.items()}
-
-
 def bpcer_at_apcer(live_scores: np.ndarray, attacks: Attacks, target: float) -> OperatingPoint:
     """Return the point of the lowest threshold at which every species has APCER <= target.
 
@@ -177,12 +171,6 @@ def proportion_interval(errors: float, presented: int, *, confidence: float = 0.
     low = 0.0 if errors <= 0 else float(beta.ppf(tail, errors, presented - errors + 1))
     high = 1.0 if errors >= presented else float(beta.ppf(1 - tail, errors + 1, presented - errors))
     return Interval(low, high)
-
-
-def mean_interval(values: np.ndarray) -> Interval:
-    """Return the normal 95 % interval of the mean of independent values (N,); NaN where N is below 2."""
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
 def rule_of_three(presented: int) -> float:
