@@ -25,7 +25,7 @@ def demo(*, out: Path = Path("demo"), weights: str = "default", seeds: int = 1) 
     for seed in range(seeds):
         for medium in ("ideal", "print", "replay"):
             name = "live, simulated" if medium == "ideal" else f"{medium}, simulated"
-            inputs[f"{name} {seed}"] = simulate(portrait, draw_medium(medium, seed), seed).image
+            inputs[f"{name} {seed}"] = simulate(portrait, draw_medium(medium, seed), seed)
     guard = load(weights)
     guard.check(portrait)  # the first check loads libraries; the times below are of the second
     for name, image in track(inputs.items(), "check", len(inputs)):

@@ -43,15 +43,6 @@ DATASET = Dataset(
         for label in Label
     },
     names=names,
-    meanings={
-        "kind": {
-            f"{prefix}{number}": f"{what}, {quality} quality"
-            for what, first in (("live", 1), ("warped print", 3), ("print with cut eyes", 5), ("replay", 7))
-            for quality, prefix, number in (
-                ("normal", "", first), ("low", "", first + 1), ("high", "HR_", (first + 1) // 2),
-            )
-        }
-    },
     protocols={
         name: {Split.TRAIN: ({"kind": allowed},), Split.TEST: ({"kind": allowed},)} for name, allowed in EACH.items()
     },

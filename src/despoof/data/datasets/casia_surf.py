@@ -1,6 +1,6 @@
 """CASIA-SURF: 1,000 people, colour, depth and infrared images; six prints with parts cut out. Colour only is used."""
 
-from despoof.data.datasets.declaration import Dataset, Fact, unchecked
+from despoof.data.datasets.declaration import Dataset, Fact
 from despoof.data.sample import Label, Split
 
 SPLITS = {"Training": Split.TRAIN, "Val": Split.VALIDATION, "Testing": Split.TEST}
@@ -29,17 +29,9 @@ DATASET = Dataset(
         (Split.TEST, Label.LIVE): 17458, (Split.TEST, Label.ATTACK): 40252,
     },
     ignored=r".*/(?:depth|ir|profile)/[^/]+|.*-(?:color|depth|ir)",
-    meanings={
-        "kind": {
-            "real": "live", "01": "eyes cut, flat", "02": "eyes cut, bent", "03": "eyes and nose cut, flat",
-            "04": "eyes and nose cut, bent", "05": "eyes, nose and mouth cut, flat",
-            "06": "eyes, nose and mouth cut, bent",
-        }
-    },
     facts=(
         Fact("folders of Training, lists of Val and Testing, 1 = live in them, counts", BOB),
         Fact("real_part and fake_part in Val and Testing too", "CASIA-FAS-Dataset of liuajian on GitHub (author)"),
-        unchecked("what the six attacks are", "from memory of the paper, not looked up again"),
         Fact("people in Val and Testing of the challenge's form: not named, each image counts as one", BOB),
     ),
 )  # fmt: skip

@@ -26,11 +26,6 @@ DATASET = Dataset(
     },
     people=PEOPLE,
     ignored=r".*/(?:depth|ir)/[^/]+",
-    meanings={
-        "race": {"1": "African", "2": "Central Asian", "3": "East Asian"},
-        "session": {"1": "indoors", "2": "outdoors", "3": "either"},
-        "kind": {"1": "live", "2": "print on cloth", "3": "photo", "4": "display"},
-    },
     facts=(
         Fact("names: race, person, device, session, kind; masks in folders of their own", README),
         unchecked("colour images in the folder profile, and people 1-200, 201-300, 301-499 as the three parts",

@@ -39,7 +39,7 @@ class Dataset:
 
     Each of `patterns` is matched against the end of a path without its suffix, from the start of a folder's or
     file's name. Groups they may have: ``kind`` (a key of `kinds`, "" where absent), ``split`` (a key of `splits`)
-    and those of `subject`; others are for `decode` and `protocols`. Where the path does not say the split,
+    and those of `subject`; others are for `protocols`, and labels of the sample. Where the path does not say the split,
     `people` does, by subject, or the owners' lists below the root: `split_lists` name files or their folders,
     `label_lists` hold a path, any columns, and last a key of `list_kinds`.
     """
@@ -61,22 +61,9 @@ class Dataset:
     label_lists: Mapping[str, Split] = field(default_factory=dict)
     list_kinds: Mapping[str, str] = field(default_factory=dict)
     ignored: str = "(?!)"  # media that belong to it and are not used, such as other streams; this matches none
-    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # group -> its text -> what it means
     protocols: Mapping[str, Mapping[Split, tuple[Allowed, ...]]] = field(default_factory=dict)
     refine: Callable[[Path, list[Sample]], list[Sample]] | None = None  # adds what only other files say
     facts: tuple[Fact, ...] = ()
-
-    @property
-    def verified(self) -> bool:
-        """Say whether every fact was checked against a source."""
-        return all(fact.verified for fact in self.facts)
-
-    def decode(self, path: str) -> dict[str, str] | None:
-        """Return what a path says, group by group, in words where there are any; None if it is no such path."""
-        groups = _groups(self, path)
-        if groups is None:
-            return None
-        return {key: self.meanings.get(key, {}).get(text, text) for key, text in groups.items()}
 
     def sample(self, path: str) -> Sample | None:
         """Return the sample that lies at a path below the root; None if the name is not one of this dataset."""
@@ -86,7 +73,8 @@ class Dataset:
         species, subject = self.kinds[groups.get("kind", "")], self.subject.format(**groups)
         split = self.splits.get(groups.get("split", ""), self.people.get(subject))
         label = Label.LIVE if species == "none" else Label.ATTACK
-        return Sample(path, label, species, subject=subject, domain=self.name, split=split)
+        labels = tuple((key, text) for key, text in groups.items() if key not in ("official", "split", "subject"))
+        return Sample(path, label, species, subject=subject, domain=self.name, split=split, labels=labels)
 
     def samples(self, root: str | Path, *, protocol: str | None = None) -> list[Sample]:
         """Return one sample per image or video below `root`, sorted by path; InputError if there is none.

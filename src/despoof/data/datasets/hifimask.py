@@ -21,16 +21,8 @@ DATASET = Dataset(
         "CASIA_HiFiMask@p1_video_train.txt": Split.TRAIN, "CASIA_HiFiMask@p1_video_dev.txt": Split.VALIDATION,
         "CASIA_HiFiMask@p1_video_test.txt": Split.TEST,
     },
-    meanings={
-        "skin": {"1": "yellow", "2": "white", "3": "black"},
-        "kind": {"0": "live", "1": "transparent mask", "2": "plaster mask", "3": "resin mask"},
-        "scene": {"1": "white", "2": "green", "3": "three colours", "4": "sun", "5": "shade", "6": "motion"},
-        "light": {"0": "none", "1": "normal", "2": "dim", "3": "bright", "4": "behind", "5": "side", "6": "top"},
-        "sensor": {"0": "SpO2", "1": "iPhone 11", "2": "iPhone X", "3": "MI 10", "4": "P40", "5": "S20", "6": "Vivo",
-                   "7": "D435", "8": "HJIM"},
-    },
     facts=(
-        Fact("names and their meanings, 54,223 folders, lists of protocol 1", README),
+        Fact("names, 54,223 folders, lists of protocol 1", README),
         unchecked("that a list names a video by its folder", "seen for images of this collection only"),
         unchecked("counts per part and class", "known per part only (325,139, 43,470, 173,620 images); none compared"),
     ),

@@ -39,7 +39,6 @@ DATASET = Dataset(
         (Split.TEST, Label.LIVE): 40, (Split.TEST, Label.ATTACK): 120,
     },
     names=names,
-    meanings={"camera": {"android": "Nexus 5", "laptop": "MacBook Air"}},
     facts=(
         Fact("names, splits by person and the 280 videos", BOB),
         Fact(
@@ -47,6 +46,6 @@ DATASET = Dataset(
             "bob.db.msu_mfsd_mod 2.2.9: its list, and the metadata of the video of 005 in it",
         ),
         unchecked("the folder scene01 above real and attack", "others' pipelines; Idiap's lists begin below"),
-        unchecked("models of the two cameras; address and citation", "from memory of the paper, not looked up again"),
+        unchecked("address and citation", "from memory of the paper, not looked up again"),
     ),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from despoof.data.datasets.declaration import Allowed, Dataset, Fact, unchecked
+from despoof.data.datasets.declaration import Allowed, Dataset, Fact
 from despoof.data.sample import Label, Split
 
 FOLDERS = {"Train_files": Split.TRAIN, "Dev_files": Split.VALIDATION, "Test_files": Split.TEST}
@@ -55,17 +55,9 @@ DATASET = Dataset(
         for label in Label
     },
     names=names,
-    meanings={
-        "phone": {
-            "1": "Samsung Galaxy S6 edge", "2": "HTC Desire EYE", "3": "MEIZU X5", "4": "ASUS Zenfone Selfie",
-            "5": "Sony XPERIA C5 Ultra Dual", "6": "OPPO N3",
-        },
-        "kind": {"1": "live", "2": "printer 1", "3": "printer 2", "4": "display 1", "5": "display 2"},
-    },
     protocols=PROTOCOLS,
     facts=(
         Fact("folders, names, splits and the 4,950 videos", LIST),
         Fact("protocols 1, 2, 3.1 to 3.6, 4.1 to 4.6", LIST),
-        unchecked("names of the six phones", "from memory of the paper, not looked up again"),
     ),
 )  # fmt: skip

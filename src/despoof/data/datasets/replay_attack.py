@@ -39,10 +39,6 @@ DATASET = Dataset(
         (Split.TEST, Label.LIVE): 80, (Split.TEST, Label.ATTACK): 400,
     },
     ignored=r"enrollment/.*|.*_webcam_enroll_.*",
-    meanings={
-        "kind": {"print": "printed on A4", "mobile": "telephone's display", "highdef": "tablet's display"},
-        "light": {"adverse": "daylight, busy background", "controlled": "lamp, even background"},
-    },
     protocols={name: _protocol(attacks) for name, attacks in ATTACKS.items()},
     facts=(
         Fact("names, splits and counts", BOB),

@@ -21,16 +21,9 @@ DATASET = Dataset(
         "G": "none", "Ps": "print", "Pq": "print", "Mc": "mask-paper", "Mf": "mask-paper", "Mu": "mask-paper",
         "Vl": "replay", "Vm": "replay",
     },
-    meanings={
-        "kind": {
-            "G": "live", "Ps": "still print", "Pq": "moved print", "Mc": "paper mask, eyes and mouth cut out",
-            "Mf": "whole paper mask", "Mu": "upper half of a paper mask", "Vl": "replay on a Lenovo display",
-            "Vm": "replay on a Mac display",
-        }
-    },
     facts=(
         Fact("kind, talking, phone and person in the name", CODE),
-        unchecked("glasses and place in the name, and what the kinds mean", "from memory of the dataset's page"),
+        unchecked("glasses and place in the name, and what the kinds are", "from memory of the dataset's page"),
         unchecked("videos of some phones lie on their side without metadata that says so", CODE),
         unchecked("address and citation", "from memory"),
         unchecked("which people are for training; counts", "not found; no split is set, the check compares none"),

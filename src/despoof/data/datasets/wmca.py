@@ -18,10 +18,6 @@ DATASET = Dataset(
     ),
     kinds={"0": "none", "1": "disguise", "2": "mask", "3": "print", "4": "replay", "5": "makeup"},
     counts={(None, Label.LIVE): 347},
-    meanings={
-        "kind": {"0": "live", "1": "disguise: funny glasses, wigs", "2": "fake face: mannequin or mask", "3": "photo",
-                 "4": "video", "5": "make-up"},
-    },
     facts=(
         Fact("names, types 0 to 5, 347 live videos of 72 people", BATL),
         unchecked("make-up and some disguises are in the collection and not in every release", BATL),

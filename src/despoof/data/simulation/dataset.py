@@ -114,7 +114,7 @@ def _write_one(job: tuple[_Job, Path]) -> None:
         portrait = read_image(told.sample.file)
     except InputError:
         return  # too small or unreadable; preparing the originals says so of each
-    image = simulate(portrait, draw_medium(told.medium, told.seed), told.seed).image
+    image = simulate(portrait, draw_medium(told.medium, told.seed), told.seed)
     data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, told.quality])[1]
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())

@@ -1,4 +1,4 @@
-"""Simulated captures: portrait (H, W, 3) uint8 RGB shown on a medium -> `Capture`.
+"""Simulated captures: portrait (H, W, 3) uint8 RGB shown on a medium -> picture (h, w, 3) uint8 RGB.
 
 A live face takes the same path as an attack, with an ideal medium. Physics that is modelled: the smaller
 gamut, black floor, grain and gloss of a print; the tone, white point, haze, reflection and pixel grid of a
@@ -9,7 +9,7 @@ This is a sanity check for code and training loops, never an accuracy claim: nob
 attacks alone predict how a detector does on real ones.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -73,16 +73,8 @@ Medium = Ideal | Print | Replay
 MediumName = Literal["ideal", "print", "replay"]
 
 
-@dataclass(frozen=True)
-class Capture:
-    """A simulated picture (h, w, 3) uint8 RGB and its ledger: every parameter and every cue as plain values."""
-
-    image: np.ndarray
-    ledger: dict
-
-
 def draw_medium(name: MediumName, seed: int) -> Medium:
-    """Draw a medium; its generator is its own, so that the camera of a seed stays the same."""
+    """Draw a medium; its rng is its own, so that the camera of a seed stays the same."""
     rng = item_rng(seed, "medium", name)
     if name == "print":
         return _draw_print(rng)
@@ -118,37 +110,31 @@ def _draw_replay(rng: np.random.Generator) -> Replay:
     )
 
 
-def simulate(image: np.ndarray, medium: Medium, seed: int, *, camera: Camera | None = None) -> Capture:
-    """Return the capture of a portrait on a medium; the same arguments give the same bytes.
+def simulate(image: np.ndarray, medium: Medium, seed: int, *, camera: Camera | None = None) -> np.ndarray:
+    """Return the capture (h, w, 3) uint8 RGB of a portrait on a medium; the same arguments give the same bytes.
 
     The camera is drawn from the seed alone unless one is given, so equal seeds give pairs.
     """
     camera = camera or draw_camera(seed)
     image = read_image(image)
     points = plane_points(camera, image.shape)
-    radiance, cues = _present(image, medium, camera, points, seed)
-    picture = develop(sense(radiance, camera, seed), camera)
-    facts = {"medium": type(medium).__name__.lower(), "seed": seed}
-    return Capture(picture, facts | asdict(medium) | {"camera": asdict(camera)} | cues)
+    return develop(sense(_radiance(image, medium, camera, points, seed), camera, seed), camera)
 
 
-def _present(
-    image: np.ndarray, medium: Medium, camera: Camera, points: np.ndarray, seed: int
-) -> tuple[np.ndarray, dict]:
-    """Return the light (h, w, 3) that reaches the sensor from a medium, and the cues in it."""
+def _radiance(image: np.ndarray, medium: Medium, camera: Camera, points: np.ndarray, seed: int) -> np.ndarray:
+    """Return the light (h, w, 3) that reaches the sensor from a medium."""
     light = room_light(camera, points.shape[:2])
     if isinstance(medium, Print):
         sheet = reflectance(to_linear(image), medium, seed)
         seen = blur(look(sheet, camera) * light, camera)
         glare = medium.gloss * _lobe(points, medium.gloss_at, medium.gloss_width)
-        return seen + glare * light, {"glare_area": round(float((glare > 0.1).mean()), 4)}
+        return seen + glare * light
     if isinstance(medium, Replay):
         lit = light * (1 - medium.self_lit) + np.asarray(medium.white, np.float32) * medium.self_lit
         seen = blur(look(emission(image, medium), camera) * lit, camera)
-        ripple, cues = moire(medium, camera, points)
         lamp = medium.reflection * _lobe(points, (0.25, -0.25), 0.25)
-        return seen * ripple + (medium.haze + lamp) * light, cues
-    return blur(look(to_linear(image), camera) * light, camera), {}
+        return seen * moire(medium, camera, points) + (medium.haze + lamp) * light
+    return blur(look(to_linear(image), camera) * light, camera)
 
 
 def reflectance(linear: np.ndarray, medium: Print, seed: int) -> np.ndarray:
@@ -175,8 +161,8 @@ def emission(image: np.ndarray, medium: Replay) -> np.ndarray:
     return medium.black + (1 - medium.black) * linear
 
 
-def moire(medium: Replay, camera: Camera, points: np.ndarray) -> tuple[np.ndarray, dict]:
-    """Return the grid's modulation (h, w, 3), mean 1, sampled at the photosites, and its cues.
+def moire(medium: Replay, camera: Camera, points: np.ndarray) -> np.ndarray:
+    """Return the grid's modulation (h, w, 3), mean 1, sampled at the photosites.
 
     A grid of pitch p with lit part w is 1 + sum of 2 sinc(m w) cos 2 pi m (u/p - o), across times down. Lens and
     photosite weigh the harmonic (m, n) by `mtf` at its true frequency J^T (m, n)/p; sampling the weighted
@@ -184,24 +170,20 @@ def moire(medium: Replay, camera: Camera, points: np.ndarray) -> tuple[np.ndarra
     middle of the picture, since the frequency changes little over a mild tilt.
     """
     if medium.pitch_mm == 0:
-        return np.ones((*points.shape[:2], 3), np.float32), {"moire_amplitude": 0.0, "moire_frequency": [0.0, 0.0]}
+        return np.ones((*points.shape[:2], 3), np.float32)
     cells = points * (medium.width_mm / medium.pitch_mm) + np.asarray(medium.phase)  # (h, w, 2), in pitches
     row, column = points.shape[0] // 2, points.shape[1] // 2
     middle = cells[row, column]
     jacobian = np.stack([cells[row, column + 1] - middle, cells[row + 1, column] - middle], 1)  # d(u,v)/d(x,y)
     ripple = np.ones((*points.shape[:2], 3))
-    strongest, folded = 0.0, np.zeros(2)
     for m, n in HARMONICS:
         frequency = jacobian.T @ (m, n)
         weight = 2 * np.sinc(m * medium.fill[0]) * np.sinc(n * medium.fill[1]) * mtf(frequency, camera)
-        if abs(weight) > abs(strongest):
-            strongest, folded = weight, frequency - np.round(frequency)
         if abs(weight) > 1e-4:
             for channel, offset in enumerate(STRIPES):
                 phase = m * (cells[..., 0] - offset) + n * cells[..., 1]
                 ripple[..., channel] += weight * np.cos(2 * np.pi * phase)
-    cues = {"moire_amplitude": round(abs(strongest), 5), "moire_frequency": folded.round(5).tolist()}
-    return np.maximum(ripple, 0).astype(np.float32), cues
+    return np.maximum(ripple, 0).astype(np.float32)
 
 
 def _lobe(points: np.ndarray, middle: tuple[float, ...], width: float) -> np.ndarray:
