@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from despoof.pipeline import Guard
 from despoof.service.access import Access, Admission
 from despoof.service.config import ServiceConfig
 from despoof.service.errors import RefusedError
@@ -28,13 +27,6 @@ class Service:
     metrics: Metrics
     name: str
     cards: dict[str, str]
-
-    @property
-    def guard(self) -> Guard:
-        """A guard to read versions from; refused with 503 while there is none."""
-        if self.workers.guard is None:
-            raise RefusedError(503, "not_ready", f"the service is {self.workers.state}; see its log and /readyz.")
-        return self.workers.guard
 
     def must_answer(self, explain: bool = False) -> None:
         """Refuse before a body is read what could not be answered after it."""
@@ -71,7 +63,7 @@ class Service:
 
     def heading(self, request: Request) -> dict[str, Any]:
         """Return what every answer carries: request id, versions, operating point."""
-        return dict(heading(self.guard, self.name, request.state.request_id))
+        return dict(heading(self.workers.guard, self.name, request.state.request_id))
 
 
 def _service(request: Request) -> Service:

@@ -73,7 +73,7 @@ class ServiceMiddleware:
         took = round(seconds * 1e3, 1)
         row = {"request": exchange.id, "route": route, "status": exchange.status, "milliseconds": took}
         if note := scope["state"].get("note"):
-            row |= {"results": note, "weights": self.service.guard.weights}
+            row |= {"results": note, "weights": self.service.workers.guard.weights}
         LOG.info("%s", json.dumps(row))
 
 

@@ -68,7 +68,7 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def stop(self, seconds: float = 5.0) -> None:
+    def stop(self, seconds: float = 2.0) -> None:
         """Finish batches and frames in work, refuse the rest and wait for the threads at most so long."""
         self._stopping.set()
         _wake(self._photos)

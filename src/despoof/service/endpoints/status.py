@@ -40,4 +40,5 @@ async def metrics(service: ServiceDep) -> Response:
 @router.get("/v1/model", responses=NOT_READY)
 async def model(request: Request, service: ServiceDep) -> ModelResponse:
     """Return versions, hashes, operating point, cards and licence of the weights."""
-    return model_response(service.guard, service.name, service.cards, request.state.request_id)
+    service.must_answer()
+    return model_response(service.workers.guard, service.name, service.cards, request.state.request_id)
