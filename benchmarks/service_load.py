@@ -1,6 +1,6 @@
 """Load of one server on loopback: throughput, latency and memory over many requests.
 
-    python benchmarks/service_load.py [--requests 300] [--clients 4] [--threads 1] [--weights small] [--json OUT.json]
+    python benchmarks/service_load.py [--requests 300] [--clients 4] [--threads 1] [--weights default] [--json OUT.json]
 
 Starts `despoof serve` in its own process with tiny random weights (or those given), sends the NASA portrait from
 keep-alive clients, each sending its next request when it has its answer, and reads the server's memory as it goes.
