@@ -2,9 +2,11 @@
 is ever live; the dangerous failure of a liveness check is to fail open."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import despoof
 from despoof.cli.app import build_app
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, load_detector, save_detector
-from despoof.errors import ArtefactError
+from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.generator.config import TINY as TINY_GENERATOR
 from despoof.generator.registry import LatentDiffusion, save_generator
 from despoof.pipeline import Guard, load
@@ -77,8 +79,81 @@ def test_thresholds_decide(tmp_path: Path, selfie: np.ndarray, thresholds: tuple
 def test_path_bytes_array_and_image_agree(guard: Guard, selfie: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(selfie).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
-    sources = (selfie, tmp_path / "a.png", str(tmp_path / "a.png"), data, Image.fromarray(selfie), selfie / 255.0)
+    tensor = torch.from_numpy(selfie)
+    sources = (
+        selfie, tmp_path / "a.png", str(tmp_path / "a.png"), data, Image.fromarray(selfie), selfie / 255.0,
+        io.BytesIO(data), tensor, tensor.permute(2, 0, 1), selfie / 255.0 + 1e-7,
+    )  # fmt: skip
     assert len({round(guard.check(source).liveness, 6) for source in sources}) == 1
+    with (tmp_path / "a.png").open("rb") as file:
+        assert guard.check(file) == guard.check(data)
+
+
+def test_an_array_in_opencv_order_is_turned_and_a_file_never(guard: Guard, selfie: np.ndarray, tmp_path: Path) -> None:
+    wanted, turned = guard.check(selfie), selfie[..., ::-1]
+    assert guard.check(turned, bgr=True) == wanted
+    assert guard.check_many([turned, torch.from_numpy(turned.copy())], bgr=True) == [wanted, wanted]
+    assert guard.check(turned) != wanted
+    Image.fromarray(selfie).save(tmp_path / "a.png")
+    assert guard.check(tmp_path / "a.png", bgr=True) == wanted
+
+
+def test_one_image_is_not_taken_for_several_and_several_not_for_one(guard: Guard, selfie: np.ndarray) -> None:
+    singles = (
+        "a.jpg",
+        Path("a.jpg"),
+        b"bytes",
+        selfie,
+        torch.from_numpy(selfie),
+        Image.fromarray(selfie),
+        io.BytesIO(),
+    )
+    for single in singles:
+        with pytest.raises(InputError, match="single one with check"):
+            guard.check_many(single)
+    assert "check_many" in guard.check([selfie, selfie]).reasons[0].sentence
+    assert guard.check_many(np.stack([selfie, selfie])) == guard.check_many([selfie, selfie])
+    assert guard.check_many([]) == []
+
+
+def test_a_forked_child_is_told_in_place_of_waiting_for_ever(guard: Guard, selfie: np.ndarray) -> None:
+    pickled = pickle.dumps(guard)
+    child = os.fork()
+    if child == 0:  # nothing may be raised out of this branch
+        told = 0
+        for act in (lambda: guard.check(selfie), lambda: pickle.loads(pickled).check(selfie)):
+            try:
+                act()
+            except ConfigError as error:
+                told += "spawn" in str(error)
+        os._exit(0 if told == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_guard_can_be_pickled_and_shared_by_threads(folder: Path, selfie: np.ndarray) -> None:
+    guard = load(folder)
+    images = [np.roll(selfie, 5 * i, 1) for i in range(6)]
+    wanted = guard.check_many(images)
+    assert pickle.loads(pickle.dumps(guard)).check_many(images) == wanted
+    inside, most, make = [0], [0], guard.generator.counterpart
+
+    def counted(*args: object, **more: object) -> torch.Tensor:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        made = make(*args, **more)
+        inside[0] -= 1
+        return made
+
+    guard.generator.counterpart = counted
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(guard.check, images)) == wanted
+    assert most == [1]
+
+
+def test_device_and_engine_exclude_each_other(folder: Path) -> None:
+    assert load(folder).device == torch.device("cpu")
+    with pytest.raises(RuntimeError, match="nowhere"):
+        load(folder, device="nowhere")
 
 
 def test_many_equal_one_by_one_in_any_order(guard: Guard, selfie: np.ndarray) -> None:

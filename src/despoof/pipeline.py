@@ -1,5 +1,7 @@
 """The whole way for one image: image -> `Verdict`. The only place where generator, cue and detector meet."""
 
+import os
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from despoof.data.image import ImageSource, read_image
-from despoof.errors import ArtefactError, InputError
+from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.faces.detect import FindFaces, FoundFace, find_faces, retinaface
 from despoof.faces.quality import QualityLimits, Reason, gate
 from despoof.profile import Profile, read_profile
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 PRESETS = ("default",)
 BATCH = 16  # faces judged together; more gain nothing on a processor
+_process: int | None = None  # where the first guard was loaded; forked children inherit the number, spawned ones do not
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,12 @@ class Answer(NamedTuple):
 
 
 class Guard:
-    """A generator and a detector that judge images. Made by `load`."""
+    """A generator and a detector that judge images. Made by `load`.
+
+    Threads may share one: its networks judge for one caller at a time. Processes may not: the threads of torch and
+    ONNX Runtime do not survive a fork and would wait for ever, so a forked child gets a ConfigError. Start processes
+    by "spawn"; a guard can be pickled.
+    """
 
     def __init__(
         self,
@@ -70,6 +78,24 @@ class Guard:
         if profile is not None:
             profile.must_fit(weights, self.preprocessing)
             self.thresholds = profile.thresholds
+        self._ready()
+
+    def _ready(self) -> None:
+        global _process  # noqa: PLW0603
+        _process = _process or os.getpid()
+        self._one_at_a_time = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_one_at_a_time"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._ready()
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the networks judge."""
+        return next(self.detector.parameters()).device
 
     @property
     def preprocessing(self) -> dict:
@@ -84,35 +110,50 @@ class Guard:
         """Return where on its cue the detector looked, (h, w) with sum 1; None without attention or cue."""
         if verdict.face is None or verdict.cue is None:
             return None
-        found = self.detector.attention_map(verdict.face[None], verdict.cue[None])
-        return None if found is None else found[0]
+        with self._turn():
+            found = self.detector.attention_map(*(one[None].to(self.device) for one in (verdict.face, verdict.cue)))
+        return None if found is None else found[0].cpu()
+
+    def _turn(self) -> threading.Lock:
+        """Return what one caller holds while networks work; in a forked child they would never end."""
+        if os.getpid() != _process:
+            raise ConfigError(
+                f"a guard was loaded in process {_process}, and {os.getpid()} was forked from it without its threads. "
+                'Start processes with multiprocessing.get_context("spawn").'
+            )
+        return self._one_at_a_time
 
     @property
     def engine_name(self) -> str:
         """What computes the liveness."""
         return "torch" if self.engine is None else self.engine.name
 
-    def check(self, source: ImageSource) -> Verdict:
-        """Judge one image: a path, bytes, array (uint8, or float in 0..1, RGB) or PIL image.
+    def check(self, source: ImageSource, *, bgr: bool = False) -> Verdict:
+        """Judge one image: a path, bytes, binary file, PIL image, or array or tensor in RGB order (uint8, float 0..1).
 
+        `bgr` says that an array or tensor is in BGR order, as OpenCV reads images; other sources say it themselves.
         Whatever cannot be judged (unreadable, no face, several, poor quality) is `NO_DECISION` with reasons;
         it is never live.
         """
-        return self.check_many([source])[0]
+        return self._judged([self._prepare(source, bgr)])[0]
 
-    def check_many(self, sources: Iterable[ImageSource]) -> list[Verdict]:
-        """Judge images, those with a face together in batches; each verdict is as `check` alone would give it.
+    def check_many(self, sources: Iterable[ImageSource], *, bgr: bool = False) -> list[Verdict]:
+        """Judge images, arrays in RGB order, in batches; each verdict is as `check` alone would give it.
 
-        `milliseconds` of what a batch shares is its share of one face.
+        A single image is an InputError. `milliseconds` of what a batch shares is its share of one face.
         """
+        if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike) or (
+            hasattr(sources, "read") or getattr(sources, "ndim", 4) != 4 or hasattr(sources, "getbands")
+        ):
+            raise InputError(f"one {type(sources).__name__}; expected several images. Judge a single one with check.")
         verdicts: list[Verdict] = []
-        chunk: list[ImageSource] = []
+        chunk: list[Prepared] = []
         for source in sources:
-            chunk.append(source)
+            chunk.append(self._prepare(source, bgr))
             if len(chunk) == BATCH:
-                verdicts += self._judged([self._prepare(each) for each in chunk])
+                verdicts += self._judged(chunk)
                 chunk = []
-        return verdicts + self._judged([self._prepare(each) for each in chunk])
+        return verdicts + self._judged(chunk)
 
     def check_faces(self, image: np.ndarray, found_faces: list[FoundFace]) -> list[Verdict]:
         """Judge faces that were found in one image (H, W, 3) uint8 RGB, each as if it were alone there.
@@ -122,12 +163,15 @@ class Guard:
         clock = _Clock()
         return self._judged([self._prepare_face(image, [found], clock) for found in found_faces])
 
-    def _prepare(self, source: ImageSource) -> Prepared:
+    def _prepare(self, source: ImageSource, bgr: bool) -> Prepared:
         clock = _Clock()
         try:
             image = read_image(source)
+            if bgr and hasattr(source, "ndim"):
+                image = np.ascontiguousarray(image[..., ::-1])
             clock.lap("decode image")
-            found = find_faces(image, self.find)
+            with self._turn():
+                found = find_faces(image, self.find)
             clock.lap("detect")
         except InputError as error:
             return _unreadable(error)
@@ -160,7 +204,7 @@ class Guard:
     def _answer(self, faces: "list[torch.Tensor]", clock: "_Clock") -> Answer:
         import torch
 
-        with torch.inference_mode():
+        with self._turn(), torch.inference_mode():
             together = torch.stack(faces)
             answer = self._by_torch(together, clock) if self.engine is None else self._by_engine(together)
         clock.lap("detector" if self.engine is None else self.engine_name)
@@ -169,13 +213,15 @@ class Guard:
     def _by_torch(self, faces: "torch.Tensor", clock: "_Clock") -> Answer:
         from despoof.cue import cue
 
+        faces = faces.to(self.device)
         if self.generator is None or not self.detector.config.uses_cue:
-            return Answer(self.detector.liveness(faces), None, None)
+            return Answer(self.detector.liveness(faces).cpu(), None, None)
         counterparts = self.generator.counterpart(faces, lap=clock.lap)
         sound = _sound(counterparts)
         usable = counterparts.where(sound[:, None, None, None], faces)  # of a broken one nothing more is said
         cues = cue(faces, usable, self.detector.config.cue_form)
-        return Answer(self.detector.liveness(faces, cues).where(sound, np.nan), usable, cues)
+        liveness = self.detector.liveness(faces, cues).where(sound, np.nan)
+        return Answer(liveness.cpu(), usable.cpu(), cues.cpu())
 
     def _by_engine(self, faces: "torch.Tensor") -> Answer:
         import torch
@@ -246,6 +292,7 @@ def load(
     find: FindFaces | None = None,
     engine: "str | Path | Engine" = "torch",
     profile: str | Path | Profile | None = None,
+    device: str = "cpu",
 ) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
     detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
@@ -253,6 +300,7 @@ def load(
     `engine` is "torch", a folder made by `despoof export` from these very weights, or an `Engine`; "auto" is the
     folder that `despoof export` keeps for these weights and the installed runtimes, and torch where there is none.
     `profile` is a file made by `despoof calibrate` with these very weights, whose thresholds then decide.
+    `device` is where torch judges, such as "cuda"; an engine is for the processor.
     """
     from despoof.detector.network import load_detector
     from despoof.generator.registry import load_generator
@@ -277,6 +325,11 @@ def load(
         profile = read_profile(profile)
     limits = limits or QualityLimits()
     chosen = _open(engine, weights)
+    if chosen is not None and device != "cpu":
+        raise ConfigError(f"device {device!r} with {chosen.name}, which is for the processor. Leave out one of them.")
+    for part in (generator, detector):
+        if part is not None:
+            part.to(device)
     return Guard(generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile)
 
 

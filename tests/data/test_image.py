@@ -1,5 +1,6 @@
 """Every picture a user may hand over becomes (H, W, 3) uint8 RGB or an InputError; decoders fail in many ways."""
 
+import base64
 import io
 import os
 import struct
@@ -10,6 +11,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -157,7 +159,7 @@ def test_bad_arrays_are_refused(name):
 
 @pytest.mark.parametrize("source", [None, 7, ["a.jpg"], object()])
 def test_other_types_are_refused(source):
-    with pytest.raises(InputError, match="expected a path"):
+    with pytest.raises(InputError, match="expected one path"):
         read_image(source)
 
 
@@ -304,3 +306,42 @@ def test_every_suffix_belongs_to_a_format_that_is_read():
     pytest.importorskip("pillow_heif", reason="pillow-heif, the extra `heif`, is not installed")
     known = formats()
     assert {Image.registered_extensions().get(suffix) for suffix in IMAGE_SUFFIXES} == set(known)
+
+
+def test_a_picture_as_text_is_refused_and_never_repeated():
+    text = base64.b64encode(bytes(range(256)) * 40).decode()
+    for picture in (text, "data:image/png;base64," + text[:100]):
+        with pytest.raises(InputError, match="decoded bytes") as refused:
+            read_image(picture)
+        assert text[:20] not in str(refused.value)
+
+
+def test_a_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    assert read_image("~/a.png").shape == (40, 40, 3)
+    with pytest.raises(InputError, match="nobody-of-this-name"):
+        read_image("~nobody-of-this-name/a.png")
+
+
+def test_files_and_tensors_are_read_as_their_bytes_and_arrays():
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    file.seek(0)
+    assert (read_image(file) == image).all()
+    for tensor in (torch.from_numpy(image), torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(image / 255.0)):
+        assert (read_image(tensor) == image).all()
+    with pytest.raises(InputError, match='mode "rb"'):
+        read_image(io.StringIO("text"))
+    file.close()
+    with pytest.raises(InputError, match="Open it again"):
+        read_image(file)
+
+
+def test_rounding_beyond_one_is_no_other_range():
+    array = np.full((40, 40, 3), 1.0000001, np.float64)
+    array[0] = -1e-9
+    assert set(np.unique(read_image(array))) == {0, 255}
+    with pytest.raises(InputError, match="Divide by 255"):
+        read_image(array * 1.01)

@@ -2,6 +2,7 @@
 refused; a silent difference would move every threshold."""
 
 import json
+import pickle
 import runpy
 import shutil
 import sys
@@ -233,3 +234,15 @@ def test_a_counterpart_that_breaks_in_the_engine_costs_its_own_face_alone(weight
     first, second = guard.check_many(images)
     assert first.liveness == pytest.approx(wanted.liveness, abs=1e-5)
     assert (second.decision, second.reasons[0].name) == ("NO_DECISION", "broken")
+
+
+@pytest.mark.parametrize("runtime", HERE)
+def test_a_guard_with_an_engine_can_be_pickled(weights: Path, exported: Path, runtime: str) -> None:
+    from skimage.data import astronaut
+
+    guard = despoof.load(weights, engine=open_engine(exported, runtime, threads=1))
+    again = pickle.loads(pickle.dumps(guard))
+    assert again.check(astronaut()) == guard.check(astronaut())
+    assert again.engine_name == runtime
+    with pytest.raises(ConfigError, match="is for the processor"):
+        despoof.load(weights, engine=exported, device="cuda")

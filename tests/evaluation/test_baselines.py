@@ -150,7 +150,7 @@ def test_pair_means_index_1_of_three_and_feeds_bgr_0_to_255(store, monkeypatch):
         "MiniFASNetV2_27.onnx": FakeSession([0, np.log(8), 0]),
         "MiniFASNetV1SE_40.onnx": FakeSession([0, 0, np.log(2)]),
     }
-    monkeypatch.setattr(baselines, "_session", lambda path: sessions[path.name])
+    monkeypatch.setattr(baselines, "open_onnx", lambda path: sessions[path.name])
     values = baselines.peer("minifasnet", "peers", find=_box)(store.rows[:2])
     assert values == pytest.approx([(0.8 + 0.25) / 2] * 2)
     seen = sessions["MiniFASNetV2_27.onnx"].seen[0]
@@ -161,14 +161,14 @@ def test_pair_means_index_1_of_three_and_feeds_bgr_0_to_255(store, monkeypatch):
 
 def test_celeba_spoof_model_reads_index_0_and_feeds_rgb_0_to_1(store, monkeypatch):
     session = FakeSession([np.log(3), 0])
-    monkeypatch.setattr(baselines, "_session", lambda path: session)
+    monkeypatch.setattr(baselines, "open_onnx", lambda path: session)
     assert baselines.peer("celeba-minifasnet", "x", find=_box)(store.rows[:1]) == pytest.approx([0.75])
     crop = baselines.square_crop(FACE, _box(FACE)[0].box, 1.5) / 255
     assert session.seen[0][0].mean((1, 2)) == pytest.approx(crop.mean((0, 1)), rel=0.03)
 
 
 def test_no_face_is_no_answer(store, monkeypatch):
-    monkeypatch.setattr(baselines, "_session", lambda path: FakeSession([0, 0]))
+    monkeypatch.setattr(baselines, "open_onnx", lambda path: FakeSession([0, 0]))
     assert np.isnan(baselines.peer("celeba-minifasnet", "x", find=lambda image: [])(store.rows[:1])).all()
 
 

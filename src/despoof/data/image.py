@@ -5,7 +5,7 @@ import stat
 import warnings
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,17 +29,19 @@ IMAGE_SUFFIXES = HEIF_SUFFIXES | frozenset(
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # ISO/IEC 23008-12, 10.2 and B.4
 HEIF_REMEDY = "is an HEIF image, and pillow-heif is not installed. Run: pip install 'despoof[heif]', or convert it."
 SAME = 2  # grey levels by which a profile may differ from sRGB and count as sRGB: editors write it rounded
+LONGEST_PATH = 255  # characters of a path that is repeated in an error
+ROUNDING = 1e-3  # beyond 0..1 that a float array may have, less than half a grey level
 
-ImageSource = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image
+ImageSource = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image | BinaryIO  # or a torch tensor
 
 
-def read_image(source: ImageSource) -> np.ndarray:
-    """Return (H, W, 3) uint8 RGB from a path, bytes, array or PIL image.
+def read_image(source: ImageSource | Any) -> np.ndarray:
+    """Return (H, W, 3) uint8 RGB from a path, bytes, an open binary file, an array or tensor in RGB, or a PIL image.
 
-    Arrays: (H, W), (H, W, 3) or (H, W, 4), uint8 in 0..255, or float in 0..1, RGB order. EXIF rotation is
-    applied, 16-bit is scaled to 8, CMYK, palettes and the colours of an ICC profile become sRGB, alpha is
-    composited on black, of an animation the first frame is taken; ``clip.mp4#12`` is a frame of a video. Raises
-    InputError naming what is wrong and what to do.
+    Arrays: (H, W), (H, W, 3) or (H, W, 4), uint8 in 0..255, or float in 0..1, RGB order; torch's also with the
+    channels first. EXIF rotation is applied, 16-bit is scaled to 8, CMYK, palettes and the colours of an ICC
+    profile become sRGB, alpha is composited on black, of an animation the first frame is taken; ``clip.mp4#12`` is a
+    frame of a video. Raises InputError naming what is wrong and what to do.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -50,7 +52,30 @@ def read_image(source: ImageSource) -> np.ndarray:
         return _from_bytes(bytes(source), f"{len(source)} bytes")
     if isinstance(source, str | Path):
         return _from_path(Path(source))
-    raise InputError(f"input of type {type(source).__name__}; expected a path, bytes, a NumPy array or a PIL image.")
+    if type(source).__module__ == "torch" and hasattr(source, "detach"):
+        tensor = source.detach().cpu()
+        return _from_array(_channels_last((tensor.float() if tensor.is_floating_point() else tensor).numpy()))
+    if hasattr(source, "read"):
+        return _from_file(source)
+    several = " Several images go to check_many." if isinstance(source, list | tuple) else ""
+    raise InputError(
+        f"input of type {type(source).__name__}; expected one path, bytes, file, NumPy array or PIL image.{several}"
+    )
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    first = array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4)
+    return array.transpose(1, 2, 0) if first else array
+
+
+def _from_file(file: BinaryIO) -> np.ndarray:
+    try:
+        data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: it was closed
+        raise InputError(f"the file cannot be read ({error}). Open it again.") from None
+    if not isinstance(data, bytes):
+        raise InputError('the file gives text; expected bytes. Open it with mode "rb".')
+    return _from_bytes(data, "the file")
 
 
 @cache
@@ -71,6 +96,7 @@ def require_readable(path: str | Path) -> None:
 
 
 def _from_path(path: Path) -> np.ndarray:
+    path = _expanded(path)
     video, _, number = str(path).rpartition("#")
     if number.isdecimal() and is_video(video):
         return _from_array(read_frame(video, int(number)))
@@ -86,8 +112,22 @@ def _from_path(path: Path) -> np.ndarray:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise InputError(f"{path!r} cannot be read ({error}). Check the path and its permissions.") from None
+        raise InputError(_unread(path, error)) from None
     return _from_bytes(data, str(path))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # of a user that this machine does not have
+        return path
+
+
+def _unread(path: Path, error: Exception) -> str:
+    if len(str(path)) > LONGEST_PATH or str(path).startswith("data:"):  # an image as text: never repeat its pixels
+        return f"a text of {len(str(path))} characters names no file; an image as base64 goes in as its decoded bytes."
+    said = getattr(error, "strerror", None) or error
+    return f"{str(path)!r} cannot be read ({said}). Check the path and its permissions."
 
 
 def _from_bytes(data: bytes, name: str) -> np.ndarray:
@@ -190,12 +230,12 @@ def _from_array(array: np.ndarray) -> np.ndarray:
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise InputError("array holds NaN or infinity; expected finite floats in 0..1. Check its source.")
-        if array.min() < 0 or array.max() > 1:
+        if array.min() < -ROUNDING or array.max() > 1 + ROUNDING:
             raise InputError(
                 f"float array spans {array.min():.3g}..{array.max():.3g}; expected 0..1. "
                 "Divide by 255 or cast to uint8."
             )
-        array = (array * 255).round().astype(np.uint8)
+        array = (array.clip(0, 1) * 255).round().astype(np.uint8)
     if array.dtype != np.uint8:
         raise InputError(f"array of dtype {array.dtype}; expected uint8 in 0..255 or float in 0..1. Cast it.")
     return _three_channels(array)

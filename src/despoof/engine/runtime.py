@@ -14,6 +14,7 @@ import numpy as np
 from despoof.errors import ArtefactError, ConfigError
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import read_json
+from despoof.runs.onnx import open_onnx
 
 FORMAT = "despoof-export/1"
 DESCRIPTION = "despoof.json"
@@ -30,11 +31,18 @@ class Judged(NamedTuple):
 
 
 class Engine:
-    """One exported model in one runtime. Made by `open_engine`."""
+    """One exported model in one runtime. Made by `open_engine`; pickled as its folder, which is then opened again."""
 
-    def __init__(self, name: str, run: Run, description: dict) -> None:
-        self.name, self.description = name, description
-        self._run = run
+    def __init__(
+        self, folder: Path, description: dict, runtime: str, threads: int | None, precision: Precision
+    ) -> None:
+        self.description, self.precision = description, precision
+        self.name = runtime if precision == "float32" else f"{runtime}/{precision}"
+        self._opened = folder, runtime, threads, precision
+        self._run = RUNTIMES[runtime](folder / description["model"], threads, precision)
+
+    def __reduce__(self) -> tuple:
+        return _again, self._opened
 
     def __call__(self, face: np.ndarray, noise: np.ndarray | None = None) -> Judged:
         """Judge faces (N, S, S, 3) uint8 with noise (N, C, h, w) float32."""
@@ -69,8 +77,11 @@ def open_engine(
         )
     if precision == "bfloat16" and runtime != "openvino":
         raise ConfigError(f"precision 'bfloat16' with {runtime}; only openvino has it. Use float32.")
-    run = RUNTIMES[runtime](Path(folder) / description["model"], threads, precision)
-    return Engine(runtime if precision == "float32" else f"{runtime}/{precision}", run, description)
+    return Engine(Path(folder).resolve(), description, runtime, threads, precision)
+
+
+def _again(folder: Path, runtime: str, threads: int | None, precision: Precision) -> Engine:
+    return open_engine(folder, runtime, threads=threads, precision=precision)
 
 
 def read_description(folder: str | Path) -> dict:
@@ -132,11 +143,7 @@ def _openvino(model: Path, threads: int | None, precision: Precision) -> Run:
 
 
 def _onnxruntime(model: Path, threads: int | None, precision: Precision) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = open_onnx(model, threads=threads or 0)
     return lambda given: session.run(None, given)
 
 

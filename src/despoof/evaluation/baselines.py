@@ -13,12 +13,13 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from despoof.data.image import read_image
-from despoof.errors import ArtefactError, InputError
+from despoof.errors import InputError
 from despoof.evaluation.protocols import is_live
 from despoof.evaluation.runner import Fit, Rows, Score
 from despoof.faces.detect import FindFaces, FoundFace, find_faces
 from despoof.faces.store import Store, StoredSample
 from despoof.runs.checkpoint import file_hash
+from despoof.runs.onnx import open_onnx
 
 FACE_SIDE = 128  # every face at one size by one filter, or its size in the source would tell the class
 RIDGE = 10.0  # times half the squared weights is added to the summed log loss; fixed beforehand and not tuned
@@ -129,7 +130,7 @@ def peer_liveness(name: str, folder: str | Path) -> Callable[[np.ndarray, FoundF
     The models are meant for whole camera frames: on images that are themselves face crops the boxes clamp to the
     frame, which is outside their specification.
     """
-    runs = [(each, _session(Path(folder) / each.file)) for each in PEERS[name]]
+    runs = [(each, open_onnx(Path(folder) / each.file)) for each in PEERS[name]]
     return lambda image, face: float(np.mean([each.liveness(session, image, face) for each, session in runs]))
 
 
@@ -187,13 +188,3 @@ def fit_linear(values: np.ndarray, live: np.ndarray) -> Callable[[np.ndarray], n
 
 def _each_statistics(store: Store, rows: Rows) -> np.ndarray:
     return np.array([statistics(store.faces([row], FACE_SIDE)[0]) for row in rows]).reshape(len(rows), 60)
-
-
-def _session(path: Path) -> Any:  # onnxruntime has no types
-    import onnxruntime
-
-    if not path.is_file():
-        raise ArtefactError(f"model file {path} is missing; expected an ONNX file. Give its path.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

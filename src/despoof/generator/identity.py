@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from despoof.errors import ArtefactError, ConfigError
 from despoof.generator.config import IdentityConfig
+from despoof.runs.onnx import open_onnx
 
 IDENTITY_SIDE = 112
 
@@ -202,9 +203,12 @@ class OnnxIdentity(nn.Module):
         self._session = None
         super()._load_from_state_dict(*args)
 
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_session": None}  # sessions cannot be pickled; the file is opened again
+
     def _open(self) -> Any:
         if self._session is None:
-            self._session = open_onnx(self.file.cpu().numpy().tobytes(), "identity encoder")
+            self._session = open_onnx(self.file.cpu().numpy().tobytes(), where="identity encoder")
         return self._session
 
 
@@ -218,27 +222,13 @@ def build_identity(config: IdentityConfig) -> nn.Module:
     return ENCODERS[config.encoder](config)
 
 
-def open_onnx(data: bytes, where: str | Path) -> Any:
-    """Return an onnxruntime session of one thread; bytes that are no ONNX model are an ArtefactError."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no public class
-        raise ArtefactError(
-            f"{where} is no ONNX model ({error}); expected an ArcFace checkpoint, 112 px. Give its path."
-        ) from None
-
-
 def read_onnx(path: str | Path, config: IdentityConfig) -> tuple[IdentityConfig, OnnxIdentity]:
     """Return the config with this file's length and embedding size, and the encoder that holds the file."""
     path = Path(path)
     if not path.is_file():
         raise ArtefactError(f"identity encoder {path} is missing; expected an ArcFace ONNX file. Give its path.")
     data = path.read_bytes()
-    width = open_onnx(data, path).get_outputs()[0].shape[-1]
+    width = open_onnx(data, where=path).get_outputs()[0].shape[-1]
     config = replace(config, encoder="onnx", onnx_bytes=len(data), embedding=int(width))
     encoder = OnnxIdentity(config)
     encoder.file.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from despoof.data.image import read_image
-from despoof.errors import ArtefactError
 from despoof.faces.align import ARCFACE_TEMPLATE, align, as_tensor
 from despoof.generator.config import IdentityRecipe
-from despoof.generator.identity import IDENTITY_SIDE, IMAGENET_MEAN, IMAGENET_STD, IdentityEncoder, open_onnx
+from despoof.generator.identity import IDENTITY_SIDE, IMAGENET_MEAN, IMAGENET_STD, IdentityEncoder
 from despoof.generator.training.autoencoder import mirrored
 from despoof.generator.training.latents import StoredFaces, data_hash
 from despoof.generator.training.trainer import Trainer
@@ -19,6 +18,7 @@ from despoof.runs.checkpoint import file_hash, load_artefact, save_artefact
 from despoof.runs.config import to_dict
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import step_rng
+from despoof.runs.onnx import open_onnx
 from despoof.runs.processes import global_batch
 from despoof.runs.progress import track
 
@@ -49,9 +49,7 @@ def teacher_embeddings(faces: StoredFaces, teacher: str | Path, cache: str | Pat
 
 def teacher_encoder(path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function: crops (N, 112, 112, 3) uint8 RGB -> unit embeddings (N, E) by the ONNX teacher."""
-    if not Path(path).is_file():
-        raise ArtefactError(f"identity teacher {path} is missing; expected an ArcFace ONNX file. Give its path.")
-    session = open_onnx(Path(path).read_bytes(), path)
+    session = open_onnx(path)
     name = session.get_inputs()[0].name
     mean, deviation = np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD)
 
