@@ -59,7 +59,9 @@ def test_a_second_run_does_nothing_and_new_samples_are_added(dataset, tmp_path, 
     store = tmp_path / "store"
     prepare(samples[:3], store, workers=1)
     before = contents(store)
-    monkeypatch.setattr("despoof.faces.prepare._prepare_one", lambda job: pytest.fail(f"{job} was done again"))
+    monkeypatch.setattr(
+        "despoof.faces.prepare._prepare_one", lambda sample, **_: pytest.fail(f"{sample} was done again")
+    )
     prepare(samples[:3], store, workers=1)
     assert contents(store) == before
     monkeypatch.undo()

@@ -95,7 +95,7 @@ def test_a_finished_store_is_left_alone(dataset, tmp_path, monkeypatch):
     samples, root = dataset
     prepare(samples, tmp_path / "store", workers=1, frames=RULE)
     before = contents(tmp_path / "store")
-    monkeypatch.setattr(module, "_prepare_one", lambda job: pytest.fail(f"{job} was done again"))
+    monkeypatch.setattr(module, "_prepare_one", lambda sample, **_: pytest.fail(f"{sample} was done again"))
     prepare(samples, tmp_path / "store", workers=1, frames=RULE)
     prepare(samples[3:], tmp_path / "store", workers=1)  # pictures need no rule, also beside videos
     assert contents(tmp_path / "store") == before

