@@ -18,7 +18,7 @@ despoof study fidelity "$WORK/runs/studies/fidelity.md" "$WORK/store/faces" "$GE
 
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/captures" "$GENERATOR")
 despoof study cue "$WORK/runs/studies/cue.md" "$WORK/store/captures" "$GENERATOR"
-despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --preset small --counterparts "$COUNTERPARTS" \
+despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --preset mobilenet --counterparts "$COUNTERPARTS" \
     --peers "$PEERS"
 
 # One call of the denoiser in place of six; `study student` fails where that costs more than it may.
@@ -32,7 +32,7 @@ despoof simulate "$FACES" "$WORK/store/simulated"
 despoof prepare "$CAPTURES" "$WORK/store/with-simulated"
 despoof prepare "$WORK/store/simulated/labels.csv" "$WORK/store/with-simulated"
 COUNTERPARTS=$(despoof reconstruct "$WORK/store/with-simulated" "$GENERATOR")
-despoof evaluate "$WORK/store/with-simulated" "$WORK/runs/evaluation" --preset small \
+despoof evaluate "$WORK/store/with-simulated" "$WORK/runs/evaluation" --preset mobilenet \
     --protocol recipes/with-simulated.toml --models none --models attention --counterparts "$COUNTERPARTS"
 
 # The tables of the detector (docs/detector.md): where the cue enters, backbones, techniques. Minutes on an accelerator

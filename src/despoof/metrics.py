@@ -60,6 +60,12 @@ def apcer(attacks: Attacks, threshold: float) -> dict[str, float]:
     return {species: apcer_pooled(scores, threshold) for species, scores in attacks.items()}
 
 
+def by_species(attack_scores: np.ndarray, species: Sequence[str] | np.ndarray) -> dict[str, np.ndarray]:
+    """Return attack scores (A,) by the name (A,) of their species, in alphabetic order, all domains pooled."""
+    names = np.asarray(species)
+    return {str(name): np.asarray(attack_scores, np.float64)[names == name] for name in np.unique(names)}
+
+
 def apcer_max(attacks: Attacks, threshold: float) -> float:
     """Return the APCER of the species that passes most often: the single figure of ISO/IEC 30107-3."""
     return max(apcer(attacks, threshold).values())

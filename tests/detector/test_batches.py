@@ -18,8 +18,8 @@ STILL = Augmentation(**CALM, saturation=0, grey=0, degrade=0)
 
 @pytest.fixture
 def gathered() -> Gathered:
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (2, 22, 64, 64, 3), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 22, 64, 64, 3), dtype=np.uint8)
     live = np.arange(22) % 2 == 0
     return Gathered(images[0], images[1], live, np.where(np.arange(22) < 12, 3, 7), [f"s{i}" for i in range(22)])
 
@@ -43,7 +43,7 @@ def test_a_simulated_domain_takes_its_share_of_a_batch_and_at_least_one_of_a_cla
     marked = gathered._replace(simulated=gathered.domain == 7)
     for share, expected in ((1.0, 4), (0.5, 2), (0.1, 1)):
         training = replace(TINY_TRAINING, live_per_domain=4, attack_per_domain=4, simulated_share=share)
-        picked = draw(marked, training, 3)
+        picked = draw(marked, training, 3, 0)
         for live in (True, False):
             of_class = picked[gathered.live[picked] == live]
             assert Counter(gathered.domain[of_class].tolist()) == {3: 4, 7: expected}
@@ -51,7 +51,7 @@ def test_a_simulated_domain_takes_its_share_of_a_batch_and_at_least_one_of_a_cla
 
 def test_all_samples_are_seen_equally_often(gathered):
     # 6 + 6 samples of one domain, 5 + 5 of the other, 2 of each group a step: 30 steps are whole rounds.
-    seen = Counter(np.concatenate([draw(gathered, TINY_TRAINING, step) for step in range(30)]).tolist())
+    seen = Counter(np.concatenate([draw(gathered, TINY_TRAINING, step, 0) for step in range(30)]).tolist())
     assert {seen[i] for i in range(12)} == {10}
     assert {seen[i] for i in range(12, 22)} == {12}
 
@@ -61,7 +61,7 @@ def test_a_step_is_rebuilt_from_its_number_and_differs_from_others(gathered):
     assert torch.equal(a.face, b.face)
     assert torch.equal(a.cue, b.cue)
     assert not torch.equal(a.face, c.face)
-    assert not torch.equal(make_batch(gathered, TINY, replace(TINY_TRAINING, seed=1), 5).face, a.face)
+    assert not torch.equal(make_batch(gathered, TINY, TINY_TRAINING, 5, seed=1).face, a.face)
 
 
 def test_equal_images_stay_equal_under_every_change(gathered):
@@ -73,7 +73,7 @@ def test_equal_images_stay_equal_under_every_change(gathered):
 
 def test_face_and_counterpart_are_flipped_together(gathered):
     training = replace(TINY_TRAINING, augmentation=replace(STILL, flip=1.0))
-    batch, indices = make_batch(gathered, TINY, training, 0), draw(gathered, training, 0)
+    batch, indices = make_batch(gathered, TINY, training, 0), draw(gathered, training, 0, 0)
     face, cue = inputs(gathered.faces[indices], gathered.counterparts[indices], TINY)
     torch.testing.assert_close(batch.face, face.flip(3))
     torch.testing.assert_close(batch.cue, cue.flip(3))
@@ -136,4 +136,4 @@ def test_sets_that_do_not_fit_are_refused(gathered, change):
 
 def test_a_domain_without_attacks_is_refused_by_name(gathered):
     with pytest.raises(InputError, match="domain 7 has no attack"):
-        draw(gathered._replace(live=gathered.live | (gathered.domain == 7)), TINY_TRAINING, 0)
+        draw(gathered._replace(live=gathered.live | (gathered.domain == 7)), TINY_TRAINING, 0, 0)

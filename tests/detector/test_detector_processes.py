@@ -16,12 +16,12 @@ from torch import nn
 
 import despoof
 from despoof.detector import backbones as backbone
-from despoof.detector.backbones import Backbone, Stage
-from despoof.detector.config import TINY, TINY_TRAINING
-from despoof.detector.network import load_detector
+from despoof.detector.backbones.backbone import Backbone, Stage
+from despoof.detector.config import TINY, TINY_TRAINING, OptimiserConfig, TechniqueConfig
+from despoof.detector.network import load_detector, save_detector
 from despoof.detector.train import train
 from despoof.errors import ConfigError
-from despoof.runs.processes import global_batch, own_share
+from despoof.runs.processes import global_batch, open_processes, own_share
 
 CONFIG = replace(TINY, backbone="plain", insertion="none", dropout=0.0)
 WORKER = """
@@ -42,8 +42,14 @@ def plain() -> Backbone:
 
 def learn(folder: Path, technique: str) -> Path:
     backbone.BACKBONES["plain"] = plain
-    training = replace(TINY_TRAINING, technique=technique, new_learning_rate=1e-2)
-    return train(CONFIG, training, toys(40, 1), toys(24, 2), folder, device="cpu")
+    optimiser = OptimiserConfig(warmup=2, new_learning_rate=1e-2)
+    training = replace(TINY_TRAINING, technique=TechniqueConfig(technique), optimiser=optimiser)
+    processes = open_processes(cpu=True)
+    detector = train(CONFIG, training, toys(40, 1), toys(24, 2), folder, processes=processes)
+    if processes.is_main_process:
+        save_detector(folder / "detector.safetensors", detector)
+    processes.wait_for_everyone()
+    return folder / "detector.safetensors"
 
 
 def main(folder: str) -> None:

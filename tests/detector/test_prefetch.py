@@ -1,18 +1,30 @@
-"""Batches made ahead must be those made in place, in order, from any step on."""
+"""Batches made ahead must be those made in place, in order, from any step on, however processes are started."""
 
-import numpy as np
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 import torch
+from test_train_detector import content, toys
 
-from despoof.detector.batches import Gathered, Prefetched, make_batch
+from despoof.detector.batches import Prefetched, make_batch
 from despoof.detector.config import TINY, TINY_TRAINING
+from despoof.detector.train import train
 from despoof.errors import InputError
 
 
 def _make(step):
-    images = np.random.default_rng(0).integers(0, 256, (2, 16, 64, 64, 3), dtype=np.uint8)
-    keys = [f"s{i}" for i in range(16)]
-    return make_batch(Gathered(*images, np.arange(16) % 2 == 0, np.arange(16) // 8, keys), TINY, TINY_TRAINING, step)
+    return make_batch(toys(16, 0), TINY, TINY_TRAINING, step)
+
+
+@pytest.fixture
+def spawned() -> Iterator[None]:
+    """Processes start anew, as on macOS, on Windows and from Python 3.14 on, and are handed only what pickles."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
 
 
 @pytest.mark.parametrize("first", [0, 3])
@@ -21,6 +33,12 @@ def test_workers_change_nothing(first):
     for step in range(first, 6):
         for one, other in zip(ahead(step), _make(step), strict=True):
             assert torch.equal(one, other)
+
+
+def test_training_hands_spawned_workers_what_pickles_and_ends_the_same(tmp_path, spawned):
+    brief, sets = replace(TINY_TRAINING, steps=2), (toys(16, 1), toys(16, 2))
+    alone, ahead = (train(TINY, brief, *sets, tmp_path / str(count), workers=count) for count in (0, 1))
+    assert content(ahead) == content(alone)
 
 
 def test_an_error_in_a_worker_arrives():

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from despoof.detector.backbones import BACKBONES
-from despoof.detector.config import DetectorTraining
+from despoof.detector.config import TechniqueConfig
 from despoof.detector.network import DetectorOutput
-from despoof.detector.techniques import TECHNIQUES
+from despoof.detector.techniques import TECHNIQUES, technique
 from despoof.detector.techniques.alignment import contrast, pulled
 from despoof.detector.techniques.erm import cross_entropy
 from despoof.detector.techniques.reversal import DomainDiscriminator, reversal_coefficient, reverse_gradient
@@ -16,6 +16,7 @@ from despoof.detector.techniques.risk import risk_variance
 from despoof.detector.techniques.ssdg import asymmetric_groups, single_side_adversarial, triplet
 from despoof.detector.techniques.style import mix_styles, mixed_styles
 from despoof.detector.techniques.technique import Setting
+from despoof.errors import ConfigError
 
 LIVE = torch.tensor([True, True, False, False, True, False, False, True])
 DOMAIN = torch.tensor([0, 1, 0, 1, 2, 2, 0, 0])
@@ -104,8 +105,9 @@ def test_adversarial_of_a_batch_without_live_is_zero():
     assert loss.item() == 0
 
 
-def made(name: str, **training: float) -> torch.nn.Module:
-    return TECHNIQUES[name](Setting(5, 3, DetectorTraining(steps=100, **training)))
+def made(name: str, **options: float) -> torch.nn.Module:
+    kind, chosen = technique(TechniqueConfig(name, options))
+    return kind(Setting(5, 3, 100, chosen))
 
 
 def answer(seed: int = 0) -> DetectorOutput:
@@ -116,8 +118,8 @@ def answer(seed: int = 0) -> DetectorOutput:
 
 @pytest.mark.parametrize("name", TECHNIQUES)
 def test_every_technique_has_cross_entropy_and_finite_terms_that_reach_the_detector(name):
-    output, technique = answer(), made(name)
-    terms = technique(output, LIVE, DOMAIN, step=50)
+    output, loss = answer(), made(name)
+    terms = loss(output, LIVE, DOMAIN, step=50)
     assert terms["cross_entropy"].weight == 1
     assert terms["cross_entropy"].loss.item() == pytest.approx(cross_entropy(output.logit, LIVE).item())
     sum(term.weight * term.loss for term in terms.values()).backward()
@@ -126,10 +128,28 @@ def test_every_technique_has_cross_entropy_and_finite_terms_that_reach_the_detec
     assert (output.embedding.grad is not None) == (name in ("ssdg", "dann", "safas"))
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("magic", {}, "'magic'; expected one of erm, ssdg"),
+        ("erm", {"margin": 0.2}, "'margin'"),
+        ("ssdg", {"x": 1.0}, "margin"),
+    ],
+)
+def test_an_unknown_technique_or_option_is_named(name, options, match):
+    with pytest.raises(ConfigError, match=match):
+        technique(TechniqueConfig(name, options))
+
+
+def test_options_reach_the_terms():
+    assert made("ssdg", triplet=0.25)(answer(), LIVE, DOMAIN, step=50)["triplet"].weight == 0.25
+    assert made("ssdg")(answer(), LIVE, DOMAIN, step=50)["triplet"].weight == 1.0
+
+
 def test_dann_sees_attacks_too_where_ssdg_sees_live_only():
     for name, moved in (("dann", torch.ones(8, dtype=torch.bool)), ("ssdg", LIVE)):
-        output, technique = answer(), made(name).eval()
-        technique(output, LIVE, DOMAIN, step=50)["adversarial"].loss.backward()
+        output, loss = answer(), made(name).eval()
+        loss(output, LIVE, DOMAIN, step=50)["adversarial"].loss.backward()
         assert (output.embedding.grad.abs().sum(1) > 0).equal(moved)
 
 
@@ -175,13 +195,13 @@ def test_hyperplanes_are_pulled_to_the_farthest():
 
 
 def test_alignment_brings_hyperplanes_together():
-    technique = made("safas")
+    loss = made("safas")
     with torch.no_grad():
-        technique.hyperplanes.copy_(torch.randn(3, 5, generator=torch.Generator().manual_seed(1)))
-    before = torch.pdist(technique.hyperplanes).max()
+        loss.hyperplanes.copy_(torch.randn(3, 5, generator=torch.Generator().manual_seed(1)))
+    before = torch.pdist(loss.hyperplanes).max()
     for _ in range(100):
-        technique.after_step()
-    assert torch.pdist(technique.hyperplanes).max() < 0.1 * before
+        loss.after_step()
+    assert torch.pdist(loss.hyperplanes).max() < 0.1 * before
 
 
 def test_mixed_style_has_the_mixed_mean_and_deviation():

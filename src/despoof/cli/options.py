@@ -16,11 +16,16 @@ T = TypeVar("T")
 CONFIG = "TOML file of options; what it leaves out is the preset's, and flags go before it."
 
 
-def configured(presets: Mapping[str, Any], default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+Fit = Callable[[Any, dict], Any]  # a preset's config and what is changed of it -> the config to change
+
+
+def configured(
+    presets: Mapping[str, Any], default: str, fit: Fit | None = None
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Return a decorator of a command that takes a whole config (one of the presets' class) as keyword `recipe`.
 
     In its place the command line has ``--preset``, ``--config FILE.toml`` and a flag for each field, nested ones
-    dotted (``--training.steps 600``). Called from Python, the flags are a nested dict, `flags`.
+    dotted (``--training.steps 600``). Called from Python, the flags are a nested dict, `flags`. `fit` is of `chosen`.
     """
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
@@ -28,7 +33,7 @@ def configured(presets: Mapping[str, Any], default: str) -> Callable[[Callable[.
         def with_options(
             *given: Any, preset: str = default, config: Path | None = None, flags: dict | None = None, **more: Any
         ) -> T:
-            return command(*given, recipe=chosen(presets, preset, config, flags), **more)
+            return command(*given, recipe=chosen(presets, preset, config, flags, fit), **more)
 
         signature = inspect.signature(command)
         kept = [each for name, each in signature.parameters.items() if name != "recipe"]
@@ -48,12 +53,18 @@ def configured(presets: Mapping[str, Any], default: str) -> Callable[[Callable[.
     return decorate
 
 
-def chosen(presets: Mapping[str, T], preset: str, config: Path | None = None, flags: dict | None = None) -> T:
-    """Return the preset's config with a TOML file's values over it and the flags' over these; strict in both."""
+def chosen(
+    presets: Mapping[str, T], preset: str, config: Path | None = None, flags: dict | None = None, fit: Fit | None = None
+) -> T:
+    """Return the preset's config with a TOML file's values over it and the flags' over these; strict in both.
+
+    `fit` first fits the preset to what is changed, where some of its values hang on others.
+    """
     if preset not in presets:
         raise ConfigError(f"preset {preset!r}; expected one of {', '.join(presets)}. Name one.")
-    values = _over(to_dict(presets[preset]), {} if config is None else read_toml(dict, config))
-    return from_dict(type(presets[preset]), _over(values, flags or {}), str(config or "options"))
+    changes = _over({} if config is None else read_toml(dict, config), flags or {})
+    start = fit(presets[preset], changes) if fit else presets[preset]
+    return from_dict(type(start), _over(to_dict(start), changes), str(config or "options"))
 
 
 def _over(values: Any, changes: Any) -> Any:

@@ -1,9 +1,11 @@
-"""Gathered samples -> domain-balanced batches that any step can rebuild from its number alone.
+"""Rows of a store -> gathered samples -> domain-balanced batches that any step can rebuild from its number alone.
 
-Batches made ahead of their step by worker processes; what a step gets does not depend on how many there are.
+Worker processes may make batches ahead of their step; what a step gets does not depend on how many there are.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -12,10 +14,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from despoof.cue import cue
+from despoof.data.sample import Label
 from despoof.detector.augment import apply_change, draw_change
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.errors import InputError
 from despoof.faces.align import as_tensor
+from despoof.faces.counterparts import read_counterparts
+from despoof.faces.store import Store, StoredSample
 from despoof.runs.seed import item_rng
 
 
@@ -27,7 +32,8 @@ class Gathered(NamedTuple):
     live: np.ndarray  # (N,) bool
     domain: np.ndarray  # (N,) int, any numbers
     keys: list[str]  # (N,) names, for score files
-    simulated: np.ndarray | None = None  # (N,) bool, whether of a simulated domain; None: none is
+    simulated: np.ndarray | None = None  # (N,) bool, whether a simulated camera made it; None: none
+    species: np.ndarray | None = None  # (N,) text, the attack's instrument; None: attacks are not told apart
 
 
 class Batch(NamedTuple):
@@ -37,6 +43,24 @@ class Batch(NamedTuple):
     cue: torch.Tensor | None  # (B, 3, S, S)
     live: torch.Tensor  # (B,) bool
     domain: torch.Tensor  # (B,) int64, 0 .. number of source domains - 1
+
+
+def gather(store: Store, rows: list[StoredSample], config: DetectorConfig, counterparts: Path | None) -> Gathered:
+    """Return rows of a store with their pixels; `counterparts` is the folder that the cue is made from."""
+    size = config.face_size
+    faces = store.faces(rows, size)
+    if config.uses_cue and counterparts is None:
+        raise InputError(f"insertion {config.insertion!r} needs counterparts. Give their folder.")
+    domains = sorted({row.sample.domain for row in rows})
+    return Gathered(
+        faces,
+        read_counterparts(counterparts, rows, size, faces=faces) if config.uses_cue and counterparts else None,
+        np.array([row.sample.label is Label.LIVE for row in rows], bool),
+        np.array([domains.index(row.sample.domain) for row in rows], np.int64),
+        [row.key for row in rows],
+        np.array([row.sample.simulated for row in rows], bool),
+        np.array([row.sample.attack_type for row in rows]),
+    )
 
 
 def check_gathered(gathered: Gathered, config: DetectorConfig, name: str) -> None:
@@ -60,7 +84,18 @@ def check_gathered(gathered: Gathered, config: DetectorConfig, name: str) -> Non
         )
 
 
-def draw(gathered: Gathered, training: DetectorTraining, step: int) -> np.ndarray:
+def gathered_hash(*sets: Gathered) -> str:
+    """Return twelve hex digits that name sets: samples, pixels, classes, domains."""
+    digest = hashlib.blake2b(digest_size=6)
+    for gathered in sets:
+        for part in gathered:
+            array = np.asarray(part if part is not None else [])
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8))
+    return digest.hexdigest()
+
+
+def draw(gathered: Gathered, training: DetectorTraining, step: int, seed: int) -> np.ndarray:
     """Return the indices of one batch: per source domain, live then attack.
 
     Each of these groups is gone through in an order shuffled anew every time it is used up, so all samples
@@ -77,7 +112,7 @@ def draw(gathered: Gathered, training: DetectorTraining, step: int) -> np.ndarra
                 raise InputError(
                     f"source domain {domain} has no {word} samples; expected live and attack. Leave this domain out."
                 )
-            parts.append(_from_pool(pool, count, step, f"{training.seed}|{domain}|{live}"))
+            parts.append(_from_pool(pool, count, step, f"{seed}|{domain}|{live}"))
     return np.concatenate(parts)
 
 
@@ -87,19 +122,18 @@ def make_batch(
     training: DetectorTraining,
     step: int,
     *,
+    seed: int = 0,
     share: torch.Tensor | None = None,
 ) -> Batch:
     """Return the augmented batch of a step, or of its places (K,) in `share`.
 
     The change of an item is keyed by (seed, step, place).
     """
-    indices = draw(gathered, training, step)
+    indices = draw(gathered, training, step, seed)
     places = range(len(indices)) if share is None else share.tolist()
     indices = indices[places]
     side = config.face_size
-    changes = [
-        draw_change(item_rng(training.seed, "augment", step, place), training.augmentation, side) for place in places
-    ]
+    changes = [draw_change(item_rng(seed, "augment", step, place), training.augmentation, side) for place in places]
     face, counterpart = (
         None
         if images is None
@@ -124,18 +158,31 @@ def inputs(
     return face, cue(face, as_tensor(counterparts, config.face_size), config.cue_form)
 
 
+def input_batches(
+    gathered: Gathered, config: DetectorConfig, batch: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Yield face and cue of a set, in order."""
+    for start in range(0, len(gathered.keys), batch):
+        part = slice(start, start + batch)
+        counterparts = None if gathered.counterparts is None else gathered.counterparts[part]
+        yield inputs(gathered.faces[part], counterparts, config)
+
+
 def without_simulated(gathered: Gathered) -> Gathered:
     """Return the real captures of a set."""
     if gathered.simulated is None or not gathered.simulated.any():
         return gathered
-    return chosen(gathered, ~gathered.simulated)
+    return chosen(gathered, np.flatnonzero(~gathered.simulated))
 
 
-def chosen(gathered: Gathered, mask: np.ndarray) -> Gathered:
-    """Return the samples where `mask` (N,) bool is true."""
-    keys = [key for key, each in zip(gathered.keys, mask, strict=True) if each]
-    picked = (None if each is None else each[mask] for each in gathered._replace(keys=None))
-    return Gathered(*picked)._replace(keys=keys)
+def chosen(gathered: Gathered, picks: np.ndarray) -> Gathered:
+    """Return the samples at the indices `picks` (K,)."""
+    return Gathered(
+        *(
+            part if part is None else [part[i] for i in picks] if isinstance(part, list) else part[picks]
+            for part in gathered
+        )
+    )
 
 
 def _is_simulated(gathered: Gathered, domain: int) -> bool:
@@ -153,6 +200,7 @@ class Prefetched:
     """Give the batch of a step: made here where there are no workers, else the next of those made ahead.
 
     The first step asked for may be any, as when a run is resumed; after it they must be asked for in turn.
+    `make` goes to the workers, so it must pickle: where processes are spawned, not forked, a closure does not.
     """
 
     def __init__(self, make: Callable[[int], Batch], steps: int, workers: int) -> None:
@@ -164,27 +212,24 @@ class Prefetched:
         if not self._workers:
             return self._make(step)
         if self._ahead is None:
-            self._ahead = iter(
-                DataLoader(
-                    _Steps(self._make, step, self._steps),  # type: ignore[arg-type]
-                    batch_size=None,
-                    num_workers=self._workers,
-                    worker_init_fn=_one_thread,
-                    prefetch_factor=4,
-                )
-            )
+            rest = _Steps(self._make, range(step, self._steps))
+            loader = DataLoader(
+                rest, batch_size=None, num_workers=self._workers, worker_init_fn=_one_thread, prefetch_factor=4,
+                generator=torch.Generator(),  # or it would draw from torch's own, on which dropout depends
+            )  # fmt: skip
+            self._ahead = iter(loader)
         return next(self._ahead)
 
 
 class _Steps(Dataset):
-    def __init__(self, make: Callable[[int], Batch], first: int, end: int) -> None:
-        self._make, self._first, self._end = make, first, end
+    def __init__(self, make: Callable[[int], Batch], steps: range) -> None:
+        self._make, self._steps = make, steps
 
     def __len__(self) -> int:
-        return self._end - self._first
+        return len(self._steps)
 
     def __getitem__(self, index: int) -> Batch:
-        return self._make(self._first + index)
+        return self._make(self._steps[index])
 
 
 def _one_thread(worker: int) -> None:

@@ -150,8 +150,12 @@ class Detector(nn.Module):
             raise InputError("detector is in training mode, where liveness is random. Call its eval() first.")
         batched = face.ndim == 4
         faces, cues = (x if x is None or batched else x[None] for x in (face, cue))
-        probability = torch.sigmoid((self(faces, cues).logit.float() - self.offset) / self.temperature)
+        probability = self.calibrated(self(faces, cues).logit.float())
         return probability if batched else probability[0]
+
+    def calibrated(self, logit: torch.Tensor) -> torch.Tensor:
+        """Return liveness in 0..1 of logits: sigmoid((logit - offset) / temperature)."""
+        return torch.sigmoid((logit - self.offset) / self.temperature)
 
     @torch.no_grad()
     def attention_map(self, face: torch.Tensor, cue: torch.Tensor) -> torch.Tensor | None:
@@ -193,7 +197,7 @@ class Detector(nn.Module):
                 read += map(channel_statistics, outputs if self.config.every_layer else [features])
         return torch.cat(read, 1) if read else self.backbone.pool(self.backbone.head(features))
 
-    def numbers(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
+    def statistics(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
         """Return the channel statistics (N, K) that are judged, before they are standardised."""
         self._check(face, cue)
         return self._beside_cue(self._pooled(self._entering(face, cue), self._tokens(cue)), cue)
@@ -202,16 +206,16 @@ class Detector(nn.Module):
         return self.cue_encoder(cue) if cue is not None and self.config.encodes_cue else None
 
     def _beside_cue(self, judged: torch.Tensor, cue: torch.Tensor | None) -> torch.Tensor:
-        """Add what the backbone reads in the cue, where it is fused late; the usual values if there is none."""
+        """Add what the backbone reads in the cue, where it is fused late; the running means if there is none."""
         if self.config.insertion != "dual":
             return judged
         if cue is None:
-            usual = self.standardise.running_mean[judged.shape[1] :]
-            return torch.cat([judged, usual.expand(len(judged), -1)], 1)
+            mean = self.standardise.running_mean[judged.shape[1] :]
+            return torch.cat([judged, mean.expand(len(judged), -1)], 1)
         return torch.cat([judged, self._pooled(self.backbone.resize(cue), None)], 1)
 
     def _read_statistics(self) -> int:
-        """Cut the backbone after what is read, and return how many numbers that is."""
+        """Cut the backbone after the last stage that is read, and return how many statistics there are."""
         wanted = self.config.statistics
         found = [stage for stage in self.backbone.stages if stage.stride in wanted]
         if missing := sorted(set(wanted) - {stage.stride for stage in found}):

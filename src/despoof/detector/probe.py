@@ -9,80 +9,77 @@ no steps, no augmentation but the mirror image, no seed. Fine-tuning bends featu
 al., arXiv 2202.10054).
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from despoof.detector.backbones.weights import load_pretrained
-from despoof.detector.batches import Gathered, check_gathered, chosen, inputs
-from despoof.detector.config import DetectorConfig, DetectorTraining
-from despoof.detector.network import Detector, save_detector
+from despoof.detector.batches import Gathered, chosen, input_batches
+from despoof.detector.config import DetectorConfig, ProbeTraining
+from despoof.detector.network import Detector
 from despoof.detector.scoring import logits
-from despoof.detector.train import FILE, calibrate, check_classes
+from despoof.detector.train import check_sets, started
 from despoof.errors import ConfigError
 from despoof.metrics import auc
 
 ITERATIONS = 500  # most, of L-BFGS; some dozens are used
+INSERTIONS = ("none", "dual", "cue")  # those that need no weight which a frozen network lacks
 
 
-def train_probe(
+def fit_probe(
     config: DetectorConfig,
-    training: DetectorTraining,
+    probe: ProbeTraining,
     train_set: Gathered,
     validation: Gathered,
-    folder: str | Path,
     *,
-    start_from: Path | None = None,
+    seed: int = 0,
     known: dict[str, torch.Tensor] | None = None,
-) -> Path:
-    """Fit a probe and return its file in `folder`; one that is there is made again, to the same bits.
+) -> Detector:
+    """Return a detector with a fitted probe, not calibrated yet; the same to the bit whenever it is made.
 
-    `known` holds what this config's backbone read in samples, by their names; what is missing is added.
+    `known` holds what this config's backbone read in samples, by their names; what is missing is added. `seed` is of
+    a backbone that starts random.
     """
-    if not config.statistics or config.insertion not in ("none", "dual", "cue", "concat") or config.embedding != 1:
+    if not config.statistics or config.insertion not in INSERTIONS or config.embedding != 1:
         raise ConfigError(
             f"a probe with insertion {config.insertion!r}, statistics {config.statistics} and embedding "
-            f"{config.embedding}; expected an insertion without attention, some strides, and 1. Take preset probe."
+            f"{config.embedding}; expected one of {', '.join(INSERTIONS)} (frozen, a network hears the cue no other "
+            "way), some strides, and 1. Take preset probe, or train."
         )
-    for gathered, name in ((train_set, "the training set"), (validation, "the validation set")):
-        check_gathered(gathered, config, name)
-    check_classes(train_set, validation)
-    torch.manual_seed(training.seed)
-    detector = Detector(config)
-    if training.start == "imagenet":
-        load_pretrained(detector.backbone, config.backbone, start_from)
-    detector.eval().to(memory_format=torch.channels_last)
+    check_sets(config, train_set, validation)
+    torch.manual_seed(seed)
+    detector = started(config, probe.start).eval().to(memory_format=torch.channels_last)
     known = {} if known is None else known
-    numbers = torch.cat([_read(detector, each, known) for each in (train_set, mirrored(train_set))]).double()
-    share_of = shares(train_set, training.simulated_share)
+    statistics = torch.cat([_read(detector, each, known) for each in (train_set, mirrored(train_set))]).double()
+    share_of = shares(train_set, probe.simulated_share)
     live, share = (torch.from_numpy(np.tile(part, 2)) for part in (train_set.live, share_of))
-    mean, variance = numbers.mean(0), numbers.var(0, unbiased=False)
-    standard = (numbers - mean) / (variance + detector.standardise.eps).sqrt()
-    weight, bias = logistic_regression(standard, live, share / share.sum(), training.penalty)
-    _put(detector, {"mean": mean, "variance": variance, "weight": weight, "bias": bias})
+    mean, variance = statistics.mean(0), statistics.var(0, unbiased=False)
+    standard = (statistics - mean) / (variance + detector.standardise.eps).sqrt()
+    weight, bias = logistic_regression(standard, live, share / share.sum(), probe.penalty)
+    with torch.no_grad():
+        detector.standardise.running_mean.copy_(mean)
+        detector.standardise.running_var.copy_(variance)
+        detector.embed.weight.copy_(weight[None])
+        detector.embed.bias.copy_(bias[None])
+        detector.classify.weight.fill_(1.0)
+        detector.classify.bias.zero_()
     logit = logits(detector, validation)
-    path = Path(folder) / FILE
-    facts = {"validation_auc": auc(logit[validation.live], logit[~validation.live])}
-    save_detector(path, detector, facts=facts)
-    calibrate(path, training, validation)
-    return path
+    detector.facts["validation_auc"] = auc(logit[validation.live], logit[~validation.live])
+    return detector
 
 
 def logistic_regression(
-    numbers: torch.Tensor, live: torch.Tensor, share: torch.Tensor, penalty: float
+    values: torch.Tensor, live: torch.Tensor, share: torch.Tensor, penalty: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return weight (K,) and bias () for numbers (N, K) float64, live (N,) bool, and shares (N,) that sum to 1."""
+    """Return weight (K,) and bias () for values (N, K) float64, live (N,) bool, and shares (N,) that sum to 1."""
     sign = torch.where(live, 1.0, -1.0).double()
-    unknown = torch.zeros(numbers.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    unknown = torch.zeros(values.shape[1] + 1, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS(
         [unknown], max_iter=ITERATIONS, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
     )
 
     def loss() -> torch.Tensor:
         solver.zero_grad()
-        margin = sign * (numbers @ unknown[:-1] + unknown[-1])
+        margin = sign * (values @ unknown[:-1] + unknown[-1])
         value = (share * F.softplus(-margin)).sum() + penalty / 2 * unknown[:-1].square().sum()
         value.backward()
         return value
@@ -115,30 +112,15 @@ def mirrored(gathered: Gathered) -> Gathered:
 
 
 @torch.no_grad()
-def read_numbers(detector: Detector, gathered: Gathered, batch: int = 64) -> torch.Tensor:
+def read_statistics(detector: Detector, gathered: Gathered, batch: int = 64) -> torch.Tensor:
     """Return the statistics (N, K) of a whole set."""
-    parts = []
-    for start in range(0, len(gathered.keys), batch):
-        part = slice(start, start + batch)
-        counterparts = None if gathered.counterparts is None else gathered.counterparts[part]
-        parts.append(detector.numbers(*inputs(gathered.faces[part], counterparts, detector.config)))
-    return torch.cat(parts)
+    return torch.cat([detector.statistics(*part) for part in input_batches(gathered, detector.config, batch)])
 
 
 def _read(detector: Detector, gathered: Gathered, known: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the statistics (N, K) of a set, of which those in `known` are not read again."""
-    missing = np.array([key not in known for key in gathered.keys], bool)
-    if missing.any():
+    missing = np.flatnonzero([key not in known for key in gathered.keys])
+    if len(missing):
         unread = chosen(gathered, missing)
-        known.update(zip(unread.keys, read_numbers(detector, unread), strict=True))
+        known.update(zip(unread.keys, read_statistics(detector, unread), strict=True))
     return torch.stack([known[key] for key in gathered.keys])
-
-
-def _put(detector: Detector, found: dict[str, torch.Tensor]) -> None:
-    with torch.no_grad():
-        detector.standardise.running_mean.copy_(found["mean"])
-        detector.standardise.running_var.copy_(found["variance"])
-        detector.embed.weight.copy_(found["weight"][None])
-        detector.embed.bias.copy_(found["bias"][None])
-        detector.classify.weight.fill_(1.0)
-        detector.classify.bias.zero_()

@@ -1,34 +1,40 @@
-"""Training: source domains in, the weights file of a detector out.
+"""Training: source domains in, a detector out, not calibrated yet.
 
 A target domain has no way in: what is trained on and what selects are both source data.
 """
 
-import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from despoof.detector.backbones.weights import load_pretrained
-from despoof.detector.batches import Batch, Gathered, Prefetched, check_gathered, draw, make_batch
-from despoof.detector.config import DetectorConfig, DetectorTraining
-from despoof.detector.network import Detector, DetectorOutput, load_detector, save_detector
-from despoof.detector.scoring import fit_calibration, logits, scores
-from despoof.detector.techniques import TECHNIQUES
+from despoof.detector.backbones import BACKBONES
+from despoof.detector.backbones.backbone import path_hash
+from despoof.detector.batches import Batch, Gathered, Prefetched, check_gathered, draw, gathered_hash, make_batch
+from despoof.detector.config import DetectorConfig, DetectorTraining, ProbeTraining
+from despoof.detector.network import Detector, DetectorOutput
+from despoof.detector.scoring import logits
+from despoof.detector.techniques import technique as find_technique
 from despoof.detector.techniques.style import mixed_styles
 from despoof.detector.techniques.technique import Setting, Technique
 from despoof.errors import ConfigError, InputError
 from despoof.metrics import auc
-from despoof.runs.config import config_hash, to_dict
+from despoof.runs.config import to_dict
 from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, warm_cosine
 from despoof.runs.processes import global_batch, open_processes, own_share, run_together
 from despoof.runs.seed import content_seed
 
-__all__ = ["scores", "train"]
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-FILE = "detector.safetensors"
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),  # as AG-FAS was trained
+}
 
 
 def train(
@@ -38,51 +44,53 @@ def train(
     validation: Gathered,
     folder: str | Path,
     *,
-    device: str | None = None,
-    start_from: Path | None = None,
+    seed: int = 0,
+    start_seed: int | None = None,
+    parents: dict[str, str] | None = None,
+    processes: "Accelerator | None" = None,
     workers: int = 0,
-) -> Path:
-    """Train a detector in `folder` and return its file there; go on where an earlier call stopped.
+) -> Detector:
+    """Train a detector in `folder`, or go on where an earlier call stopped; return it in eval mode on its device.
 
-    `validation` is of the source domains too: its AUC selects the step and its logits set the calibration.
-    A pretrained start of a backbone other than MobileNetV2 comes from `start_from`: a folder in Hugging Face's layout
-    for a transformer, torchvision's file for a ResNet-18. `device` "cpu" keeps off an accelerator that is there;
-    `workers` processes make batches ahead, which an accelerator would wait for.
+    `validation` is of the source domains too: its AUC selects the step. `seed` is of batches and of the first weights,
+    unless those have their own, `start_seed`. `parents` names what made the counterparts. `workers` processes make
+    batches ahead, which an accelerator would wait for.
 
     Under `torchrun` each process takes its share of a batch and the loss is that of the whole, so the result is the
     same but for batch norms: they see their process's share on a CPU, the whole batch on CUDA.
     """
     # Refuse what cannot end well before any work
-    technique_kind = _technique(training)
-    check_gathered(train_set, config, "the training set")
-    check_gathered(validation, config, "the validation set")
-    check_classes(train_set, validation)
-    path = Path(folder) / FILE
-    processes = open_processes(cpu=device == "cpu")
+    technique_kind, options = find_technique(training.technique)
+    if training.optimiser.name not in OPTIMISERS:
+        raise ConfigError(f"optimiser {training.optimiser.name!r}; expected one of {', '.join(OPTIMISERS)}. Name one.")
+    check_sets(config, train_set, validation)
+    processes = processes or open_processes()
     where = processes.device
-    share = own_share(processes, len(draw(train_set, training, 0)))  # refuses a source without live or attack
+    share = own_share(processes, len(draw(train_set, training, 0, seed)))  # refuses a source without live or attack
+    told = {"network": to_dict(config), "training": settings(training), "seeds": [seed, start_seed]}
+    parents = (parents or {}) | start_hash(config, training.start)
+    run = Identity("train detector", told, gathered_hash(train_set, validation), parents)
 
     # Build
-    torch.manual_seed(training.seed if training.start_seed is None else training.start_seed)
-    detector = Detector(config)
-    if training.start == "imagenet":
-        load_pretrained(detector.backbone, config.backbone, start_from)
+    torch.manual_seed(seed if start_seed is None else start_seed)
+    detector = started(config, training.start)
     detector.to(where, memory_format=torch.channels_last)  # a quarter faster on a CPU than the default format
     if where.type == "cuda" and processes.num_processes > 1:
         detector = torch.nn.SyncBatchNorm.convert_sync_batchnorm(detector)
     domains = len(set(train_set.domain.tolist()))
-    technique = technique_kind(Setting(config.embedding, domains, training)).to(where)
+    technique = technique_kind(Setting(config.embedding, domains, training.steps, options)).to(where)
     optimiser = _optimiser(detector, technique, training)
-    schedule = warm_cosine(optimiser, training.warmup, training.steps)
+    schedule = warm_cosine(optimiser, training.optimiser.warmup, training.steps)
     average = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(training.average), use_buffers=True)
     best = _Best()
     wrapped = processes.prepare_model(detector)
-    batches = Prefetched(lambda n: make_batch(train_set, config, training, n, share=share), training.steps, workers)
+    make = partial(make_batch, train_set, config, training, seed=seed, share=share)
+    batches = Prefetched(make, training.steps, workers)
 
     # One step: batch, losses, update, now and then a look at the validation set
     def step(number: int) -> dict[str, float]:
-        seed = content_seed(f"{training.seed}|dropout|{number}".encode())
-        torch.manual_seed(seed)
+        step_seed = content_seed(f"{seed}|dropout|{number}".encode())
+        torch.manual_seed(step_seed)
         _train_mode(detector, training)
         batch = _on(batches(number), where)
         autocast = torch.autocast(where.type, torch.bfloat16, enabled=training.precision == "bfloat16")
@@ -90,78 +98,70 @@ def train(
             output = wrapped(batch.face, batch.cue)
         whole = DetectorOutput(*(global_batch(processes, part) for part in output))
         live, domain = (global_batch(processes, part) for part in (batch.live, batch.domain))
-        torch.manual_seed(seed + 1)  # a share draws less than the whole; what follows is the same in all processes
+        torch.manual_seed(step_seed + 1)  # a share draws less than the whole; what follows is the same in all processes
         terms = technique(whole, live, domain, number)
         total = torch.stack([term.weight * term.loss for term in terms.values()]).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(detector.parameters(), training.gradient_limit)
+        torch.nn.utils.clip_grad_norm_(detector.parameters(), training.optimiser.gradient_limit)
         optimiser.step()
         technique.after_step()
         schedule.step()
         average.update_parameters(detector)
         values = {name: term.loss.item() for name, term in terms.items()}
-        if (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps:
-            if not processes.is_main_process:
-                return values
+        ends = (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps
+        if ends and processes.is_main_process:
             values["validation_auc"] = value = _auc(average.module, validation)
-            last = training.selection == "last"
-            if last or value >= best.auc:  # of equal steps the later one, which has seen more
-                best.auc, best.step = value, number + 1
-                save_detector(path, average.module, facts={"step": best.step, "validation_auc": value})
+            best.offer(value, number + 1, average.module, always=training.selection == "last")
         return values
 
     # Run, or go on
-    run = Identity("train detector", {"run": _run_hash(config, training, train_set, validation)})
     parts = {
-        "detector": detector,
-        "average": average,
-        "technique": technique,
-        "optimiser": optimiser,
-        "schedule": schedule,
+        "detector": detector, "average": average, "technique": technique, "optimiser": optimiser, "schedule": schedule,
         "best": best,
-    }
+    }  # fmt: skip
     loop = LoopConfig(training.steps, training.checkpoint_every, 1)
-    if run_together(processes, folder, parts, step, loop, title="train detector", identity=run):
-        calibrate(path, training, validation, where)
-    processes.wait_for_everyone()
-    return path
+    run_together(processes, folder, parts, step, loop, title="train detector", identity=run)
+    found = Detector(config, {"step": best.step, "validation_auc": best.auc})
+    found.load_state_dict(best.weights or average.module.state_dict())
+    return found.eval().to(where)
 
 
-def calibrate(path: Path, training: DetectorTraining, validation: Gathered, device: torch.device | str = "cpu") -> None:
-    """Write temperature, offset and how it was trained into a detector's file."""
-    chosen = load_detector(path)
-    temperature, offset = fit_calibration(logits(chosen.to(device), validation), validation.live)
-    facts = {"temperature": temperature, "offset": offset, "training": to_dict(training)}
-    save_detector(path, chosen.cpu(), facts=facts)
+def started(config: DetectorConfig, start: str) -> Detector:
+    """Return a detector whose backbone starts from random weights, or from those that others released."""
+    detector = Detector(config)
+    if start != "random":
+        detector.backbone.load_released(start)
+    return detector
 
 
-class _Best:
-    """The selected step so far, as a part of the run's state."""
-
-    def __init__(self) -> None:
-        self.auc, self.step = -1.0, 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"auc": self.auc, "step": self.step}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.auc, self.step = state["auc"], state["step"]
+def start_hash(config: DetectorConfig, start: str) -> dict[str, str]:
+    """Return the hash of the weights that a backbone starts from, under its role; nothing for random ones."""
+    if start == "random":
+        return {}
+    with torch.device("meta"):
+        backbone = BACKBONES[config.backbone]()
+    return {"start": path_hash(backbone.released_path(start))}
 
 
-def _run_hash(config: DetectorConfig, training: DetectorTraining, train_set: Gathered, validation: Gathered) -> str:
-    digest = hashlib.blake2b(f"{config_hash(config)}|{config_hash(training)}".encode(), digest_size=6)
-    for gathered in (train_set, validation):
-        digest.update("\n".join(gathered.keys).encode())
-        for array in (gathered.faces, gathered.counterparts, gathered.live, gathered.domain):
-            digest.update(b"-" if array is None else array.tobytes())
-    return digest.hexdigest()
+def settings(training: DetectorTraining | ProbeTraining) -> dict:
+    """Return all that a training is, for its identity: its technique's options in full, a start without its place."""
+    values = to_dict(training) | {"start": "random" if training.start == "random" else "weights"}
+    if isinstance(training, DetectorTraining):
+        values["technique"]["options"] = to_dict(find_technique(training.technique)[1])
+    return values
 
 
-def check_classes(train_set: Gathered, validation: Gathered) -> None:
-    """Raise InputError where a set lacks live or attack, or the two share a sample."""
-    _check_both(train_set.live, "the training set")
-    _check_both(validation.live, "the validation set")
+def check_sets(config: DetectorConfig, train_set: Gathered, validation: Gathered) -> None:
+    """Raise InputError where a set does not fit the config or lacks a class, or the two share a sample."""
+    for gathered, name in ((train_set, "the training set"), (validation, "the validation set")):
+        check_gathered(gathered, config, name)
+        live = int(gathered.live.sum())
+        if live in (0, len(gathered.live)):
+            raise InputError(
+                f"{name} has {live} live and {len(gathered.live) - live} attack samples; "
+                "expected some of both. Gather more samples."
+            )
     shared = set(train_set.keys) & set(validation.keys)
     if shared:
         raise InputError(
@@ -169,12 +169,23 @@ def check_classes(train_set: Gathered, validation: Gathered) -> None:
         )
 
 
-def _check_both(live: Any, name: str) -> None:
-    if not live.any() or live.all():
-        raise InputError(
-            f"{name} has {int(live.sum())} live and {int((~live).sum())} attack samples; "
-            "expected some of both. Gather more samples."
-        )
+class _Best:
+    """The selected step so far and its weights, as a part of the run's state; the main process's alone."""
+
+    def __init__(self) -> None:
+        self.auc, self.step = -1.0, 0
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def offer(self, value: float, step: int, detector: torch.nn.Module, *, always: bool) -> None:
+        if always or value >= self.auc:  # of equal steps the later one, which has seen more
+            self.auc, self.step = value, step
+            self.weights = {} if always else {name: t.clone() for name, t in detector.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
 
 
 def _frozen(detector: Detector, training: DetectorTraining) -> torch.nn.Sequential:
@@ -190,27 +201,34 @@ def _train_mode(detector: Detector, training: DetectorTraining) -> None:
     _frozen(detector, training).eval()  # or their batch norms would still drift
 
 
-def _technique(training: DetectorTraining) -> type[Technique]:
-    if training.technique not in TECHNIQUES:
-        raise ConfigError(f"technique {training.technique!r}; expected one of {', '.join(TECHNIQUES)}. Name one.")
-    return TECHNIQUES[training.technique]
-
-
 def _optimiser(detector: Detector, technique: Technique, training: DetectorTraining) -> torch.optim.Optimizer:
     """Give pretrained and new parameters their own rate, and no decay to biases and norms."""
+    asked = training.optimiser
     _frozen(detector, training).requires_grad_(False)
-    named = [*detector.named_parameters(), *technique.named_parameters()]
+    entry = _entry_of_cue(detector, training)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in named:
-        pretrained = training.start == "imagenet" and name.startswith("backbone.")
-        rate = training.learning_rate if pretrained else training.new_learning_rate
-        decay = training.weight_decay if parameter.ndim > 1 else 0.0
+    for name, parameter in [*detector.named_parameters(), *technique.named_parameters()]:
+        pretrained = training.start != "random" and name.startswith("backbone.") and parameter is not entry
+        rate = asked.learning_rate if pretrained else asked.new_learning_rate
+        decay = asked.weight_decay if parameter.ndim > 1 and parameter is not entry else 0.0
         if parameter.requires_grad:
             groups.setdefault((rate, decay), []).append(parameter)
     options = [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
-    if training.optimiser == "sgd":
-        return torch.optim.SGD(options, momentum=0.9)
-    return torch.optim.AdamW(options)
+    return OPTIMISERS[asked.name](options)
+
+
+def _entry_of_cue(detector: Detector, training: DetectorTraining) -> torch.nn.Parameter | None:
+    """Return the first convolution's weight where it is frozen but for the cue's channels, which start at zero.
+
+    Were these frozen too, the cue would never be heard. A gradient of zero, and no decay, leave the face's alone.
+    """
+    if detector.config.insertion != "concat" or not training.frozen_stages:
+        return None
+    weight = detector.backbone.first.weight.requires_grad_(True)
+    mask = torch.zeros_like(weight)
+    mask[:, 3:] = 1
+    weight.register_hook(lambda gradient: gradient * mask)
+    return weight
 
 
 def _auc(detector: Detector, validation: Gathered) -> float:

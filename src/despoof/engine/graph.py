@@ -52,4 +52,4 @@ class JudgeGraph(nn.Module):
 
     def _liveness(self, x: torch.Tensor, cue: torch.Tensor | None) -> torch.Tensor:
         logit = self.detector(x, cue).logit
-        return torch.sigmoid((logit - self.detector.offset) / self.detector.temperature)
+        return self.detector.calibrated(logit)

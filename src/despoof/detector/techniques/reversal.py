@@ -40,7 +40,7 @@ class Adversarial(Technique):
 
     def coefficient(self, step: int) -> float:
         """Return the reversal's coefficient at a step of the configured length."""
-        return reversal_coefficient(step, self.setting.training.steps)
+        return reversal_coefficient(step, self.setting.steps)
 
 
 def reverse_gradient(values: torch.Tensor, coefficient: float) -> torch.Tensor:

@@ -5,6 +5,8 @@ arXiv 2409.03501): the variance is taken of the risks of attacks alone, since wh
 the attacks.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
@@ -13,17 +15,26 @@ from despoof.detector.techniques.erm import cross_entropy
 from despoof.detector.techniques.technique import Technique, Term
 
 
+@dataclass(frozen=True)
+class RiskOptions:
+    """Beta of V-REx, set by hand."""
+
+    risk_variance: float = 1.0
+
+
 class RiskExtrapolation(Technique):
     """V-REx: cross-entropy and the variance of it over domains."""
+
+    Options = RiskOptions
 
     def forward(self, output: DetectorOutput, live: torch.Tensor, domain: torch.Tensor, step: int) -> dict[str, Term]:
         """Return `cross_entropy` and `risk_variance`; from a tenth of the steps on, the latter has its weight."""
         counted = self._counted(live)
         variance = risk_variance(output.logit[counted], live[counted], domain[counted])
-        begun = 10 * step >= self.setting.training.steps  # a variance of random risks teaches nothing
+        begun = 10 * step >= self.setting.steps  # a variance of random risks teaches nothing
         return {
             "cross_entropy": Term(cross_entropy(output.logit, live)),
-            "risk_variance": Term(variance, self.setting.training.risk_variance * begun),
+            "risk_variance": Term(variance, self.setting.options.risk_variance * begun),
         }
 
     def _counted(self, live: torch.Tensor) -> torch.Tensor:

