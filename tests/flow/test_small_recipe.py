@@ -12,7 +12,6 @@ from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store
 
 STEPS = ["--training.steps", "2", "--preset", "tiny", "--threads", "1"]
-DETECTOR = ["--steps", "2", "--preset", "tiny", "--threads", "1"]
 
 
 def command(*tokens: object) -> object:
@@ -70,8 +69,8 @@ def test_the_whole_recipe(
     assert len(read_counterparts(counterparts, Store(store).with_face(), 64)) == 72
     command("study", "cue", tmp_path / "cue.md", store, generator, "--threads", 1)
     assert "cue magnitude" in capsys.readouterr().out
-    command("train", "detector", store, counterparts, runs / "detector", *DETECTOR)
-    command("weights", "pack", generator, runs / "detector/detector.safetensors", tmp_path / "shipped", "--unbound")
+    command("train", "detector", store, counterparts, runs / "detector", *STEPS)
+    command("weights", "pack", generator, runs / "detector/detector.safetensors", tmp_path / "shipped")
     verdict = load(tmp_path / "shipped").check(captures / "0.png")
     assert verdict.decision in set(Decision) - {Decision.NO_DECISION}
     assert verdict.save_explanation(tmp_path / "why.png").stat().st_size > 1000
