@@ -5,7 +5,7 @@ scores are separate arrays; attacks that differ by species are a dict species ->
 ISO/IEC 30107-3 where it has one. Rates are in 0..1. NaN, infinity and an empty class raise InputError.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
