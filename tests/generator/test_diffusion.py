@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from despoof.errors import ConfigError
-from despoof.generator.config import DiffusionConfig
-from despoof.generator.schedule import build_schedule, cut_steps, sample, target
+from despoof.generator.config import TINY, DiffusionConfig
+from despoof.generator.diffusion import LatentDiffusion
+from despoof.generator.schedule import build_schedule, cut_steps, sample
 
 PUBLISHED = {201: 0.752, 401: 0.423, 601: 0.160, 701: 0.082, 801: 0.0365, 981: 0.0058}  # SD 1.5, ᾱ_t
 
@@ -55,7 +56,7 @@ def test_noise_and_velocity_are_their_formulas() -> None:
     a = schedule.alphas_cumprod[steps][:, None, None, None]
     torch.testing.assert_close(schedule.add_noise(clean, noise, steps), a.sqrt() * clean + (1 - a).sqrt() * noise)
     velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
-    torch.testing.assert_close(target(schedule, clean, noise, steps), velocity)
+    torch.testing.assert_close(LatentDiffusion(TINY).target(clean, noise, steps), velocity)
 
 
 def test_perfect_denoising_returns_the_latents() -> None:

@@ -97,6 +97,20 @@ def test_the_hash_names_the_content(tmp_path, weights):
     assert file_hash(tmp_path / "copy") != file_hash(weights)
 
 
+def test_the_hash_of_a_folder_names_its_files_and_their_content(tmp_path):
+    (tmp_path / "a/below").mkdir(parents=True)
+    (tmp_path / "a/below/x.bin").write_bytes(b"x")
+    (tmp_path / "a/config.json").write_bytes(b"{}")
+    found = [file_hash(tmp_path / "a")]
+    (tmp_path / "a/below/x.bin").write_bytes(b"y")
+    found.append(file_hash(tmp_path / "a"))
+    (tmp_path / "a/below/x.bin").rename(tmp_path / "a/below/z.bin")
+    found.append(file_hash(tmp_path / "a"))
+    assert len(set(found)) == 3
+    with pytest.raises(ArtefactError, match="nowhere cannot be read"):
+        file_hash(tmp_path / "nowhere")
+
+
 def test_state_comes_back(tmp_path):
     assert load_state(tmp_path / "state.pt") is None
     save_state(tmp_path / "state.pt", {"step": 3, "parts": TENSORS})

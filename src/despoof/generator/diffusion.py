@@ -11,7 +11,7 @@ from despoof.generator.autoencoders import build_autoencoder
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.generator import Generator, Lap
 from despoof.generator.identity import FaceIdentity, build_identity, condition_tokens, condition_width
-from despoof.generator.schedule import build_schedule, clean_from, content_noise, sample, target
+from despoof.generator.schedule import build_schedule, content_noise, sample
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -99,8 +99,14 @@ class LatentDiffusion(Generator):
         return self.schedule.add_noise(latents, noise, steps)
 
     def target(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-        """Return what the denoiser learns to predict from noised latents."""
-        return target(self.schedule, latents, noise, steps)
+        """Return what the denoiser learns: ε, or v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) x_0 (Salimans & Ho 2022).
+
+        Written out, here and in `OneStep`, since diffusers' PNDM has neither `get_velocity` nor a predicted x_0.
+        """
+        if self.config.diffusion.prediction == "epsilon":
+            return noise
+        alpha = self.schedule.alphas_cumprod.to(latents)[steps][:, None, None, None]
+        return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
 
     def denoised(self, noised: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return clean latents."""
@@ -133,8 +139,11 @@ class OneStep(LatentDiffusion):
         return self.clean_of(noised, self.denoiser(noised, start, encoder_hidden_states=tokens).sample)
 
     def clean_of(self, noised: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
-        """Return the clean latents that a prediction stands for."""
-        return clean_from(self.schedule, noised, prediction, self.config.diffusion.start_step)
+        """Return the clean latents that a prediction at the own t stands for: `target`, solved for x_0."""
+        alpha = self.schedule.alphas_cumprod[self.config.diffusion.start_step].to(noised)
+        if self.config.diffusion.prediction == "epsilon":
+            return (noised - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
+        return alpha.sqrt() * noised - (1 - alpha).sqrt() * prediction
 
 
 class Flow(LatentDiffusion):

@@ -60,25 +60,6 @@ def content_noise(face: torch.Tensor, shape: torch.Size, salt: int) -> torch.Ten
     return torch.randn(shape, generator=rng)
 
 
-def target(schedule: "Schedule", latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Return what the denoiser learns: ε, or v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) x_0 (Salimans & Ho 2022)."""
-    if schedule.config.prediction_type == "epsilon":
-        return noise
-    alpha = schedule.alphas_cumprod.to(latents)[steps][:, None, None, None]
-    return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
-
-
-def clean_from(schedule: "Schedule", noised: torch.Tensor, prediction: torch.Tensor, step: int) -> torch.Tensor:
-    """Return the x_0 that a prediction at `step` stands for: the formulas above, solved for it.
-
-    Written out, since diffusers' PNDM has neither `get_velocity` nor a predicted x_0.
-    """
-    alpha = schedule.alphas_cumprod[step].to(noised)
-    if schedule.config.prediction_type == "epsilon":
-        return (noised - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
-    return alpha.sqrt() * noised - (1 - alpha).sqrt() * prediction
-
-
 def sample(schedule: "Schedule", noised: torch.Tensor, start_step: int, denoise: Denoise) -> torch.Tensor:
     """Return x_0 from x_t by the deterministic sampler (DDIM with η = 0, or PNDM) over the cut grid."""
     steps, x = cut_steps(schedule, start_step), noised

@@ -1,6 +1,6 @@
 """Parts from files: the suffix or the config says whose they are. Loaded parts are frozen, in eval mode.
 
-Read the authors' folder: U-Net and autoencoder in diffusers' format, ArcFace as InsightFace's `backbone.pth`.
+The authors' folder has a U-Net and an autoencoder in diffusers' format and ArcFace as InsightFace's `backbone.pth`:
 
     FOLDER/unet_ema/{config.json, diffusion_pytorch_model.safetensors}     or under FOLDER/checkpoint-*/
     FOLDER/vae/{config.json, diffusion_pytorch_model.safetensors}          Stable Diffusion 1.5's own
@@ -31,6 +31,7 @@ from despoof.generator.config import (
 )
 from despoof.generator.diffusion import LatentDiffusion, Parts, build_parts
 from despoof.generator.identity import build_identity, read_onnx
+from despoof.generator.schedule import build_schedule
 from despoof.runs.checkpoint import load_artefact, load_strict
 from despoof.runs.folder import read_json
 
@@ -75,7 +76,9 @@ def read_encoder(config: IdentityConfig, path: str | Path) -> tuple[IdentityConf
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 # Names of the attention layers before diffusers 0.15, in which Stable Diffusion 1.5's autoencoder is stored
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-NEXT = "Give the folder that holds unet_ema, vae and backbone.pth of the authors' release (see docs/generator.md)."
+SIZE = {"sample_size"}  # that a model was made for; convolutions and attention take any
+NOISE = {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "steps_offset", "set_alpha_to_one",
+         "prediction_type"}  # fmt: skip
 
 
 def load_published(
@@ -91,16 +94,15 @@ def load_published(
     """
     folder = Path(folder)
     unet, vae, backbone = _find(folder, "unet_ema"), _find(folder, "vae"), _find(folder, "backbone.pth")
+    for path in sorted(folder.glob("**/scheduler_config.json"))[:1]:
+        stored = {key: value for key, value in read_json(path).items() if key in NOISE}
+        _agree(stored, build_schedule(diffusion).config, path)
     network, width, channels = read_network(unet)
     autoencoder = autoencoder_config(vae, posterior)
     tensors = read_tensors(backbone)
     identity = replace(read_identity(tensors, backbone), pad_to=width)
-    _check_schedule(folder, diffusion)
     if autoencoder.latent_channels != channels:
-        raise ArtefactError(
-            f"{unet} works on {channels} channels, {vae} makes {autoencoder.latent_channels}; expected one number. "
-            + NEXT
-        )
+        raise _refused(unet, f"works on {channels} channels, {vae} makes {autoencoder.latent_channels}", "one number")
     config = GeneratorConfig(face_size, "map", autoencoder, identity, network, diffusion)
     with torch.device("meta"):  # a gigabyte of random weights would only be overwritten
         parts = build_parts(config)
@@ -113,15 +115,13 @@ def load_published(
 
 def load_denoiser(denoiser: nn.Module, folder: Path) -> None:
     """Load a stored U-Net of the same shape, for example the published one or Stable Diffusion's."""
-    _config(folder, "UNet2DConditionModel")
-    _check_config(denoiser.config, folder)
+    _agree(_config(folder, "UNet2DConditionModel"), denoiser.config, folder / "config.json")
     load_strict(denoiser, _weights(folder), folder)
 
 
 def load_stable(autoencoder: nn.Module, folder: Path) -> None:
     """Load a stored `AutoencoderKL` into a `StableAutoencoder` of its shape."""
-    _config(folder, "AutoencoderKL")
-    _check_config(autoencoder.kl.config, folder)
+    _agree(_config(folder, "AutoencoderKL"), autoencoder.kl.config, folder / "config.json")
     load_strict(autoencoder.kl, _renamed(_weights(folder)), folder)
 
 
@@ -136,7 +136,7 @@ def read_network(folder: Path) -> tuple[NetworkConfig, int, int]:
         )  # fmt: skip
         return network, found["cross_attention_dim"], found["in_channels"]
     except (KeyError, TypeError, IndexError) as error:
-        raise ArtefactError(f"{folder / 'config.json'} has no usable {error}; expected a U-Net's. {NEXT}") from None
+        raise _refused(folder / "config.json", f"has no usable {error}", "a U-Net's") from None
 
 
 def autoencoder_config(folder: Path, posterior: Posterior) -> AutoencoderConfig:
@@ -150,19 +150,18 @@ def autoencoder_config(folder: Path, posterior: Posterior) -> AutoencoderConfig:
         )  # fmt: skip
         return AutoencoderConfig(latent_channels=found["latent_channels"], stable=stable)
     except (KeyError, TypeError) as error:
-        raise ArtefactError(
-            f"{folder / 'config.json'} has no usable {error}; expected an autoencoder's. {NEXT}"
-        ) from None
+        raise _refused(folder / "config.json", f"has no usable {error}", "an autoencoder's") from None
 
 
 def read_identity(tensors: dict[str, torch.Tensor], path: Path) -> IdentityConfig:
     """Return the shape of a stored iResNet: blocks and widths as the names and sizes of its tensors say."""
+    layers = (1, 2, 3, 4)
     try:
-        widths = tuple(tensors[f"layer{n}.0.conv1.weight"].shape[0] for n in (1, 2, 3, 4))
-        blocks = tuple(sum(f"layer{n}.{i}.conv1.weight" in tensors for i in range(64)) for n in (1, 2, 3, 4))
+        widths = tuple(tensors[f"layer{n}.0.conv1.weight"].shape[0] for n in layers)
         embedding = tensors["fc.weight"].shape[0]
     except KeyError as error:
-        raise ArtefactError(f"{path} holds no {error}; expected the layers of an ArcFace iResNet. {NEXT}") from None
+        raise _refused(path, f"holds no {error}", "the layers of an ArcFace iResNet") from None
+    blocks = tuple(sum(f"layer{n}.{i}.conv1.weight" in tensors for i in range(64)) for n in layers)
     return IdentityConfig(widths, blocks, embedding, encoder="iresnet")
 
 
@@ -171,7 +170,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise ArtefactError(f"{path} is missing; expected a file of weights. {NEXT}")
+        raise _refused(path, "is missing", "a file of weights")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -179,59 +178,46 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # torch raises half a dozen kinds here
         raise ArtefactError(f"{path} cannot be read as tensors ({error}). Restore it from its source.") from None
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise ArtefactError(f"{path} holds no plain state dict; expected names and tensors. {NEXT}")
+        raise _refused(path, "holds no plain state dict", "names and tensors")
     return found
+
+
+def _refused(path: Path, found: str, expected: str) -> ArtefactError:
+    return ArtefactError(
+        f"{path} {found}; expected {expected}. Give the folder that holds unet_ema, vae and backbone.pth of the "
+        "authors' release (see docs/generator.md)."
+    )
 
 
 def _find(folder: Path, name: str) -> Path:
     found = [path for path in (folder / name, *sorted(folder.glob(f"*/{name}"))) if path.exists()]
     if not found:
-        raise ArtefactError(f"{folder / name} is missing, also one folder below; expected the release's. {NEXT}")
+        raise _refused(folder / name, "is missing, also one folder below", "the release's")
     return found[0]
 
 
 def _config(folder: Path, kind: str) -> dict[str, Any]:
-    if not (folder / "config.json").is_file():
-        raise ArtefactError(f"{folder / 'config.json'} is missing; expected diffusers' description of a model. {NEXT}")
-    found = read_json(folder / "config.json")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise _refused(path, "is missing", "diffusers' description of a model")
+    found = read_json(path)
     if found.get("_class_name") != kind:
-        raise ArtefactError(
-            f"{folder / 'config.json'} is of class {found.get('_class_name')!r}; expected {kind!r}. {NEXT}"
-        )
+        raise _refused(path, f"is of class {found.get('_class_name')!r}", repr(kind))
     return found
 
 
-def _check_config(built: Any, folder: Path) -> None:
+def _agree(stored: dict[str, Any], built: Any, path: Path) -> None:
     """Refuse a stored setting that is not what was built: an activation or padding has no weights to betray it."""
-    stored = read_json(folder / "config.json")
-    told = {"sample_size"}  # the size that a model was made for; convolutions and attention take any
-    for key, value in stored.items():
-        if key.startswith("_") or key in told or key not in built:
-            continue
+    for key in set(stored) & set(built) - SIZE:
         own = list(built[key]) if isinstance(built[key], tuple) else built[key]
-        if own != value:
-            raise ArtefactError(f"{folder / 'config.json'} has {key} = {value!r}; expected {own!r}. {NEXT}")
-
-
-def _check_schedule(folder: Path, diffusion: DiffusionConfig) -> None:
-    paths = sorted(folder.glob("**/scheduler_config.json"))
-    if not paths:
-        return
-    stored = read_json(paths[0])
-    ours = {
-        "num_train_timesteps": diffusion.train_steps, "beta_start": diffusion.beta_start,
-        "beta_end": diffusion.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1,
-        "set_alpha_to_one": False, "prediction_type": diffusion.prediction,
-    }  # fmt: skip
-    for key, value in ours.items():
-        if stored.get(key, value) != value:
-            raise ArtefactError(f"{paths[0]} has {key} = {stored[key]!r}; expected {value!r}. {NEXT}")
+        if own != stored[key] and not key.startswith("_"):
+            raise _refused(path, f"has {key} = {stored[key]!r}", repr(own))
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
     paths = [folder / name for name in WEIGHTS if (folder / name).is_file()]
     if not paths:
-        raise ArtefactError(f"{folder / WEIGHTS[0]} is missing; expected it or {WEIGHTS[1]}. {NEXT}")
+        raise _refused(folder / WEIGHTS[0], "is missing", f"it or {WEIGHTS[1]}")
     return read_tensors(paths[0])
 
 

@@ -97,13 +97,10 @@ def file_hash(path: str | Path) -> str:
     """
     path, digest = Path(path), hashlib.blake2b(digest_size=6)
     try:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if path.is_dir():
-                digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
-            if file.is_file():
-                with file.open("rb") as opened:
-                    while block := opened.read(1 << 20):
-                        digest.update(block)
+        for file in sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]:
+            digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
+            with file.open("rb") as opened:
+                hashlib.file_digest(opened, lambda: digest)
     except OSError as error:
         raise ArtefactError(f"weights {path} cannot be read ({error}). Give the path of a file that exists.") from None
     return digest.hexdigest()
