@@ -1,7 +1,7 @@
 """The threads that judge: photos in batches as they wait, clips one at a time in a thread of their own.
 
-Each thread has a guard of its own, since models keep state while they work. A clip never stands before a photo: they
-wait in two queues and share the processor, not a thread.
+Each thread has a guard of its own, whose networks judge for one caller at a time. A clip never stands before a photo:
+they wait in two queues and share the processor, not a thread.
 """
 
 import contextlib
