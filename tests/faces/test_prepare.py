@@ -154,3 +154,9 @@ def test_a_second_writer_is_refused_and_a_killed_one_is_not_waited_for(dataset, 
             prepare(samples, tmp_path / "store", workers=1)
         writer.kill()
     assert len(prepare(samples, tmp_path / "store", workers=1).rows) == len(samples)
+
+
+def test_a_place_where_no_store_can_be_is_an_artefact_error(dataset, tmp_path):
+    (tmp_path / "store").write_text("a file")
+    with pytest.raises(ArtefactError, match="Choose another folder"):
+        prepare(dataset[0], tmp_path / "store", workers=1)

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,11 +14,21 @@ import despoof
 from despoof.runs.pool import in_processes
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_order_and_results_are_those_of_one_process(method, monkeypatch):
-    spawned = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context(method))
-    monkeypatch.setattr("despoof.runs.pool.ProcessPoolExecutor", spawned)
+@pytest.mark.parametrize("fresh", [False, True])
+def test_order_and_results_are_those_of_one_process(fresh, monkeypatch):
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    if fresh:
+        monkeypatch.setitem(sys.modules, "torch", None)
+    else:
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert list(in_processes(abs, range(-5, 5), 2, chunk=2)) == list(map(abs, range(-5, 5)))
+    (method,) = set(in_processes(_start_method, range(4), 2, chunk=1))
+    assert (method == "spawn") is (fresh or multiprocessing.get_start_method() == "spawn")
+
+
+def _start_method(_: int) -> str:
+    """Only a process that was started afresh has been told how its own are to be started."""
+    return multiprocessing.get_start_method(allow_none=True) or "default"
 
 
 def test_a_few_items_start_no_process():

@@ -63,12 +63,18 @@ def prepare(
 
 @contextmanager
 def _alone(store: Path) -> Iterator[None]:
-    store.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(store / "prepare.lock", timeout=0)  # the system frees it when its holder is killed
     try:
-        with FileLock(store / "prepare.lock", timeout=0):  # the system frees it when its holder is killed
-            yield
+        store.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise ArtefactError(f"another process prepares {store}. Wait until it has ended, then go on.") from None
+    except OSError as error:
+        raise ArtefactError(f"{store} cannot be written to ({error}). Choose another folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _lost(store: Store) -> set[str]:

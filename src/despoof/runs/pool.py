@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,13 +18,15 @@ def in_processes(
 ) -> Iterator[Result]:
     """Yield `function(item)` in order, from `workers` processes, or from this one where there is little to do.
 
-    The function must be found by its module and name, for processes may be started afresh (macOS, Windows,
-    Python 3.14).
+    The function must be found by its module and name, for processes may be started afresh: on macOS, on Windows, from
+    Python 3.14 on, and where torch or ONNX Runtime may hold threads, which a fork would wait for in vain.
     """
     if workers < 2 or len(items) < FEW * chunk:
         yield from map(function, items)
         return
-    with ProcessPoolExecutor(workers, initializer=_start) as pool:
+    fresh = "torch" in sys.modules or "onnxruntime" in sys.modules
+    context = multiprocessing.get_context("spawn" if fresh else None)
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
         yield from pool.map(function, items, chunksize=chunk)
 
 
