@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from despoof.cli.app import build_app
+from despoof.errors import InputError
+from despoof.evaluation.scores import read_scores
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store
 
@@ -86,3 +88,11 @@ def test_evaluate_writes_scores_and_tables(captures: Path, tmp_path: Path, capsy
     assert len(list((tmp_path / "out/scores").rglob("*-test.csv"))) == 6
     command("evaluate", store, tmp_path / "out", "--models", "saturation", "--models", "statistics")
     assert capsys.readouterr().out == first
+    tiny = ("--models", "none", "--preset", "tiny", "--training.steps", 2, "--seeds", 0, "--cells", "to-a")
+    command("evaluate", store, tmp_path / "out", *tiny)
+    (path,) = (tmp_path / "out/scores/leave-one-domain-out/none-tiny-steps=2").glob("*-test.csv")
+    identity = read_scores(path).facts["identity"]
+    assert (identity["config"]["recipe"]["training"]["steps"], bool(identity["data"])) == (2, True)
+    with pytest.raises(InputError, match="'nnoe'"):
+        command("evaluate", store, tmp_path / "other", *tiny, "--models", "nnoe")
+    assert not (tmp_path / "other").exists()

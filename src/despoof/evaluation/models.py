@@ -1,5 +1,8 @@
-"""Detectors as models that a protocol can fit."""
+"""Every model that a protocol can fit, by its name; the one file of evaluation that knows detectors."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -7,53 +10,144 @@ import numpy as np
 import torch
 
 from despoof.detector.batches import Gathered, chosen, gather
-from despoof.detector.config import DetectorRecipe
-from despoof.detector.recipe import identity, train_recipe
+from despoof.detector.config import INSERTIONS, PRESETS, DetectorConfig, DetectorRecipe, TechniqueConfig
+from despoof.detector.probe import INSERTIONS as PROBED
+from despoof.detector.recipe import fitted, identity, train_recipe
 from despoof.detector.scoring import scores
-from despoof.evaluation.runner import Model, Rows, Score
+from despoof.errors import InputError
+from despoof.evaluation import baselines
+from despoof.evaluation.runner import Model, Rows, Score, untrained
 from despoof.faces.store import Store
-from despoof.runs.config import config_hash
+from despoof.runs.config import config_hash, to_dict
+
+BASELINES = ("saturation", "sharpness", "statistics")
+MIXED = 0.5  # chance of MixStyle, as published
+SELECTION = {"last step": "last", "source-validation": "validation"}  # word of protocols -> of the training config
+SAID = ("network.insertion", "training.selection")  # options that a model's name and its protocol say
+
+
+@dataclass(frozen=True)
+class Material:
+    """What models are made of: a store, counterparts of its faces, the folder of public models' files."""
+
+    store: Store
+    counterparts: Path | None = None
+    peers: Path | None = None
+    workers: int = 0  # processes that make batches ahead
+    _read: dict[tuple[int, bool], "_Pixels"] = field(default_factory=dict)
+
+    def pixels(self, network: DetectorConfig) -> "_Pixels":
+        """Return what a network reads; networks of one size that read alike share it."""
+        made = _Pixels(self.store, network, self.counterparts)
+        return self._read.setdefault((network.face_size, network.uses_cue), made)
+
+
+def named_models(
+    names: Sequence[str] | None, recipe: DetectorRecipe, material: Material, selection: str = "last step"
+) -> list[Model]:
+    """Return the models of these names, or all that the material allows; what cannot be made is an error here.
+
+    A detector is named by where the cue enters its network, then a technique if not the recipe's, then mixed styles:
+    ``none``, ``attention+dann``, ``none+erm+mixstyle``. `selection` is the protocol's.
+    """
+    each_once = dict.fromkeys(names or _possible(recipe, material))
+    return [_named(name, recipe, material, selection) for name in each_once]
+
+
+def label(recipe: DetectorRecipe) -> str:
+    """Return the preset that a recipe is nearest to and what it changes of it, for names of files."""
+    told = {}
+    for name, preset in PRESETS.items():
+        own = _leaves(to_dict(fitted(preset, {"network": {"backbone": recipe.network.backbone}})))
+        changed = {key: value for key, value in _leaves(to_dict(recipe)).items() if own.get(key) != value}
+        if preset.network.backbone != recipe.network.backbone:
+            changed = {"network.backbone": recipe.network.backbone} | changed
+        told[name] = {key: value for key, value in changed.items() if key not in SAID}
+    nearest = min(told, key=lambda name: len(told[name]))
+    parts = [f"{key.partition('.')[2] or key}={Path(str(value)).name}" for key, value in told[nearest].items()]
+    text = "-".join([nearest, *parts])
+    return text if re.fullmatch(r"[\w.=-]{1,80}", text) else f"{nearest}-{config_hash(told[nearest])}"
+
+
+def _possible(recipe: DetectorRecipe, material: Material) -> list[str]:
+    usual = ("none", "dual") if recipe.probe else ("attention", "none", "dual")
+    detectors = [name for name in usual if name == "none" or material.counterparts is not None]
+    return [*detectors, *BASELINES, *(baselines.PEERS if material.peers else ())]
+
+
+def _named(name: str, recipe: DetectorRecipe, material: Material, selection: str) -> Model:
+    store, insertion = material.store, name.partition("+")[0]
+    if insertion in INSERTIONS:
+        return _detector(f"{name}-{label(recipe)}", _recipe(name, recipe, selection), material)
+    if name in baselines.NUMBERS:
+        return untrained(name, baselines.number(store, name))
+    if name == "statistics":
+        return Model(name, baselines.statistics_baseline(store), {"ridge": baselines.RIDGE}, seeded=False)
+    if name not in baselines.PEERS:
+        known = ", ".join([*INSERTIONS, *baselines.NUMBERS, "statistics", *baselines.PEERS])
+        raise InputError(f"model {name!r}; expected one of {known}. Correct the name.")
+    if material.peers is None:
+        raise InputError(f"model {name!r} needs --peers, the folder of its ONNX files. Give it or leave it out.")
+    return untrained(name, baselines.peer(name, material.peers), baselines.peer_hashes(name, material.peers))
+
+
+def _recipe(name: str, recipe: DetectorRecipe, selection: str) -> DetectorRecipe:
+    """Return the recipe of a name, such as ``attention+dann+mixstyle``."""
+    insertion, *more = name.split("+")
+    recipe = replace(recipe, network=replace(recipe.network, insertion=insertion))
+    if recipe.training is None:
+        if more or insertion not in PROBED:
+            raise InputError(f"model {name!r} as a probe; expected one of {', '.join(PROBED)}. Take another preset.")
+        return recipe
+    training = replace(recipe.training, selection=SELECTION[selection])
+    if more[-1:] == ["mixstyle"]:
+        training, more = replace(training, style_mixing=MIXED), more[:-1]
+    if len(more) > 1:
+        raise InputError(f"model {name!r} names two techniques; expected one. Leave one out.")
+    return replace(recipe, training=replace(training, technique=TechniqueConfig(more[0])) if more else training)
+
+
+def _detector(name: str, recipe: DetectorRecipe, material: Material) -> Model:
+    network, counterparts = recipe.network, material.counterparts
+    if network.uses_cue and counterparts is None:
+        raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
+    own = material.pixels(network)
+    known: dict[int, dict[str, torch.Tensor]] = {}  # seed -> what a probe's backbone read, over the cells
+
+    def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
+        sets = own.gather(train_rows), own.gather(validation_rows)
+        options = {"seed": seed, "counterparts": counterparts, "workers": material.workers}
+        detector = train_recipe(recipe, *sets, folder, known=known.setdefault(seed, {}), **options)
+        return lambda rows: scores(detector, own.gather(rows))
+
+    told = identity(recipe, 0, counterparts)
+    config = {key: value for key, value in told.config.items() if key != "seed"}
+    return Model(name, fit, config, told.parents, ready=own.read)
 
 
 class _Pixels:
     """Faces and counterparts of a whole store, read once and when they are first asked for."""
 
-    def __init__(self, store: Store, recipe: DetectorRecipe, counterparts: Path | None) -> None:
+    def __init__(self, store: Store, network: DetectorConfig, counterparts: Path | None) -> None:
         self._rows = store.with_face()
         self._places = {row.key: i for i, row in enumerate(self._rows)}
-        self._arguments = store, self._rows, recipe.network, counterparts
+        self._arguments = store, self._rows, network, counterparts
 
     @cached_property
     def _whole(self) -> Gathered:
         return gather(*self._arguments)
+
+    def read(self) -> None:
+        """Read all; a face or counterpart that is missing is an error."""
+        _ = self._whole
 
     def gather(self, rows: Rows) -> Gathered:
         """Return what a detector trains on or scores."""
         return chosen(self._whole, np.array([self._places[row.key] for row in rows], int))
 
 
-def detector_model(
-    name: str, store: Store, recipe: DetectorRecipe, counterparts: Path | None, *, workers: int = 0
-) -> Model:
-    """Return the recipe as a model for `run_protocol`; its facts are the recipe's identity, whatever the seed."""
-    pixels = _Pixels(store, recipe, counterparts)
-    known: dict[int, dict[str, torch.Tensor]] = {}  # seed -> what a probe's backbone read, over the cells
-
-    def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
-        sets = pixels.gather(train_rows), pixels.gather(validation_rows)
-        detector = train_recipe(
-            recipe, *sets, folder, seed=seed, counterparts=counterparts, workers=workers,
-            known=known.setdefault(seed, {}),
-        )  # fmt: skip
-        return lambda rows: scores(detector, pixels.gather(rows))
-
-    told = identity(recipe, 0, counterparts)
-    facts = {
-        "config_hash": config_hash(told.config["network"]),
-        "training_hash": config_hash(told.config["training"] or told.config["probe"]),
-        "counterparts": counterparts.name if counterparts and recipe.network.uses_cue else None,
-        "members": recipe.members,
-        "real_members": recipe.real_members,
-        "parents": told.parents,
-    }
-    return Model(name, fit, facts)
+def _leaves(values: dict, inside: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        found |= _leaves(value, f"{inside}{key}.") if isinstance(value, dict) else {f"{inside}{key}": value}
+    return found
