@@ -42,7 +42,7 @@ COUNTERPARTS=$(despoof reconstruct "$CAPTURED" "$STUDENT")
 TABLES=$WORK/runs/evaluation_texture
 despoof evaluate "$CAPTURED" "$TABLES" --counterparts "$COUNTERPARTS" \
     --models none --models attention --models dual --models concat --models cue
-despoof evaluate "$CAPTURED" "$TABLES" --counterparts "$COUNTERPARTS" --backbone mobilenet_v2 \
+despoof evaluate "$CAPTURED" "$TABLES" --counterparts "$COUNTERPARTS" --network.backbone mobilenet_v2 \
     --models none --models attention --models dual --models concat --models cue
 for technique in ssdg dann vrex sare safas erm+mixstyle; do
     despoof evaluate "$CAPTURED" "$TABLES" --counterparts "$COUNTERPARTS" \
