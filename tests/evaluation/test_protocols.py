@@ -191,8 +191,6 @@ def test_a_declaration_that_says_too_little_or_too_much_is_refused(tmp_path, tex
 def test_what_looks_at_the_target_is_no_rule_of_a_protocol():
     with pytest.raises(ConfigError, match="oracle"):
         Protocol("peek", (), selection="best-on-target")
-    with pytest.raises(ConfigError, match="oracle"):
-        Protocol("peek", (), threshold="target-eer")
 
 
 def test_an_unknown_name_lists_what_there_is():

@@ -14,13 +14,13 @@ from despoof.faces.store import StoredSample
 
 FORMAT = "despoof-protocols/1"
 REGISTRY = Path(__file__).parent / "protocols.toml"
-UNITS = ("image", "video mean")
-SELECTIONS = ("last step", "source-validation")
-THRESHOLDS = ("source-validation",)
-SIMULATED = ("none", "recaptures", "all")
-RULE_WORDS = {"unit": UNITS, "selection": SELECTIONS, "threshold": THRESHOLDS, "simulated": SIMULATED}
+WORDS = {
+    "unit": ("image", "video mean"),
+    "selection": ("last step", "source-validation"),
+    "simulated": ("none", "recaptures", "all"),
+}
 EACH = ("domain", "pair", "target", "attack_type", "split")
-RULES = ("title", "frames", *RULE_WORDS, "validation", "learned_subjects", "learned_only")
+RULES = ("title", "frames", *WORDS, "validation", "learned_subjects", "learned_only")
 KEYS = {*RULES, "each", "domains", "train", "cells", "without", "held_subjects"}
 
 
@@ -81,7 +81,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named list of cells and the rules that make figures of it comparable."""
+    """A named list of cells and the rules that make figures of it comparable.
+
+    Thresholds come from the validation part of the sources in all of them.
+    """
 
     name: str
     cells: tuple[Cell, ...]
@@ -89,7 +92,6 @@ class Protocol:
     frames: str = "any"  # rule by which the frames of a video were taken
     unit: str = "image"
     selection: str = "last step"
-    threshold: str = "source-validation"
     validation: float = 0.15  # share of each source held out, by subject
     without: dict[str, tuple[Split, ...]] = field(default_factory=dict)
     learned_only: tuple[str, ...] = ()  # domains that are never validated on, such as simulated ones
@@ -101,7 +103,7 @@ class Protocol:
             raise ConfigError(
                 f"protocol {self.name!r}: learned_subjects is {self.learned_subjects}; expected above 0 and at most 1."
             )
-        for name, allowed in RULE_WORDS.items():
+        for name, allowed in WORDS.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"protocol {self.name!r}: {name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}. "

@@ -22,7 +22,7 @@ from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, write_sc
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import eer
 from despoof.runs.checkpoint import file_hash
-from despoof.runs.config import config_hash
+from despoof.runs.config import config_hash, to_dict
 from despoof.runs.identity import Identity, provenance
 
 Rows = list[StoredSample]
@@ -148,19 +148,12 @@ def _apart(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
 
 
 def _run(protocol: Protocol, cell: Cell, model: Model, seed: int, parts: _Parts, data: str, root: Path) -> _Run:
-    config = {
+    rules = {name: value for name, value in to_dict(protocol).items() if name not in ("name", "title", "cells")}
+    config = rules | {
         "protocol": protocol.name,
         "cell": cell.name,
         "sources": list(cell.train.domains),
         "target": cell.target,
-        "frames": protocol.frames,
-        "unit": protocol.unit,
-        "selection": protocol.selection,
-        "threshold_from": protocol.threshold,
-        "validation": protocol.validation,
-        "simulated": protocol.simulated,
-        "learned_subjects": protocol.learned_subjects,
-        "learned_only": list(protocol.learned_only),
         "model": model.name,
         "seed": seed,
     }
