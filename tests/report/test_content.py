@@ -6,7 +6,7 @@ from despoof.data.sample import Label, Sample
 from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.evaluation.tables import SOURCE_COLUMNS, TARGET_COLUMNS
-from despoof.report.content import HONEST_TABLES, NO_CERTIFICATION, NOT_SHOWN, SHOWN, report_sections
+from despoof.report.content import SOURCE_TABLES, report_sections, words
 from despoof.report.page import page_html, page_markdown
 
 pytest.importorskip("matplotlib", reason="curves need the extra `report`")
@@ -49,26 +49,26 @@ def one():
 
 def test_it_begins_by_saying_that_it_certifies_nothing():
     text = page_markdown("t", report_sections([_file()], rounds=0))
-    assert text.index(NO_CERTIFICATION) < text.index("|")
+    assert text.index(words()["about"]["no_certification"]) < text.index("|")
     assert "no certification" in page_html("t", report_sections([_file()], rounds=0))
 
 
-def test_both_profiles_show_hand_counted_figures_beside_their_counts(one):
-    (row,) = _rows(one["Honest profile"])
+def test_both_kinds_of_threshold_show_hand_counted_figures_beside_their_counts(one):
+    (row,) = _rows(one["Thresholds from the sources"])
     assert [row[name] for name in ("model", "cell", "seeds", "live", "attacks")] == ["m", "to-a", "1", "5", "7"]
     assert row["HTER @ source_eer"] == "37.50"  # three of six attacks pass, one of four live is refused
     assert row["APCER max @ source_eer"].startswith("100.00 (")
     assert (row["APNRR"][:5], row["BPNRR"][:5]) == ("14.29", "20.00")  # one of seven, one of five
-    (row,) = _rows(one["Paper profile"])
+    (row,) = _rows(one["Thresholds from the test scores"])
     assert row["HTER @ oracle_target_eer"] == "20.83"  # one of six and one of four
     assert row["AUC"] == "83.33"
 
 
-def test_every_column_of_a_profile_stands_in_exactly_one_table(one):
-    assert sorted(name for names in HONEST_TABLES.values() for name in names) == sorted(SOURCE_COLUMNS)
-    shown = [name for place in range(3) for name in one["Honest profile"].tables[place].rows[0][5:]]
+def test_every_column_of_a_threshold_source_stands_in_exactly_one_table(one):
+    assert sorted(name for names in SOURCE_TABLES.values() for name in names) == sorted(SOURCE_COLUMNS)
+    shown = [name for place in range(3) for name in one["Thresholds from the sources"].tables[place].rows[0][5:]]
     assert sorted(shown) == sorted(SOURCE_COLUMNS)
-    assert set(one["Paper profile"].tables[0].rows[0][5:]) == set(TARGET_COLUMNS)
+    assert set(one["Thresholds from the test scores"].tables[0].rows[0][5:]) == set(TARGET_COLUMNS)
 
 
 def test_species_are_told_apart(one):
@@ -131,11 +131,11 @@ def test_pictures_say_in_words_what_they_show(one):
 
 
 def test_people_are_shown_only_where_a_sheet_was_handed_over(one):
-    assert NOT_SHOWN in one["Best and worst cases"].paragraphs
+    assert words()["cases"]["not_shown"] in one["Best and worst cases"].paragraphs
     assert not one["Best and worst cases"].pictures
     asked = []
     shown = _sections([_file()], sheet=lambda path: asked.append(path) or PNG)["Best and worst cases"]
-    assert SHOWN in shown.paragraphs
+    assert words()["cases"]["shown"] in shown.paragraphs
     assert len(shown.pictures) == len(asked) == 8
     assert not any(picture.name for picture in shown.pictures)  # no file of its own
 
@@ -148,8 +148,8 @@ def test_cases_are_named_by_a_hash_and_no_path_is_in_the_report():
 
 def test_cells_of_several_protocols_are_kept_apart():
     sections = _sections([_file(), _file(protocol="q")])
-    assert {row["cell"] for row in _rows(sections["Honest profile"])} == {"p: to-a", "q: to-a"}
-    assert {row["cell"] for row in _rows(sections["Paper profile"])} == {"p: to-a", "q: to-a"}
+    assert {row["cell"] for row in _rows(sections["Thresholds from the sources"])} == {"p: to-a", "q: to-a"}
+    assert {row["cell"] for row in _rows(sections["Thresholds from the test scores"])} == {"p: to-a", "q: to-a"}
 
 
 def test_models_are_compared_with_the_one_that_was_chosen():

@@ -9,11 +9,11 @@ def published(
     """Print what others published of a protocol, as Markdown; without a protocol, list the protocols.
 
     Rows are ranked only where they share training data, origin of the threshold, selection and unit of the
-    score. Means are computed from the cells; where a source states another, both are told.
+    score. Means are computed from the cells; where a source states another, both are shown.
 
     Args:
         protocol: name of one, such as mcio.
-        own: folder that `despoof evaluate` wrote; its rows stand among the others, once per profile.
+        own: folder that `despoof evaluate` wrote; its rows stand among the others, once per threshold source.
         metric: shown in cells and ranked by, such as hter, auc, tpr_at_fpr1; the protocol's first if left out.
         mixed: rank rows of all conventions together, under a warning.
     """

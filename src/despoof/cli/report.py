@@ -13,8 +13,8 @@ def report(
 ) -> None:  # fmt: skip
     """Write report.html (one file, nothing from elsewhere), report.md and pictures/ from score files.
 
-    Both profiles come from the same files: *honest*, with thresholds fixed on the sources, and *paper*, with
-    thresholds chosen on the test scores. The report is no certification, and says so.
+    Rates at thresholds fixed on the sources, and at thresholds chosen on the test scores as most papers do, come from
+    the same files. The report is no certification, and says so.
 
     Args:
         scores: folder that `despoof evaluate` wrote; every *-test.csv below it is read.
