@@ -40,7 +40,7 @@ def test_without_a_protocol_all_are_listed(capsys) -> None:
     assert "| ssan-large |" in text
 
 
-def test_own_run_stands_beside_the_published_rows_once_per_profile(run: Path, capsys) -> None:
+def test_own_run_stands_beside_the_published_rows_once_per_threshold_source(run: Path, capsys) -> None:
     text = printed(capsys, "published", "mcio", "--own", run)
     rows = [line for line in text.splitlines() if line.startswith(("| – | ours", "| ours"))]
     assert sum("25.00 | 25.00 | 25.00 | 25.00 | 25.00" in row for row in rows) == 2

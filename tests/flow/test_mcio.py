@@ -17,7 +17,8 @@ from despoof.evaluation.runner import run_protocol, untrained
 from despoof.evaluation.scores import read_scores
 from despoof.faces.prepare import prepare
 from despoof.faces.store import Store
-from despoof.published.registry import own_results, read_registry
+from despoof.published.own import own_results
+from despoof.published.registry import read_registry
 
 pytest.importorskip("av", reason="reading and making videos needs PyAV")
 

@@ -7,7 +7,9 @@ import pytest
 from despoof.data.sample import Label
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
-from despoof.published.registry import Convention, Published, by_convention, own_results, rank, read_registry
+from despoof.published.own import own_results
+from despoof.published.ranking import by_convention, rank
+from despoof.published.registry import Convention, PublishedFigure, read_registry
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def test_every_mean_is_recomputed_and_the_known_disagreements_are_the_only_ones(
 
 def test_one_missing_cell_leaves_no_mean(registry):
     row = _row(registry, "mcio", "TeG-DG")
-    assert row.figure("O", "auc") == Published(97.92)
+    assert row.figure("O", "auc") == PublishedFigure(97.92)
     assert row.figure("M", "auc") is None
     assert row.mean("auc") is None
 
@@ -49,7 +51,7 @@ def test_one_missing_cell_leaves_no_mean(registry):
 def test_disagreement_begins_beyond_rounding_of_the_digits_printed(registry):
     row = _row(registry, "mcio", "AG-FAS")  # its cells give 6.8225
     for stated, decimals, agrees in ((6.82, 2, True), (6.83, 2, False), (6.8, 1, True), (6.9, 1, False)):
-        changed = replace(row, stated_mean={"hter": Published(stated, decimals=decimals)})
+        changed = replace(row, stated_mean={"hter": PublishedFigure(stated, decimals=decimals)})
         assert (changed.disagreements() == {}) == agrees
 
 
@@ -124,7 +126,7 @@ sources = ["paper"]
 def test_cells_are_read_with_deviation_decimals_and_gaps(tmp_path):
     (tmp_path / "a.toml").write_text(SMALL, encoding="utf-8")
     (row,) = read_registry(tmp_path / "a.toml").results
-    assert row.figure("A", "hter") == Published(1.5, 0.25, 1)
+    assert row.figure("A", "hter") == PublishedFigure(1.5, 0.25, 1)
     assert str(row.figure("A", "auc")) == "90"
     assert (row.figure("B", "hter"), row.mean("hter"), row.mean("auc")) == (None, None, 85)
     assert row.convention == Convention(("sources",), "target-eer", "best", "image")
@@ -168,25 +170,25 @@ def _file(target="msu-mfsd", *, seed=0, lowest=0.4, **facts):
     return ScoreFile(tuple(rows), about | facts)
 
 
-def test_own_run_gives_a_row_per_profile_with_hand_counted_cells(registry):
+def test_own_run_gives_a_row_per_threshold_source_with_hand_counted_cells(registry):
     files = [_file(name) for name in SETS]
-    paper, honest = own_results(files, registry.protocols["mcio"])
-    assert (paper.method, paper.own, paper.convention.threshold) == ("m", True, "target-eer")
-    assert honest.convention == Convention(
+    target, sources = own_results(files, registry.protocols["mcio"])
+    assert (target.method, target.own, target.convention.threshold) == ("m", True, "target-eer")
+    assert sources.convention == Convention(
         ("part held out", "sources"), "source-validation", "source-validation", "video mean"
     )
-    assert honest.mean("hter") == pytest.approx(25)
-    assert paper.mean("hter") == pytest.approx(25)
-    assert paper.mean("auc") == pytest.approx(100 * (4 + 3 + 3 + 3) / 16)  # 0.8 lies above three of four live
-    assert paper.figure("M", "tpr_at_fpr1") == Published(25.0)  # only 0.9 lies above every attack
+    assert sources.mean("hter") == pytest.approx(25)
+    assert target.mean("hter") == pytest.approx(25)
+    assert target.mean("auc") == pytest.approx(100 * (4 + 3 + 3 + 3) / 16)  # 0.8 lies above three of four live
+    assert target.figure("M", "tpr_at_fpr1") == PublishedFigure(25.0)  # only 0.9 lies above every attack
 
 
 def test_own_cells_are_means_over_seeds_with_their_deviation(registry):
     files = [_file(), _file(seed=1, lowest=0.55)]
-    honest = own_results(files, registry.protocols["mcio"])[1]
-    assert honest.figure("M", "hter").value == pytest.approx((25 + 12.5) / 2)
-    assert honest.figure("M", "hter").sd == pytest.approx(12.5 / 2**0.5)
-    assert honest.mean("hter") is None  # of four cells one was run
+    sources = own_results(files, registry.protocols["mcio"])[1]
+    assert sources.figure("M", "hter").value == pytest.approx((25 + 12.5) / 2)
+    assert sources.figure("M", "hter").sd == pytest.approx(12.5 / 2**0.5)
+    assert sources.mean("hter") is None  # of four cells one was run
 
 
 def test_own_generator_counts_as_training_on_real_faces(registry):
