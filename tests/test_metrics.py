@@ -19,10 +19,14 @@ ATTACKS = {"print": np.array([0.1, 0.2, 0.3, 0.6]), "display": np.array([0.5, 0.
 POOLED = np.concatenate(list(ATTACKS.values()))
 
 
+def apcer_max(attacks, threshold):
+    return max(metrics.apcer(attacks, threshold).values())
+
+
 def test_hand_counted_rates_at_a_threshold():
     assert metrics.bpcer(LIVE, 0.5) == 1 / 4
     assert metrics.apcer(ATTACKS, 0.5) == {"print": 1 / 4, "display": 1.0}  # 0.5 itself is accepted
-    assert metrics.apcer_max(ATTACKS, 0.5) == 1.0
+    assert apcer_max(ATTACKS, 0.5) == 1.0
     assert metrics.apcer_pooled(POOLED, 0.5) == 3 / 6
     assert metrics.hter(LIVE, POOLED, 0.5) == (3 / 6 + 1 / 4) / 2
 
@@ -87,13 +91,13 @@ def test_exchanging_the_classes_and_the_sign_keeps_auc(live, attack):
 @given(SCORES, st.dictionaries(st.sampled_from("abc"), SCORES, min_size=1), st.sampled_from([0, 0.01, 0.1, 0.5]))
 def test_operating_points_keep_their_target_and_are_the_best_that_do(live, attacks, target):
     point = metrics.bpcer_at_apcer(live, attacks, target)
-    assert metrics.apcer_max(attacks, point.threshold) == point.apcer <= target
+    assert apcer_max(attacks, point.threshold) == point.apcer <= target
     tries = np.unique(np.r_[live, *attacks.values(), 99])
-    kept = [metrics.bpcer(live, t) for t in tries if metrics.apcer_max(attacks, t) <= target]
+    kept = [metrics.bpcer(live, t) for t in tries if apcer_max(attacks, t) <= target]
     assert point.bpcer == min(kept)
     mirror = metrics.apcer_at_bpcer(live, attacks, target)
     assert metrics.bpcer(live, mirror.threshold) == mirror.bpcer <= target
-    kept = [metrics.apcer_max(attacks, t) for t in tries if metrics.bpcer(live, t) <= target]
+    kept = [apcer_max(attacks, t) for t in tries if metrics.bpcer(live, t) <= target]
     assert mirror.apcer == min(kept)
 
 
@@ -178,10 +182,10 @@ def test_hand_counted_detection_equal_error_rate():
 @given(SCORES, st.dictionaries(st.sampled_from("abc"), SCORES, min_size=1))
 def test_detection_equal_error_rate_is_the_closest_pair_by_brute_force(live, attacks):
     value, threshold = metrics.d_eer(live, attacks)
-    rates = metrics.apcer_max(attacks, threshold), metrics.bpcer(live, threshold)
+    rates = apcer_max(attacks, threshold), metrics.bpcer(live, threshold)
     assert value == pytest.approx(sum(rates) / 2)
     tries = [*np.unique(np.r_[live, *attacks.values()]), 99]
-    gaps = [abs(metrics.apcer_max(attacks, t) - metrics.bpcer(live, t)) for t in tries]
+    gaps = [abs(apcer_max(attacks, t) - metrics.bpcer(live, t)) for t in tries]
     assert abs(rates[0] - rates[1]) == pytest.approx(min(gaps))
 
 

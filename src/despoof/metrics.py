@@ -66,11 +66,6 @@ def by_species(attack_scores: np.ndarray, species: Sequence[str] | np.ndarray) -
     return {str(name): np.asarray(attack_scores, np.float64)[names == name] for name in np.unique(names)}
 
 
-def apcer_max(attacks: Attacks, threshold: float) -> float:
-    """Return the APCER of the species that passes most often: the single figure of ISO/IEC 30107-3."""
-    return max(apcer(attacks, threshold).values())
-
-
 def hter(live_scores: np.ndarray, attack_scores: np.ndarray, threshold: float) -> float:
     """Return the mean of pooled APCER and BPCER at a threshold that was fixed on other samples."""
     return (apcer_pooled(attack_scores, threshold) + bpcer(live_scores, threshold)) / 2
