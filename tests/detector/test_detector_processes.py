@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_detector import toys
 from torch import nn
 
 import despoof
@@ -22,13 +21,14 @@ from despoof.detector.network import load_detector, save_detector
 from despoof.detector.train import train
 from despoof.errors import ConfigError
 from despoof.runs.processes import global_batch, open_processes, own_share
+from toys import toys
 
 CONFIG = replace(TINY, backbone="plain", insertion="none", dropout=0.0)
 WORKER = """
 import sys
 import torch
 torch.set_num_threads(1)
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
 from test_detector_processes import main
 main(sys.argv[2])
 """

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_train_detector import content, toys
 
 from despoof.detector.batches import Prefetched, make_batch
 from despoof.detector.config import TINY, TINY_TRAINING
 from despoof.detector.train import train
 from despoof.errors import InputError
+from toys import content, toys
 
 
 def _make(step):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from despoof.detector.batches import Gathered
-from despoof.detector.config import PROBE, DetectorConfig, ProbeTraining
+from despoof.detector.config import PROBE, DetectorConfig, DetectorRecipe, ProbeTraining
 from despoof.detector.network import Detector, channel_statistics
 from despoof.detector.probe import fit_probe, logistic_regression, read_statistics, shares
 from despoof.detector.scoring import logits
@@ -143,7 +143,7 @@ def test_layers_after_the_last_stride_are_left_out():
 )
 def test_what_is_no_probe_is_refused(change):
     with pytest.raises(ConfigError, match="preset probe"):
-        fit_probe(replace(CONFIG, **change), TRAINING, _gathered(1), _gathered(2))
+        DetectorRecipe(replace(CONFIG, **change), probe=TRAINING)
 
 
 def test_one_class_is_refused():

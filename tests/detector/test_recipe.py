@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from test_train_detector import learning, toys
 
 import despoof.detector.recipe as module
+from despoof.cli.app import build_app
 from despoof.cli.options import chosen as configured
 from despoof.data.sample import Label, Sample
 from despoof.detector.backbones import BACKBONES
@@ -21,12 +21,16 @@ from despoof.detector.config import PRESETS, PROBE, TINY, TINY_TRAINING, Detecto
 from despoof.detector.network import Detector, load_detector
 from despoof.detector.recipe import figures, fitted, identity, merged, thresholds, train_on_store, train_recipe
 from despoof.detector.scoring import fit_calibration, logits, scores
+from despoof.detector.techniques import TECHNIQUES
+from despoof.detector.techniques.ssdg import SsdgOptions
+from despoof.detector.techniques.technique import Technique, Term
 from despoof.detector.train import train
 from despoof.errors import ArtefactError, ConfigError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import bpcer_at_apcer
 from despoof.runs.folder import write_json
+from toys import learning, toys
 
 BRIEF = DetectorRecipe(replace(TINY, insertion="none"), replace(TINY_TRAINING, steps=2))
 SMALL_PROBE = replace(PROBE, backbone="tiny_cnn", face_size=64, insertion="none", statistics=(4, 8))
@@ -69,7 +73,7 @@ def test_strides_that_are_named_are_kept_and_wrong_ones_refused():
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"members": 2, "probe": ProbeTraining()}, "members is 2 and real_members 0 with a probe"),
+        ({"members": 2, "network": PROBE, "probe": ProbeTraining()}, "members is 2 and real_members 0 with a probe"),
         ({"members": 0, "training": TINY_TRAINING}, "at least one"),
         ({}, "expected one"),
         ({"training": TINY_TRAINING, "probe": ProbeTraining()}, "expected one"),
@@ -78,6 +82,19 @@ def test_strides_that_are_named_are_kept_and_wrong_ones_refused():
 def test_recipes_that_mean_nothing_are_refused(values, match):
     with pytest.raises(ConfigError, match=match):
         DetectorRecipe(**values)
+
+
+def test_a_technique_that_is_registered_is_chosen_by_its_name_with_options_of_its_own(tmp_path, monkeypatch):
+    class Pulled(Technique):
+        Options = SsdgOptions
+
+        def forward(self, output, live, domain, step):
+            return {"margin": Term(output.logit.square().mean(), self.setting.options.margin)}
+
+    monkeypatch.setitem(TECHNIQUES, "pulled", Pulled)
+    flags = {"training": {"steps": 1, "technique": {"name": "pulled", "options": {"margin": 0.5}}}}
+    found = train_recipe(configured(PRESETS, "tiny", None, flags, fitted), toys(16, 1), toys(16, 2), tmp_path)
+    assert found.facts["identity"]["config"]["training"]["technique"]["options"]["margin"] == 0.5
 
 
 def test_a_cue_form_that_is_registered_can_be_chosen_trained_and_loaded(tmp_path, monkeypatch):
@@ -232,6 +249,23 @@ def test_a_store_is_split_by_people_and_said_by_its_rows(tmp_path, monkeypatch):
     assert len(given[0].keys) + len(given[1].keys) == 48
     picks = [whole.keys.index(key) for key in given[0].keys]
     assert np.array_equal(chosen(whole, np.array(picks)).faces, given[0].faces)
+
+
+def test_the_command_takes_a_preset_and_any_field(tmp_path):
+    store = Store(tmp_path / "store", about={})
+    rng = np.random.default_rng(0)
+    for i in range(32):
+        label, species = (Label.LIVE, "none") if i % 2 else (Label.ATTACK, "print")
+        sample = Sample(f"{i}.png", label, species, f"s{i // 4}", "ab"[i // 16])
+        store.add(StoredSample(sample, "face"), rng.integers(0, 256, (256, 256, 3), dtype=np.uint8))
+    network = ["--network.backbone", "tiny_cnn", "--network.face-size", 64, "--network.insertion", "none"]
+    options = ["--preset", "probe", *network, "--probe.start", "random", "--probe.penalty", 0.5, "--threads", 1]
+    command = ["train", "detector", tmp_path / "store", tmp_path / "none", tmp_path / "run", *options]
+    build_app()([str(part) for part in command], result_action="return_value")
+    found = load_detector(tmp_path / "run/detector.safetensors")
+    assert found.config.statistics == (2, 4, 8, 16)
+    assert found.facts["identity"]["config"]["probe"]["penalty"] == 0.5
+    assert set(found.facts) >= {"temperature", "offset", "thresholds", "validation", "commit", "versions"}
 
 
 def key_to_subject(store: Store) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from despoof.detector.config import PRESETS, DetectorRecipe, TechniqueConfig
 from despoof.detector.recipe import fitted
-from despoof.errors import DespoofError, InputError
+from despoof.errors import DespoofError
 from despoof.evaluation.models import Material, label, named_models
 
 TINY = PRESETS["tiny"]
@@ -34,7 +34,7 @@ def test_a_probe_has_models_of_its_own(monkeypatch):
     monkeypatch.setattr("despoof.detector.recipe.start_hash", lambda *given: {"start": "hash"})  # no wheel is read
     assert [model.name for model in named_models(None, PRESETS["probe"], STORE)][0] == "none-probe"
     for name in ("attention", "none+dann"):
-        with pytest.raises(InputError, match="none, dual, cue"):
+        with pytest.raises(DespoofError, match="none, dual, cue"):
             named_models([name], PRESETS["probe"], STORE)
 
 

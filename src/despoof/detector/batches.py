@@ -212,24 +212,21 @@ class Prefetched:
         if not self._workers:
             return self._make(step)
         if self._ahead is None:
-            rest = _Steps(self._make, range(step, self._steps))
             loader = DataLoader(
-                rest, batch_size=None, num_workers=self._workers, worker_init_fn=_one_thread, prefetch_factor=4,
+                _Made(self._make), batch_size=None, sampler=range(step, self._steps), num_workers=self._workers,
+                worker_init_fn=_one_thread, prefetch_factor=4,
                 generator=torch.Generator(),  # or it would draw from torch's own, on which dropout depends
             )  # fmt: skip
             self._ahead = iter(loader)
         return next(self._ahead)
 
 
-class _Steps(Dataset):
-    def __init__(self, make: Callable[[int], Batch], steps: range) -> None:
-        self._make, self._steps = make, steps
+class _Made(Dataset):
+    def __init__(self, make: Callable[[int], Batch]) -> None:
+        self._make = make
 
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._make(self._steps[index])
+    def __getitem__(self, step: int) -> Batch:
+        return self._make(step)
 
 
 def _one_thread(worker: int) -> None:

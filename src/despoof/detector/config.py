@@ -8,6 +8,7 @@ from despoof.detector.augment import Augmentation
 from despoof.errors import ConfigError
 
 INSERTIONS = ("attention", "last", "concat", "dual", "cue", "none")
+FROZEN = ("none", "dual", "cue")  # insertions that add no weight to the backbone, which in a probe learns nothing
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,21 @@ class DetectorRecipe:
             raise ConfigError("a recipe has both training and probe, or neither; expected one. Leave the other out.")
         if self.members < 0 or self.real_members < 0 or not self.members + self.real_members:
             raise ConfigError(f"members is {self.members}, real_members {self.real_members}; expected at least one.")
-        if self.probe is not None and (self.members, self.real_members) != (1, 0):
+        if self.probe is not None:
+            self._check_probe()
+
+    def _check_probe(self) -> None:
+        network = self.network
+        if (self.members, self.real_members) != (1, 0):
             raise ConfigError(
                 f"members is {self.members} and real_members {self.real_members} with a probe, whose fit has no "
                 "chance in it; expected 1 and 0. Train instead, or leave both out."
+            )
+        if not network.statistics or network.insertion not in FROZEN or network.embedding != 1:
+            raise ConfigError(
+                f"a probe with insertion {network.insertion!r}, statistics {network.statistics} and embedding "
+                f"{network.embedding}; expected one of {', '.join(FROZEN)} (a frozen network hears the cue no other "
+                "way), some strides, and 1. Take preset probe, or train."
             )
 
     @property

@@ -18,11 +18,9 @@ from despoof.detector.config import DetectorConfig, ProbeTraining
 from despoof.detector.network import Detector
 from despoof.detector.scoring import logits
 from despoof.detector.train import check_sets, started
-from despoof.errors import ConfigError
 from despoof.metrics import auc
 
 ITERATIONS = 500  # most, of L-BFGS; some dozens are used
-INSERTIONS = ("none", "dual", "cue")  # those that need no weight which a frozen network lacks
 
 
 def fit_probe(
@@ -39,12 +37,6 @@ def fit_probe(
     `known` holds what this config's backbone read in samples, by their names; what is missing is added. `seed` is of
     a backbone that starts random.
     """
-    if not config.statistics or config.insertion not in INSERTIONS or config.embedding != 1:
-        raise ConfigError(
-            f"a probe with insertion {config.insertion!r}, statistics {config.statistics} and embedding "
-            f"{config.embedding}; expected one of {', '.join(INSERTIONS)} (frozen, a network hears the cue no other "
-            "way), some strides, and 1. Take preset probe, or train."
-        )
     check_sets(config, train_set, validation)
     torch.manual_seed(seed)
     detector = started(config, probe.start).eval().to(memory_format=torch.channels_last)

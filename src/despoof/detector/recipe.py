@@ -35,7 +35,7 @@ POINTS = (0.1, 0.05, 0.01)  # rates of the operating points that a detector's fa
 
 
 def fitted(recipe: DetectorRecipe, changes: dict) -> DetectorRecipe:
-    """Return a preset's recipe on the backbone that `changes`, nested plain values, name, with that one's strides.
+    """Return a preset's recipe on the backbone that `changes` name, nested plain values, with the strides that it has.
 
     What is judged, if statistics are, stays as deep as it was; what looks at the cue is every stage from stride 8 on.
     """
@@ -62,15 +62,15 @@ def identity(recipe: DetectorRecipe, seed: int, counterparts: Path | None) -> Id
     """
     with torch.device("meta"):
         Detector(recipe.network)
-    told = to_dict(recipe) | {"seed": seed}
+    config = to_dict(recipe) | {"seed": seed}
     for name in ("training", "probe"):
         if (part := getattr(recipe, name)) is not None:
-            told[name] = settings(part)
+            config[name] = settings(part)
     parents = start_hash(recipe.network, recipe.start)
     if recipe.network.uses_cue and counterparts is not None:
         about = read_json(counterparts / "about.json")
         parents |= {name: str(about[name]) for name in ("generator", "start_step", "salt")}
-    return Identity("train detector", told, parents=parents)
+    return Identity("train detector", config, parents=parents)
 
 
 def train_recipe(

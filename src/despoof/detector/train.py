@@ -67,9 +67,9 @@ def train(
     processes = processes or open_processes()
     where = processes.device
     share = own_share(processes, len(draw(train_set, training, 0, seed)))  # refuses a source without live or attack
-    told = {"network": to_dict(config), "training": settings(training), "seeds": [seed, start_seed]}
+    run_config = {"network": to_dict(config), "training": settings(training), "seeds": [seed, start_seed]}
     parents = (parents or {}) | start_hash(config, training.start)
-    run = Identity("train detector", told, gathered_hash(train_set, validation), parents)
+    run = Identity("train detector", run_config, gathered_hash(train_set, validation), parents)
 
     # Build
     torch.manual_seed(seed if start_seed is None else start_seed)
@@ -203,18 +203,18 @@ def _train_mode(detector: Detector, training: DetectorTraining) -> None:
 
 def _optimiser(detector: Detector, technique: Technique, training: DetectorTraining) -> torch.optim.Optimizer:
     """Give pretrained and new parameters their own rate, and no decay to biases and norms."""
-    asked = training.optimiser
+    rates = training.optimiser
     _frozen(detector, training).requires_grad_(False)
     entry = _entry_of_cue(detector, training)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in [*detector.named_parameters(), *technique.named_parameters()]:
         pretrained = training.start != "random" and name.startswith("backbone.") and parameter is not entry
-        rate = asked.learning_rate if pretrained else asked.new_learning_rate
-        decay = asked.weight_decay if parameter.ndim > 1 and parameter is not entry else 0.0
+        rate = rates.learning_rate if pretrained else rates.new_learning_rate
+        decay = rates.weight_decay if parameter.ndim > 1 and parameter is not entry else 0.0
         if parameter.requires_grad:
             groups.setdefault((rate, decay), []).append(parameter)
     options = [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
-    return OPTIMISERS[asked.name](options)
+    return OPTIMISERS[rates.name](options)
 
 
 def _entry_of_cue(detector: Detector, training: DetectorTraining) -> torch.nn.Parameter | None:

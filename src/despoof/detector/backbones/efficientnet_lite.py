@@ -12,16 +12,7 @@ from math import ceil
 import torch
 from torch import nn
 
-from despoof.detector.backbones.backbone import (
-    HALF,
-    Backbone,
-    Made,
-    ReleasedFile,
-    Stage,
-    Tensors,
-    Wheel,
-    initialised,
-)
+from despoof.detector.backbones.backbone import HALF, Backbone, ReleasedFile, Stage, Tensors, Wheel, initialised
 
 STEM, HEAD = 32, 1280  # channels; of the lite networks, neither grows with width
 EPSILON = 1e-3
@@ -99,8 +90,8 @@ def _lite(width: float, depth: float, wheel: Wheel) -> Backbone:
             channels = outputs
         stages[reached] = Stage(len(layers), reached, channels)
     layers.append(lite_convolution(channels, HEAD, 1))
-    made = Made(HALF, HALF, released=ReleasedFile(lite_names, wheel))
-    return initialised(Backbone(layers, tuple(stages.values()), HEAD, made))
+    released = ReleasedFile(lite_names, wheel)
+    return initialised(Backbone(layers, tuple(stages.values()), HEAD, mean=HALF, deviation=HALF, released=released))
 
 
 def lite_names(tensors: Tensors) -> Tensors:

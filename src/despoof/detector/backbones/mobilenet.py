@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from despoof.detector.backbones.backbone import Backbone, Made, ReleasedFile, Stage, Tensors, Wheel, initialised
+from despoof.detector.backbones.backbone import Backbone, ReleasedFile, Stage, Tensors, Wheel, initialised
 
 # Table 2: expansion, channels, repeats, stride.
 GROUPS = (
@@ -53,7 +53,7 @@ def mobilenet_v2() -> Backbone:
             channels = outputs
     layers.append(convolution(channels, 1280, 1))
     stages = (Stage(2, 2, 16), Stage(4, 4, 24), Stage(7, 8, 32), Stage(14, 16, 96), Stage(18, 32, 320))
-    return initialised(Backbone(layers, stages, 1280, Made(released=ReleasedFile(torchvision_names, WHEEL))))
+    return initialised(Backbone(layers, stages, 1280, released=ReleasedFile(torchvision_names, WHEEL)))
 
 
 def torchvision_names(tensors: Tensors) -> Tensors:

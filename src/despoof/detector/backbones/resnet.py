@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from despoof.detector.backbones.backbone import Backbone, Made, ReleasedFile, Stage, Tensors, initialised
+from despoof.detector.backbones.backbone import Backbone, ReleasedFile, Stage, Tensors, initialised
 
 WIDTHS = (64, 128, 256, 512)
 STRIDES = (1, 2, 2, 2)
@@ -48,7 +48,7 @@ def resnet_layers(widths: tuple[int, ...] = WIDTHS) -> list[nn.Module]:
 def resnet18() -> Backbone:
     """Return ResNet-18 without its classifier: 11.18 M parameters."""
     stages = (Stage(3, 4, 64), Stage(5, 8, 128), Stage(7, 16, 256), Stage(9, 32, 512))
-    return initialised(Backbone(resnet_layers(), stages, 512, Made(released=ReleasedFile(torchvision_names))))
+    return initialised(Backbone(resnet_layers(), stages, 512, released=ReleasedFile(torchvision_names)))
 
 
 def torchvision_names(tensors: Tensors) -> Tensors:

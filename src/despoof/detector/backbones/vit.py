@@ -18,15 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from despoof.detector.backbones.backbone import (
-    HALF,
-    IMAGENET_DEVIATION,
-    IMAGENET_MEAN,
-    Backbone,
-    Made,
-    Stage,
-    Tensors,
-)
+from despoof.detector.backbones.backbone import HALF, IMAGENET_DEVIATION, IMAGENET_MEAN, Backbone, Stage, Tensors
 from despoof.errors import ArtefactError, ConfigError
 from despoof.runs.checkpoint import load_state
 
@@ -144,8 +136,10 @@ class Mlp(nn.Module):
 def transformer(shape: ViTShape) -> Backbone:
     """Return a vision transformer. A stage ends after each self-attention, so what comes there precedes the MLP."""
     stages = tuple(Stage(2 + 2 * i, shape.patch, shape.width, f"layer_{i + 1}") for i in range(shape.layers))
-    made = Made(shape.mean, shape.deviation, shape.size, ReleasedFolder(shape))
-    return Backbone(vit_layers(shape), stages, shape.width, made)
+    return Backbone(
+        vit_layers(shape), stages, shape.width,
+        mean=shape.mean, deviation=shape.deviation, side=shape.size, released=ReleasedFolder(shape),
+    )  # fmt: skip
 
 
 def vit_layers(shape: ViTShape) -> list[nn.Module]:
