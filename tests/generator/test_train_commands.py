@@ -76,7 +76,11 @@ def test_rivals_train_by_the_same_command(
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("bottleneck", "takes no weights of other parts"), ("one_step", "train student"), ("x", "expected one of")],
+    [
+        ("bottleneck", "not use the parts autoencoder, identity"),
+        ("one_step", "train student"),
+        ("x", "expected one of"),
+    ],
 )
 def test_a_kind_is_refused_what_it_cannot_use(
     kind: str, message: str, store: Store, parts: tuple[Path, Path], tmp_path: Path

@@ -18,7 +18,7 @@ class Generator(nn.Module):
     """Face -> counterpart. A kind says how in `make`, from which steps it can start in `start_of`, and who trains it.
 
     `trainer` is "module:function", looked up when the kind is trained, or "" for a kind made from another. The
-    function takes (recipe, faces, folder, *, autoencoder, identity, start_from), see `training.diffusion`.
+    function takes (recipe, faces, folder, run, parts) and returns the generator, see `training.diffusion`.
     """
 
     trainer: ClassVar[str] = ""

@@ -11,11 +11,11 @@ from despoof.errors import ConfigError
 from despoof.faces.align import as_tensor
 from despoof.generator.autoencoders import Autoencoder, PlainAutoencoder
 from despoof.generator.config import AutoencoderRecipe, AutoencoderTraining, GeneratorRecipe
-from despoof.generator.registry import build_generator, save_generator
+from despoof.generator.registry import build_generator
 from despoof.generator.training.latents import Faces, data_hash
 from despoof.generator.training.trainer import Trainer
 from despoof.generator.weights import read_autoencoder
-from despoof.runs.checkpoint import file_hash, save_artefact
+from despoof.runs.checkpoint import save_artefact
 from despoof.runs.config import to_dict
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import claim, step_rng
@@ -33,36 +33,23 @@ def train_autoencoder(recipe: AutoencoderRecipe, faces: Faces, folder: str | Pat
 
 
 def train_copying(
-    recipe: GeneratorRecipe,
-    faces: Faces,
-    folder: str | Path,
-    *,
-    autoencoder: str | Path | None = None,
-    identity: str | Path | None = None,
-    start_from: str | Path | None = None,
-) -> Path:
-    """Train a kind that encodes and decodes only, on faces (N, S, S, 3) uint8; return its weights file.
+    recipe: GeneratorRecipe, faces: Faces, folder: Path, run: Identity, parts: dict[str, Path]
+) -> PlainAutoencoder | None:
+    """Train a kind that encodes and decodes only on faces (N, S, S, 3) uint8; None in a process that may not write.
 
     The kind `autoencoder` is the one that diffusion uses: a trained one may be given, and is then only wrapped.
     """
-    config = recipe.generator
-    if identity or start_from or (autoencoder and config.kind != "autoencoder"):
-        raise ConfigError(f"kind {config.kind!r} takes no weights of other parts. Leave them out.")
-    parents = {} if autoencoder is None else {"autoencoder": file_hash(autoencoder)}
-    run = Identity("train generator", to_dict(recipe), data_hash(faces), parents)
+    kind = recipe.generator.kind
+    unused = set(parts) - ({"autoencoder"} if kind == "autoencoder" else set())
+    if unused:
+        raise ConfigError(f"kind {kind!r} does not use the parts {', '.join(sorted(unused))}. Leave them out.")
     torch.manual_seed(recipe.copying.seed)
-    generator = build_generator(config)
-    assert isinstance(generator, PlainAutoencoder)
-    if autoencoder is not None:
+    generator = build_generator(recipe.generator)
+    if "autoencoder" in parts:
         claim(folder, run)
-        generator.autoencoder = read_autoencoder(config, autoencoder)
-        writes = True
-    else:
-        writes = _fit(generator.autoencoder, recipe.copying, faces[:], folder, run)
-    path = Path(folder) / "generator.safetensors"
-    if writes:
-        save_generator(path, generator, facts=provenance(run))
-    return path
+        generator.autoencoder = read_autoencoder(recipe.generator, parts["autoencoder"])
+        return generator
+    return generator if _fit(generator.autoencoder, recipe.copying, faces[:], folder, run) else None
 
 
 def _fit(

@@ -9,44 +9,31 @@ from torch.nn import functional as F
 from despoof.errors import ConfigError
 from despoof.generator.config import DenoiserTraining, GeneratorRecipe
 from despoof.generator.diffusion import LatentDiffusion, Parts, build_denoiser
-from despoof.generator.registry import generator_class, save_generator
-from despoof.generator.training.latents import Faces, Latents, bare_tokens, data_hash, filled_tokens
+from despoof.generator.registry import generator_class
+from despoof.generator.training.latents import Faces, Latents, bare_tokens, filled_tokens
 from despoof.generator.training.trainer import Trainer
 from despoof.generator.weights import load_denoiser, read_parts
-from despoof.runs.checkpoint import file_hash
-from despoof.runs.config import to_dict
-from despoof.runs.identity import Identity, provenance
+from despoof.runs.identity import Identity
 from despoof.runs.loop import step_rng
 
 
 def train_denoiser(
-    recipe: GeneratorRecipe,
-    faces: Faces,
-    folder: str | Path,
-    *,
-    autoencoder: str | Path | None = None,
-    identity: str | Path | None = None,
-    start_from: str | Path | None = None,
-) -> Path:
-    """Train on faces (N, S, S, 3) uint8 with the files of both other parts; return the weights file's path.
+    recipe: GeneratorRecipe, faces: Faces, folder: Path, run: Identity, parts: dict[str, Path]
+) -> LatentDiffusion | None:
+    """Train on faces (N, S, S, 3) uint8 with the files of both other parts; None in a process that may not write.
 
-    Loss: mean squared error of the prediction at uniform t (Ho et al. 2020, eq. 14). `start_from` is a folder
-    with a U-Net of the same shape in diffusers' format. Under a launcher of processes, call it in each.
+    Loss: mean squared error of the prediction at uniform t (Ho et al. 2020, eq. 14). The part `start_from` is a
+    folder with a U-Net of the same shape in diffusers' format.
     """
-    if autoencoder is None or identity is None:
-        kind = recipe.generator.kind
-        raise ConfigError(f"kind {kind!r} needs an autoencoder and an identity encoder. Give both files.")
-    training, files = recipe.training, {"autoencoder": autoencoder, "identity": identity, "start_from": start_from}
-    parents = {role: file_hash(path) for role, path in files.items() if path is not None}
-    run = Identity("train generator", to_dict(recipe), data_hash(faces), parents)
+    training = recipe.training
     torch.manual_seed(training.seed)
-    generator = _assemble(recipe, autoencoder, identity, start_from)
+    generator = _assemble(recipe, parts)
     if training.recompute:
         generator.denoiser.enable_gradient_checkpointing()
     trainer = Trainer(generator.denoiser, training, folder, run)
     generator.to(trainer.device)
     with trainer.processes.main_process_first():
-        latents = encode_faces(generator, faces, Path(folder) / "latents", run.label)
+        latents = encode_faces(generator, faces, folder / "latents", run.label)
 
     def step(number: int) -> dict[str, float]:
         views, times, noise, keep = _draw(latents, generator, training, number)
@@ -64,10 +51,7 @@ def train_denoiser(
 
         return trainer.step(loss)
 
-    path = Path(folder) / "generator.safetensors"
-    if trainer.run(step, title="train generator"):
-        save_generator(path, generator, facts=provenance(run))
-    return path
+    return generator if trainer.run(step, title=run.task) else None
 
 
 def encode_faces(generator: LatentDiffusion, faces: Faces, folder: Path, label: str) -> Latents:
@@ -81,14 +65,15 @@ def encode_faces(generator: LatentDiffusion, faces: Faces, folder: Path, label: 
     return Latents(folder, label, faces, make, title="encode faces")
 
 
-def _assemble(
-    recipe: GeneratorRecipe, autoencoder: str | Path, identity: str | Path, start_from: str | Path | None
-) -> LatentDiffusion:
-    config, *parts = read_parts(recipe.generator, autoencoder, identity)
+def _assemble(recipe: GeneratorRecipe, parts: dict[str, Path]) -> LatentDiffusion:
+    kind = recipe.generator.kind
+    if not {"autoencoder", "identity"} <= set(parts):
+        raise ConfigError(f"kind {kind!r} needs an autoencoder and an identity encoder. Give both files.")
+    config, *read = read_parts(recipe.generator, parts["autoencoder"], parts["identity"])
     denoiser = build_denoiser(config)
-    if start_from is not None:
-        load_denoiser(denoiser, Path(start_from))
-    return generator_class(config.kind)(config, Parts(*parts, denoiser))
+    if "start_from" in parts:
+        load_denoiser(denoiser, parts["start_from"])
+    return generator_class(kind)(config, Parts(*read, denoiser))
 
 
 def _draw(

@@ -9,8 +9,8 @@ from torch import nn
 
 from despoof.data.image import read_image
 from despoof.faces.align import ARCFACE_TEMPLATE, align, as_tensor
-from despoof.generator.config import IdentityRecipe
-from despoof.generator.identity import IDENTITY_SIDE, IMAGENET_MEAN, IMAGENET_STD, IdentityEncoder
+from despoof.generator.config import IdentityConfig, IdentityRecipe
+from despoof.generator.identity import IDENTITY_SIDE, IdentityEncoder, read_onnx
 from despoof.generator.training.autoencoder import mirrored
 from despoof.generator.training.latents import StoredFaces, data_hash
 from despoof.generator.training.trainer import Trainer
@@ -18,7 +18,6 @@ from despoof.runs.checkpoint import file_hash, load_artefact, save_artefact
 from despoof.runs.config import to_dict
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import step_rng
-from despoof.runs.onnx import open_onnx
 from despoof.runs.processes import global_batch
 from despoof.runs.progress import track
 
@@ -49,16 +48,8 @@ def teacher_embeddings(faces: StoredFaces, teacher: str | Path, cache: str | Pat
 
 def teacher_encoder(path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function: crops (N, 112, 112, 3) uint8 RGB -> unit embeddings (N, E) by the ONNX teacher."""
-    session = open_onnx(path)
-    name = session.get_inputs()[0].name
-    mean, deviation = np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD)
-
-    def encode(crops: np.ndarray) -> np.ndarray:
-        x = (crops.astype(np.float32) / 255 - mean) / deviation
-        out = np.concatenate([session.run(None, {name: one[None].transpose(0, 3, 1, 2)})[0] for one in x])
-        return out / np.linalg.norm(out, axis=1, keepdims=True)
-
-    return encode
+    _, encoder = read_onnx(path, IdentityConfig(pixels="imagenet"))
+    return lambda crops: encoder(as_tensor(crops, IDENTITY_SIDE)).embedding.numpy()
 
 
 def train_identity(recipe: IdentityRecipe, faces: StoredFaces, folder: str | Path, *, teacher: str | Path) -> Path:
