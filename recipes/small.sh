@@ -25,7 +25,7 @@ despoof evaluate "$WORK/store/captures" "$WORK/runs/evaluation" --preset mobilen
 despoof train student "$WORK/store/faces" "$WORK/runs/student" "$GENERATOR" --training.steps 1200
 STUDENT="$WORK/runs/student/generator.safetensors"
 despoof study student "$WORK/runs/studies/student.md" "$WORK/store/faces" "$WORK/store/captures" "$GENERATOR" "$STUDENT" \
-    --evaluation "$WORK/runs/evaluation"
+    --evaluation "$WORK/runs/evaluation" --model attention-mobilenet
 
 # Simulated captures to learn from, in a store of their own; nothing is ever measured on them.
 despoof simulate "$FACES" "$WORK/store/simulated"

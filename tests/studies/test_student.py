@@ -100,23 +100,26 @@ def evaluation(tmp_path) -> Path:
     save_detector(detector, Detector(TINY))
     scored = tuple(ScoreRow.from_sample(row.sample, 0.5) for row in _rows() if row.sample.domain == "b")
     facts = {"protocol": "p", "cell": "to-b", "model": "attention", "seed": 0, "split": "test", "thresholds": {}}
+    facts["counterparts"] = "teacher"
     facts["weights_hash"] = {"detector.safetensors": file_hash(detector)}
     write_scores(tmp_path / "scores" / "p" / "attention" / "to-b-seed0-test.csv", ScoreFile(scored, facts))
     return tmp_path
 
 
 def test_a_detector_is_judged_on_what_its_score_file_says_it_was_tested_on(evaluation):
-    (found,) = scored_detectors(evaluation, "attention", _rows())
+    (found,) = scored_detectors(evaluation, "attention", "teacher", _rows())
     assert found.places.tolist() == list(range(20, 40))
 
 
 def test_detectors_that_are_missing_or_not_those_that_were_scored_are_refused(evaluation):
     with pytest.raises(InputError, match="no score file of model 'none'"):
-        scored_detectors(evaluation, "none", _rows())
+        scored_detectors(evaluation, "none", "teacher", _rows())
+    with pytest.raises(InputError, match="learned with counterparts of teacher; expected another"):
+        scored_detectors(evaluation, "attention", "another", _rows())
     with pytest.raises(InputError, match="lacks 20 samples"):
-        scored_detectors(evaluation, "attention", _rows()[:20])
+        scored_detectors(evaluation, "attention", "teacher", _rows()[:20])
     (path,) = evaluation.rglob("detector.safetensors")
     torch.manual_seed(1)
     save_detector(path, Detector(TINY))
     with pytest.raises(InputError, match="not the detector that was scored"):
-        scored_detectors(evaluation, "attention", _rows())
+        scored_detectors(evaluation, "attention", "teacher", _rows())

@@ -213,7 +213,7 @@ def shortcuts(out: Path, captures: Path, evaluation: Path, *, model: list[str] |
 
 def student(
     out: Path, faces: Path, captures: Path, teacher: Path, student: Path, *, evaluation: Path,
-    model: str = "attention", taken: Faces = Faces(),
+    model: str = "attention-texture", taken: Faces = Faces(),
 ) -> None:  # fmt: skip
     """Compare a student with its teacher by four figures; exit with 5 unless all hold.
 
@@ -233,7 +233,7 @@ def student(
 
     _use(taken.threads)
     slow, fast, store, shown = load_generator(teacher), load_generator(student), Store(faces), Store(captures)
-    detectors = scored_detectors(evaluation, model, readings.real_captures(shown))
+    detectors = scored_detectors(evaluation, model, slow.name, readings.real_captures(shown))
     rows = readings.held_out_faces(store, taken.count, taken.seed)
     checks = check_student(slow, fast, store.faces(rows, slow.config.face_size), shown, detectors)
     _tell(checks, f"{len(rows)} held-out faces, {len(detectors)} detectors", out)

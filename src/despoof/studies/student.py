@@ -95,11 +95,20 @@ def check_student(
     return check_faces(teacher, student, faces, limits) + check_captures(rows, shown, made, detectors, limits)
 
 
-def scored_detectors(evaluation: Path, model: str, rows: Sequence[StoredSample]) -> list[ScoredDetector]:
-    """Return the detectors of a model and what each was tested on, as its score files say."""
+def scored_detectors(evaluation: Path, model: str, teacher: str, rows: Sequence[StoredSample]) -> list[ScoredDetector]:
+    """Return the detectors of a model and what each was tested on, as its score files say.
+
+    They must have learned with counterparts of the generator named `teacher`.
+    """
     files = [file for file in read_tests(evaluation / "scores") if file.facts["model"] == model]
     if not files:
         raise InputError(f"{evaluation} has no score file of model {model!r}; expected one. Name another model.")
+    for file in files:
+        if file.facts.get("counterparts") != teacher:
+            raise InputError(
+                f"model {model!r} of {evaluation} learned with counterparts of {file.facts.get('counterparts')}; "
+                f"expected {teacher}, the teacher. Name another model, or evaluate one."
+            )
     return [ScoredDetector(_detector(evaluation, file), scored_places(file, rows)) for file in files]
 
 
