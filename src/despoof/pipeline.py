@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 PRESETS = ("default",)
 BATCH = 16  # faces judged together; more gain nothing on a processor
+NOTHING = (0.0, float("inf"))  # thresholds at which every liveness is UNCERTAIN
 _process: int | None = None  # where the first guard was loaded; forked children inherit the number, spawned ones do not
 
 
@@ -66,6 +67,7 @@ class Guard:
         find: FindFaces | None = None,
         engine: "Engine | None" = None,
         profile: Profile | None = None,
+        measuring: bool = False,
     ) -> None:
         self.generator = generator
         self.detector = detector
@@ -73,12 +75,27 @@ class Guard:
         self.find = find
         self.engine = engine
         self.weights = weights
-        self.thresholds = detector.thresholds  # an ArtefactError without them: nothing may be decided
         self.profile = profile
-        if profile is not None:
-            profile.must_fit(weights, self.preprocessing)
-            self.thresholds = profile.thresholds
+        self.thresholds, self.clip_thresholds = self._points(measuring)
         self._ready()
+
+    def _points(self, measuring: bool) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the thresholds for photos and for clips; what they were not measured with is an ArtefactError."""
+        precision = "float32" if self.engine is None else self.engine.precision
+        if measuring:
+            return NOTHING, NOTHING
+        if self.profile is not None:
+            self.profile.must_fit(weights=self.weights, preprocessing=self.preprocessing, precision=precision)
+            return self.profile.photos.thresholds, self.profile.clips.thresholds
+        own = self.detector.thresholds  # an ArtefactError without them: nothing may be decided
+        measured = self.detector.facts["thresholds"].get("precision", "float32")
+        if measured != precision:
+            raise ArtefactError(
+                f"the weights' thresholds were measured in {measured}, engine {self.engine_name} computes in "
+                f"{precision}. Give a profile that was calibrated with this engine: load(..., measuring=True) and "
+                "despoof.calibration make one."
+            )
+        return own, own
 
     def _ready(self) -> None:
         global _process  # noqa: PLW0603
@@ -155,13 +172,16 @@ class Guard:
                 chunk = []
         return verdicts + self._judged(chunk)
 
-    def check_faces(self, image: np.ndarray, found_faces: list[FoundFace]) -> list[Verdict]:
+    def check_faces(
+        self, image: np.ndarray, found_faces: list[FoundFace], thresholds: tuple[float, float] | None = None
+    ) -> list[Verdict]:
         """Judge faces that were found in one image (H, W, 3) uint8 RGB, each as if it were alone there.
 
-        What several faces mean is for the caller to say; `check` refuses such an image.
+        What several faces mean is for the caller to say; `check` refuses such an image. `thresholds` are those of
+        photos unless given.
         """
         clock = _Clock()
-        return self._judged([self._prepare_face(image, [found], clock) for found in found_faces])
+        return self._judged([self._prepare_face(image, [found], clock) for found in found_faces], thresholds)
 
     def _prepare(self, source: ImageSource, bgr: bool) -> Prepared:
         clock = _Clock()
@@ -189,15 +209,18 @@ class Guard:
         face = None if aligned is None else as_tensor(aligned, self.detector.config.face_size)
         return Prepared(face, reasons, dict(clock.laps))
 
-    def _judged(self, prepared: list[Prepared]) -> list[Verdict]:
+    def _judged(self, prepared: list[Prepared], thresholds: tuple[float, float] | None = None) -> list[Verdict]:
         """Return the verdict of each; those with a face and without a reason go through the networks together."""
+        names = self._names | ({} if thresholds is None else {"thresholds": thresholds})
         waiting = [one.face for one in prepared if one.face is not None and not one.reasons]
         clock = _Clock()
         answer = self._answer(waiting, clock) if waiting else None
         shares = {name: value / len(waiting) for name, value in clock.laps.items()}
         places = iter(range(len(waiting)))
         return [
-            self._refused(one) if one.face is None or one.reasons else self._decided(one, answer, next(places), shares)
+            _refused(one, names)
+            if one.face is None or one.reasons
+            else _decided(replace(one, laps=one.laps | shares), answer, next(places), names)
             for one in prepared
         ]
 
@@ -248,19 +271,21 @@ class Guard:
             "profile": None if self.profile is None else self.profile.label,
         }
 
-    def _refused(self, one: Prepared) -> Verdict:
-        return Verdict(Decision.NO_DECISION, reasons=one.reasons, face=one.face, milliseconds=one.laps, **self._names)
 
-    def _decided(self, one: Prepared, answer: Answer, place: int, shares: dict[str, float]) -> Verdict:
-        liveness, made = float(answer.liveness[place]), answer.counterparts is not None
-        decision = decide(liveness, self.thresholds)
-        if decision is Decision.NO_DECISION:
-            reason = Reason("broken", None, None, f"the networks gave {liveness}; restore the files of the weights.")
-            return self._refused(Prepared(one.face, (reason,), one.laps | shares))
-        return Verdict(
-            decision, liveness, face=one.face, counterpart=answer.counterparts[place].clone() if made else None,
-            cue=answer.cues[place].clone() if made else None, milliseconds=one.laps | shares, **self._names,
-        )  # fmt: skip
+def _refused(one: Prepared, names: dict[str, Any]) -> Verdict:
+    return Verdict(Decision.NO_DECISION, reasons=one.reasons, face=one.face, milliseconds=one.laps, **names)
+
+
+def _decided(one: Prepared, answer: Answer, place: int, names: dict[str, Any]) -> Verdict:
+    liveness, made = float(answer.liveness[place]), answer.counterparts is not None
+    decision = decide(liveness, names["thresholds"])
+    if decision is Decision.NO_DECISION:
+        reason = Reason("broken", None, None, f"the networks gave {liveness}; restore the files of the weights.")
+        return _refused(replace(one, reasons=(reason,)), names)
+    return Verdict(
+        decision, liveness, face=one.face, counterpart=answer.counterparts[place].clone() if made else None,
+        cue=answer.cues[place].clone() if made else None, milliseconds=one.laps, **names,
+    )  # fmt: skip
 
 
 def _sound(pictures: "torch.Tensor") -> "torch.Tensor":
@@ -293,6 +318,7 @@ def load(
     engine: "str | Path | Engine" = "torch",
     profile: str | Path | Profile | None = None,
     device: str = "cpu",
+    measuring: bool = False,
 ) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
     detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
@@ -301,6 +327,7 @@ def load(
     folder that `despoof export` keeps for these weights and the installed runtimes, and torch where there is none.
     `profile` is a file made by `despoof calibrate` with these very weights, whose thresholds then decide.
     `device` is where torch judges, such as "cuda"; an engine is for the processor.
+    `measuring` decides nothing: every liveness is UNCERTAIN. A profile for an engine in bfloat16 is made so.
     """
     from despoof.detector.network import load_detector
     from despoof.generator.registry import load_generator
@@ -330,7 +357,10 @@ def load(
     for part in (generator, detector):
         if part is not None:
             part.to(device)
-    return Guard(generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile)
+    return Guard(
+        generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile,
+        measuring=measuring,
+    )  # fmt: skip
 
 
 def require_pair(generator: "Generator", detector: "Detector", files: tuple[Path, Path]) -> None:

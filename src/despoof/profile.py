@@ -15,20 +15,16 @@ from despoof.errors import ArtefactError, ConfigError
 from despoof.runs.config import config_hash, from_dict, to_dict
 from despoof.runs.folder import write_json
 
-FORMAT = "despoof-profile/1"
+FORMAT = "despoof-profile/2"
 MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class Rate:
-    """An error rate: `errors` of `presented`, with the exact 95 % interval `low`..`high`.
-
-    `trials` is what the interval counts as independent: subjects where they are known, else presentations.
-    """
+    """An error rate: `errors` of `presented`, with the exact 95 % interval `low`..`high`."""
 
     errors: int
     presented: int
-    trials: int
     low: float
     high: float
 
@@ -39,28 +35,58 @@ class Rate:
 
     def fault(self) -> str | None:
         """Return what is wrong with this rate; None for a possible one."""
-        if not 0 <= self.errors <= self.presented or not 1 <= self.trials <= self.presented:
-            return f"{self.errors} errors of {self.presented} in {self.trials} trials"
+        if not 0 <= self.errors <= self.presented or not self.presented:
+            return f"{self.errors} errors of {self.presented}"
         ordered = 0 <= self.low <= self.high <= 1
         return None if ordered else f"an interval {self.low}..{self.high}"
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Thresholds and what they rest on. Liveness below `attack_below` is an attack, from `live_from` live."""
+class Point:
+    """Thresholds for photos, or for clips. Liveness below `attack_below` is an attack, from `live_from` live."""
 
-    name: str
     attack_below: float
     live_from: float
-    weights: dict  # part -> hash of its weights file
-    preprocessing: dict  # see `despoof.pipeline.preprocessing`
-    wanted_bpcer: float
-    bpcer: Rate  # of the presentations that it was made from
+    bpcer: Rate | None = None  # of the live presentations that set it; None: too few, it is the stricter of others
     unanswered: int = 0  # live presentations that could not be judged; in no rate
-    photos: int = 0  # answered live presentations that were photos
-    clips: int = 0  # and that were clips
-    clip_rule: dict = field(default_factory=dict)  # how clips were read; empty without clips
-    apcer: dict = field(default_factory=dict)  # attack type -> the fields of `Rate`, where attacks were given
+    apcer: dict[str, Rate] = field(default_factory=dict)  # of each attack type that was given
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Return (attack below, live from)."""
+        return self.attack_below, self.live_from
+
+    def fault(self) -> str | None:
+        """Return what is wrong with this point; None for a possible one."""
+        for name, value in (("attack_below", self.attack_below), ("live_from", self.live_from)):
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                return f"{name} {value}; expected 0..1"
+        if self.attack_below > self.live_from:
+            return f"attack_below {self.attack_below} above live_from {self.live_from}"
+        if self.live_from <= 0:
+            return "live_from 0, which would call every face live"
+        if self.unanswered < 0:
+            return f"{self.unanswered} unanswered"
+        rates = ({"bpcer": self.bpcer} if self.bpcer else {}) | {f"apcer of {k}": v for k, v in self.apcer.items()}
+        return next((f"{name}: {fault}" for name, rate in rates.items() if (fault := rate.fault())), None)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A point for photos and one for clips, and what they hold for: these weights, this way to a face, this precision.
+
+    Runtimes of one precision agree within the tolerance of export's parity, so `engine` is told and does not bind.
+    """
+
+    name: str
+    photos: Point
+    clips: Point
+    weights: dict  # part -> hash of its weights file
+    preprocessing: dict  # see `despoof.pipeline.Guard.preprocessing`
+    clip_rule: dict  # see `despoof.clip.rule.ClipRule.deciding`
+    wanted_bpcer: float
+    precision: str = "float32"
+    engine: str = "torch"
     package: str = ""  # version of despoof
 
     def __post_init__(self) -> None:
@@ -69,48 +95,40 @@ class Profile:
             raise ConfigError(f"profile {self.name!r} has {fault}. Make it again with: despoof calibrate")
 
     @property
-    def thresholds(self) -> tuple[float, float]:
-        """Return (attack below, live from)."""
-        return self.attack_below, self.live_from
-
-    @property
     def label(self) -> str:
         """Name and hash of the content; stands beside every decision that follows this profile."""
         return f"{self.name}@{config_hash(self)}"
 
-    def must_fit(self, weights: dict[str, str], preprocessing: dict[str, Any]) -> None:
-        """Raise ArtefactError unless these are the weights and the preprocessing that the profile was measured with."""
-        for part in sorted(set(self.weights) | set(weights)):
-            if self.weights.get(part) != weights.get(part):
-                raise ArtefactError(
-                    f"profile {self.name!r} was measured with {part} {self.weights.get(part)}, now in use: "
-                    f"{weights.get(part)}. Calibrate again with these weights, or load those."
-                )
-        here = json.loads(json.dumps(preprocessing))
-        for key in sorted(set(self.preprocessing) | set(here)):
-            if self.preprocessing.get(key) != here.get(key):
-                raise ArtefactError(
-                    f"profile {self.name!r} was measured with {key} {self.preprocessing.get(key)!r}, now in use: "
-                    f"{here.get(key)!r}. Calibrate again with this preprocessing, or load with that."
-                )
+    def must_fit(self, **here: Any) -> None:
+        """Raise ArtefactError unless the profile was measured with these values of its own fields."""
+        for key, measured, used in _differences(
+            {name: getattr(self, name) for name in here}, json.loads(json.dumps(here))
+        ):
+            raise ArtefactError(
+                f"profile {self.name!r} was measured with {key} {measured!r}, now in use: {used!r}. Calibrate again "
+                "with this, or load with that."
+            )
 
     def _fault(self) -> str | None:
-        shares = {"attack_below": self.attack_below, "live_from": self.live_from, "wanted_bpcer": self.wanted_bpcer}
-        for name, value in shares.items():
-            if not (math.isfinite(value) and 0 <= value <= 1):
-                return f"{name} {value}; expected 0..1"
-        if self.attack_below > self.live_from:
-            return f"attack_below {self.attack_below} above live_from {self.live_from}"
-        if self.live_from <= 0:
-            return "live_from 0, which would call every face live"
+        if not (math.isfinite(self.wanted_bpcer) and 0 <= self.wanted_bpcer <= 1):
+            return f"wanted_bpcer {self.wanted_bpcer}; expected 0..1"
         if not self.name.isprintable() or not 0 < len(self.name) <= 80:
             return "no printable name of at most 80 characters"
         if not self.weights or not all(isinstance(value, str) and value for value in self.weights.values()):
             return f"weights {self.weights}; expected a hash of each file"
-        if min(self.unanswered, self.photos, self.clips) < 0 or self.photos + self.clips != self.bpcer.presented:
-            return f"{self.photos} photos and {self.clips} clips; expected {self.bpcer.presented} in all"
-        rates = {"bpcer": self.bpcer} | {f"apcer of {name}": _rate(value) for name, value in self.apcer.items()}
-        return next((f"{name}: {fault}" for name, rate in rates.items() if (fault := rate.fault())), None)
+        if self.photos.bpcer is None and self.clips.bpcer is None:
+            return "no live presentation"
+        points = {"photos": self.photos, "clips": self.clips}
+        return next((f"{name}: {fault}" for name, point in points.items() if (fault := point.fault())), None)
+
+
+def _differences(measured: Any, used: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+    """Return (place, one, other) of each leaf in which two nested dicts differ."""
+    if not (isinstance(measured, dict) and isinstance(used, dict)):
+        return [] if measured == used else [(where, measured, used)]
+    keys = sorted({*measured, *used})
+    pairs = ((f"{where}.{key}".strip("."), measured.get(key), used.get(key)) for key in keys)
+    return [each for key, one, other in pairs for each in _differences(one, other, key)]
 
 
 def write_profile(path: str | Path, profile: Profile) -> None:
@@ -143,12 +161,6 @@ def read_profile(path: str | Path) -> Profile:
 
 def _is_required(given: dataclasses.Field) -> bool:
     return given.default is dataclasses.MISSING and given.default_factory is dataclasses.MISSING
-
-
-def _rate(values: Any) -> Rate:
-    if not isinstance(values, dict):
-        raise ConfigError(f"an error rate is {values!r}; expected its counts. Make the profile again.")
-    return from_dict(Rate, values, "apcer")
 
 
 def _no_number(text: str) -> float:

@@ -1,11 +1,14 @@
 """The command line as a user meets it: help for every command, exit statuses that fail closed, one-line errors."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from despoof import cli
 from despoof.cli.app import COMMANDS, GROUPS, build_app
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
+from despoof.errors import InputError
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -58,7 +62,54 @@ def exit_status(*tokens: object) -> int:
 def test_check_exits_zero_only_if_all_are_live(weights: Path, selfie: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     assert exit_status("check", selfie, "--weights", weights) == 0
-    assert exit_status("check", selfie, tmp_path / "text.jpg", "--weights", weights) == 3
+    assert exit_status("check", selfie, tmp_path / "text.jpg", "--weights", weights) == 12
+
+
+@pytest.mark.parametrize(("low", "status"), [(1.0, 10), (0.0, 11)])
+def test_verdicts_have_exit_statuses_that_no_error_has(weights: Path, selfie: Path, low: float, status: int) -> None:
+    facts = {"thresholds": {"attack_below": low, "live_from": 1.0}}
+    save_detector(weights / "detector.safetensors", Detector(replace(TINY, insertion="none"), facts))
+    assert exit_status("check", selfie, "--weights", weights) == status
+    assert status not in {cli.USAGE, cli.FAILED, cli.INTERRUPTED, cli.CLOSED_PIPE, 1}
+
+
+def test_check_takes_folders_patterns_and_standard_input(
+    weights: Path, selfie: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    (folder / "below").mkdir(parents=True)
+    for name in ("a.png", "below/b.JPG", "notes.txt"):
+        shutil.copy(selfie, folder / name)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(selfie.read_bytes())))
+    given = ["check", folder, folder / "*.png", "-", "--weights", weights]
+    status = exit_status(*given, "--as-json", "--out", tmp_path / "o")
+    said = capsys.readouterr()
+    assert status == 0
+    names = [json.loads(line)["image"] for line in said.out.splitlines()]
+    assert names == [str(folder / "a.png"), str(folder / "below/b.JPG"), str(folder / "a.png"), "standard input"]
+    assert "4 judged: LIVE 4" in said.err
+    assert len(list((tmp_path / "o").glob("*.png"))) == 4
+    for nothing in (tmp_path / "o" / "none-*", tmp_path / "in" / "empty*"):
+        with pytest.raises(InputError, match="holds no photo"):
+            build_app()(["check", str(nothing), "--weights", str(weights)], result_action="return_value")
+
+
+def test_rows_of_what_is_not_judged_say_by_whom_and_why(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
+    exit_status("check", tmp_path / "black.png", "--weights", weights, "--as-json")
+    row = json.loads(capsys.readouterr().out)
+    assert (row["engine"], row["thresholds"], row["liveness"]) == ("torch", [0.0, 0.0], None)
+    assert row["reasons"][0] == {"name": "no_face", "value": 0, "limit": 1, "sentence": row["reasons"][0]["sentence"]}
+
+
+def test_a_clip_without_pyav_is_said_at_once(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError, match=r"despoof\[video\]"):
+        build_app()(["check", str(tmp_path / "a.mp4"), "--weights", str(weights)], result_action="return_value")
 
 
 def test_check_writes_pictures_and_json(

@@ -2,6 +2,7 @@
 that holds a film in memory, or opens what a playlist names, takes a service down."""
 
 import json
+import struct
 import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
@@ -97,6 +98,41 @@ def test_what_is_too_much_is_refused(tmp_path, rule, match):
         list(read_clip(path, ClipRule(**rule)))
 
 
+def undeclared(path: Path, seconds: float, told: float | None = None) -> Path:
+    """Write a Matroska clip without a length, as browsers record them, or with one that is told wrongly."""
+    options = {} if told else {"live": "1"}
+    with av.open(str(path), "w", format="matroska", options=options) as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for i in range(round(seconds * 25)):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 50 * (i % 5), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    if told:
+        data = bytearray(path.read_bytes())
+        at = data.index(b"\x44\x89\x88") + 3  # the element Duration, a float of 8 bytes, in milliseconds
+        data[at : at + 8] = struct.pack(">d", told * 1000)
+        path.write_bytes(data)
+    return path
+
+
+def test_frames_reach_the_end_of_a_clip_that_tells_no_length(tmp_path):
+    path = undeclared(tmp_path / "a.mkv", 20)
+    with av.open(str(path)) as container:
+        assert not container.duration
+    for source in (path, path.read_bytes()):
+        seconds = [frame.seconds for frame in read_clip(source, ClipRule())]
+        assert len(seconds) == pytest.approx(32, abs=1)
+        assert seconds[-1] > 19
+
+
+def test_a_clip_that_goes_on_beyond_its_length_is_refused(tmp_path):
+    path = undeclared(tmp_path / "a.mkv", 20, told=8)
+    with pytest.raises(InputError, match=r"declares 8\.0 s and goes on"):
+        list(read_clip(path, ClipRule()))
+    assert len(list(read_clip(undeclared(tmp_path / "b.mkv", 20, told=20), ClipRule()))) == 32
+
+
 @pytest.mark.parametrize("data", [b"", b"text", b"\0\0\0\x18ftypisom" + bytes(50), b"RIFF\0\0\0\0AVI "])
 def test_broken_files_are_typed(tmp_path, data):
     (tmp_path / "a.mp4").write_bytes(data)
@@ -114,6 +150,7 @@ def test_only_known_containers_are_opened_from_bytes(tmp_path):
     for data in (playlist, b"ffconcat version 1.0\nfile a.mp4\n", b"file:///etc/passwd"):
         with pytest.raises(InputError, match="no MP4, MOV, WebM, Matroska or AVI"):
             list(read_clip(data, ClipRule()))
+    assert container_of(b"\0\0\0\x18ftypheic") is container_of(b"\0\0\0\x18ftypavif") is None  # photos of phones
     heads = {"mov": film.read_bytes(), "matroska": b"\x1a\x45\xdf\xa3", "avi": b"RIFF1234AVI "}
     assert {name: container_of(data) for name, data in heads.items()} == {name: name for name in heads}
 
@@ -144,14 +181,14 @@ def test_check_judges_a_clip_and_writes_its_timeline(weights, tmp_path, capsys):
         build_app()(command, result_action="return_value")
     row = json.loads(capsys.readouterr().out)
     assert (stopped.value.code, row["decision"]) == (0, "LIVE")
-    assert row["faces"][0]["judged"] >= 5
+    assert row["faces"][0]["judged"] >= 6
     assert {path.name for path in out.iterdir()} == {"000-me-timeline.png", "000-me-face-0.png"}
     assert Image.open(out / "000-me-timeline.png").width == 860
 
 
-def test_a_broken_clip_is_no_decision_and_exit_status_three(weights, tmp_path, capsys):
+def test_a_broken_clip_is_no_decision_and_an_exit_status_of_its_own(weights, tmp_path, capsys):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     with pytest.raises(SystemExit) as stopped:
         build_app()(["check", str(tmp_path / "bad.mp4"), "--weights", str(weights)], result_action="return_value")
-    assert stopped.value.code == 3
+    assert stopped.value.code == 12
     assert "NO_DECISION" in capsys.readouterr().out

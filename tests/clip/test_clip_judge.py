@@ -2,6 +2,7 @@
 clip judged too early, or by a passer-by, opens the door."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from despoof.clip.frame import Frame
-from despoof.clip.judge import fuse, judge_clip
+from despoof.clip.judge import judge_clip, part_medians
 from despoof.clip.rule import ClipRule
 from despoof.clip.timeline import save_timeline
 from despoof.clip.track import Track, assign, largest, overlap
@@ -32,10 +33,10 @@ class Scripted:
     """A guard that finds the faces and says the liveness (None: refused) that stand in a frame's script."""
 
     script: list[list[tuple[tuple, float | None]]]
-    thresholds: tuple[float, float] = (0.3, 0.6)
+    clip_thresholds: tuple[float, float] = (0.3, 0.6)
     weights: dict = field(default_factory=dict)
     engine_name: str = "torch"
-    profile: None = None
+    profile: SimpleNamespace | None = None
     looked: int = 0
 
     def find(self, image: np.ndarray) -> list[FoundFace]:
@@ -43,14 +44,15 @@ class Scripted:
         self.looked += 1
         return [face(box) for box, _ in self.now]
 
-    def check_faces(self, image, found) -> list[Verdict]:
+    def check_faces(self, image, found, thresholds) -> list[Verdict]:
+        assert thresholds == self.clip_thresholds
         said = dict(self.now)
         return [self.verdict(said[each.box]) for each in found]
 
     def verdict(self, liveness: float | None) -> Verdict:
         if liveness is None:
             return Verdict(Decision.NO_DECISION, reasons=(DARK,))
-        return Verdict(decide(liveness, self.thresholds), liveness)
+        return Verdict(decide(liveness, self.clip_thresholds), liveness)
 
     def frames(self):
         for i in range(len(self.script)):
@@ -66,27 +68,43 @@ def one(*liveness: float | None) -> list:
     return [[(LEFT, value)] for value in liveness]
 
 
-def test_the_median_decides_and_a_few_wild_frames_do_not():
-    verdict, _ = judged(one(0.9, 0.1, 0.8, 0.85, 0.1, 0.95, 0.9))
-    assert (verdict.decision, verdict.faces[0].liveness) == (Decision.LIVE, 0.85)
-    verdict, _ = judged(one(0.9, 0.1, 0.2, 0.2, 0.1, 0.95, 0.25))
+def test_the_lowest_median_of_a_part_decides_and_a_few_wild_frames_do_not():
+    verdict, _ = judged(one(0.9, 0.1, 0.8, 0.85, 0.1, 0.95))  # two parts of three frames
+    assert (verdict.decision, verdict.faces[0].liveness) == (Decision.LIVE, 0.8)
+    verdict, _ = judged(one(0.2, 0.1, 0.9, 0.25, 0.1, 0.95))
     assert (verdict.decision, verdict.faces[0].liveness) == (Decision.ATTACK, 0.2)
-    assert judged(one(0.4, 0.5, 0.45, 0.9, 0.1))[0].decision is Decision.UNCERTAIN
+    assert judged(one(0.7, 0.8, 0.9, 0.45, 0.9, 0.1))[0].decision is Decision.UNCERTAIN
+    assert part_medians([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], ClipRule()) == [2.5, 6, 9]
+    assert part_medians([1, 2, 3, 4, 5], ClipRule()) == [3]
 
 
-def test_the_mean_of_logits_is_the_geometric_mean_of_odds():
-    values = [0.9, 0.5, 0.2]
-    odds = (9 * 1 * 0.25) ** (1 / 3)
-    assert fuse(values, ClipRule(fusion="mean_logit")) == pytest.approx(odds / (1 + odds))
-    assert fuse([1.0, 0.0], ClipRule(fusion="mean_logit")) == pytest.approx(0.5)
+@pytest.mark.parametrize("count", [6, 8, 12, 20, 32])
+@pytest.mark.parametrize("share", [0.55, 0.6, 0.7])
+def test_a_clip_that_is_live_for_a_while_is_not_live_in_either_order(count, share):
+    live = round(share * count)
+    script = [0.9] * live + [0.1] * (count - live)
+    for order in (script, script[::-1]):
+        verdict, guard = judged(one(*order))
+        assert not verdict.is_live
+        assert count < 12 or verdict.reasons[0].name == "changes"  # of few frames, a part may hold two of each
+        assert guard.looked == count  # to the end, however live it begins
+
+
+@given(st.lists(st.sampled_from([0.1, 0.45, 0.9]), min_size=6, max_size=32))
+def test_a_clip_is_live_only_if_each_part_is_and_backwards_it_is_too(liveness):
+    verdict, _ = judged(one(*liveness))
+    medians = part_medians(liveness, ClipRule())
+    assert (verdict.decision is Decision.LIVE) == (min(medians) >= 0.6)
+    if len(liveness) % 3 == 0:  # else the parts are of other lengths backwards
+        assert judged(one(*liveness[::-1]))[0].decision is verdict.decision
 
 
 def test_too_few_judged_frames_are_no_decision_with_the_cause():
-    verdict, _ = judged(one(0.9, 0.9, 0.9, 0.9, None, None, None))
+    verdict, _ = judged(one(0.9, 0.9, 0.9, 0.9, 0.9, None, None, None))
     assert verdict.decision is Decision.NO_DECISION
     assert verdict.reasons[0].name == "too_few_frames"
-    assert "judged in 4 frames; expected at least 5 (too_dark)" in verdict.reasons[0].sentence
-    assert judged(one(0.9, 0.9, 0.9, 0.9, 0.9, None))[0].decision is Decision.LIVE
+    assert "judged in 5 frames; expected at least 6 (too_dark)" in verdict.reasons[0].sentence
+    assert judged(one(0.9, 0.9, 0.9, None, 0.9, 0.9, 0.9))[0].decision is Decision.LIVE
 
 
 def test_two_faces_are_never_live_and_each_has_its_own_verdict():
@@ -120,25 +138,9 @@ def test_a_clip_that_breaks_off_is_no_decision_however_live_it_began():
         yield from guard.frames()
         raise InputError("clip.mp4 breaks off. Copy it again.")
 
-    verdict = judge_clip(guard, breaking(), ClipRule(early_exit=False))
+    verdict = judge_clip(guard, breaking())
     assert verdict.decision is Decision.NO_DECISION
     assert verdict.reasons[0].sentence == "clip.mp4 breaks off. Copy it again."
-
-
-def test_it_stops_as_soon_as_the_median_cannot_change():
-    # Of 8 frames, five that agree are more than half of all that can come; not one frame earlier.
-    verdict, guard = judged(one(*[0.9] * 8), most_frames=8, least_judged=3)
-    assert (verdict.decision, guard.looked, verdict.frames) == (Decision.LIVE, 5, 5)
-    assert judged(one(*[0.9] * 8), most_frames=8, least_judged=3, early_exit=False)[1].looked == 8
-    mixed = one(0.1, 0.9, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1)
-    assert judged(mixed, most_frames=8, least_judged=3)[1].looked == 6
-
-
-@given(st.lists(st.sampled_from([None, 0.1, 0.45, 0.9]), min_size=1, max_size=12))
-def test_stopping_early_never_changes_the_decision(liveness):
-    rule = {"most_frames": len(liveness), "least_judged": min(3, len(liveness))}
-    early, whole = (judged(one(*liveness), early_exit=stop, **rule)[0] for stop in (True, False))
-    assert early.decision is whole.decision
 
 
 def test_overlap_by_hand():
@@ -164,7 +166,7 @@ def test_only_the_largest_faces_are_followed():
 
 
 def test_the_example_is_the_frame_nearest_to_the_fused_liveness():
-    verdict, _ = judged(one(0.9, 0.7, 0.8, None, 0.95, 0.65), early_exit=False)
+    verdict, _ = judged(one(0.9, 0.7, 0.8, None, 0.95, 0.65, 0.9))
     assert verdict.faces[0].example.liveness == pytest.approx(0.8)
 
 
@@ -183,6 +185,18 @@ def test_the_timeline_shows_each_face_and_each_frame(tmp_path):
 def test_impossible_rules_are_refused(change):
     with pytest.raises(ConfigError, match="clip"):
         ClipRule(**change)
+
+
+def test_a_clip_is_judged_only_by_the_rule_that_its_thresholds_were_measured_with():
+    rules = []
+    guard = Scripted(one(*[0.9] * 8), profile=SimpleNamespace(must_fit=lambda **here: rules.append(here), label="door"))
+    judge_clip(guard, guard.frames(), ClipRule(parts=2, max_seconds=9.0))
+    assert rules == [{"clip_rule": ClipRule(parts=2).deciding()}]
+
+
+def test_a_clip_has_no_truth_value_either():
+    with pytest.raises(TypeError, match="is_live"):
+        bool(judged(one(*[0.9] * 8))[0])
 
 
 def test_a_guard_that_answers_nonsense_opens_nothing():

@@ -28,6 +28,7 @@ class StubGuard:
     judge: Callable[[Any], Verdict]
     weights: dict[str, str] = field(default_factory=lambda: {"detector": "0123456789ab"})
     thresholds: tuple[float, float] = (0.3, 0.6)
+    clip_thresholds: tuple[float, float] = (0.3, 0.6)
     limits: QualityLimits = field(default_factory=QualityLimits)
     generator: None = None
     engine_name: str = "torch"
@@ -46,7 +47,7 @@ class StubGuard:
         self.batches.append(len(sources))
         return [self.judge(source) for source in sources]
 
-    def check_faces(self, image: Any, found: list) -> list[Verdict]:
+    def check_faces(self, image: Any, found: list, thresholds: tuple[float, float]) -> list[Verdict]:
         """Judge what was found in a frame, which is nothing."""
         return []
 

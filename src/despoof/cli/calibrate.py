@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 def calibrate(
     live: Path, *, out: Annotated[Path, Parameter(name=["--out", "-o"])], attacks: Path | None = None,
-    bpcer: float = 0.05, name: str = "camera", weights: str = "default",
+    bpcer: float = 0.05, name: str = "camera", weights: str = "default", engine: str = "auto",
 ) -> None:  # fmt: skip
     """Set the thresholds at a wanted BPCER from one's own live photos and clips; `check --profile` then follows them.
 
@@ -19,13 +19,14 @@ def calibrate(
         bpcer: share of live presentations that may be refused at most.
         name: of the profile, which every verdict will carry.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+        engine: torch, a folder made by `despoof export`, or auto, as for `despoof check`.
     """
+    from despoof.calibration import bpcer_at, present
     from despoof.calibration import calibrate as run
-    from despoof.calibration import present
     from despoof.pipeline import load
     from despoof.profile import write_profile
 
-    guard = load(weights)
+    guard = load(weights, engine=engine)
     kinds = {path.name: path for path in sorted(attacks.iterdir()) if path.is_dir()} if attacks else {}
     if attacks and not kinds:
         kinds = {"unknown": attacks}
@@ -33,18 +34,21 @@ def calibrate(
     against = {kind: present(guard, folder, f"attacks: {kind}") for kind, folder in kinds.items()}
     profile, warnings = run(guard, shown, against, bpcer=bpcer, name=name)
     write_profile(out, profile)
-    rates = {"BPCER": profile.bpcer} | {f"APCER of {kind}": _rate(values) for kind, values in profile.apcer.items()}
-    print(f"{profile.label}: attack below {profile.attack_below:.4f}, live from {profile.live_from:.4f}")
-    for title, rate in rates.items():
-        print(f"  {title}: {rate.errors} of {rate.presented}, {rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})")
-    for file, reason in shown.unanswered.items():
-        print(f"  not judged: {file}: {reason}")
+    print(profile.label)
+    for kind, point in (("photos", profile.photos), ("clips", profile.clips)):
+        print(f"  {kind}: attack below {point.attack_below:.4f}, live from {point.live_from:.4f}")
+        if point.bpcer is not None:
+            own = guard.thresholds[1]
+            before = bpcer_at(own, getattr(shown, kind))
+            print(f"    BPCER {_said(point.bpcer)}; at the weights' own {own:.4f}: {_said(before)}")
+        for type_, rate in point.apcer.items():
+            print(f"    APCER of {type_} {_said(rate)}")
+        for file, reason in getattr(shown, kind).unanswered.items():
+            print(f"    not judged: {file}: {reason}")
     for warning in warnings:
         print(f"  warning: {warning}")
     print(f"  {out}")
 
 
-def _rate(values: dict):  # type: ignore[no-untyped-def]
-    from despoof.profile import Rate
-
-    return Rate(**values)
+def _said(rate) -> str:  # type: ignore[no-untyped-def]
+    return f"{rate.errors} of {rate.presented}, {rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"

@@ -1,41 +1,55 @@
-"""`despoof check`: judge images and write what explains each verdict."""
+"""`despoof check`: judge photos and clips, and write pictures of what was judged."""
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from despoof.clip.frame import Frame
     from despoof.clip.judge import ClipVerdict
     from despoof.pipeline import Guard
     from despoof.verdict import Verdict
 
-EXIT = {"LIVE": 0, "ATTACK": 1, "UNCERTAIN": 2, "NO_DECISION": 3}
+EXIT = {"LIVE": 0, "ATTACK": 10, "UNCERTAIN": 11, "NO_DECISION": 12}  # apart from those of errors, see cli/__init__.py
+
+
+def _no_option(_: type, given: str) -> None:
+    """Refuse what begins with a hyphen but is not standard input."""
+    if given.startswith("-") and given != "-":
+        raise ValueError(f"Unknown option: {given}. A file of such a name is given as ./{given}")
+
+
+Images = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_option)]
 
 
 def check(
-    *images: Path, weights: str = "default", engine: str = "auto", profile: Path | None = None,
+    *images: Images, weights: str = "default", engine: str = "auto", profile: Path | None = None,
     camera: int | None = None, out: Path | None = None, attention: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
-    """Judge images and clips; the exit status is 0 only if every one is LIVE (1 attack, 2 uncertain, 3 no decision).
+    """Judge images and clips; the exit status is 0 only if every one is LIVE.
 
-    A clip, by its suffix, gives one verdict for each face in it, from the liveness of many frames.
+    Else it is that of the worst: 10 ATTACK, 11 UNCERTAIN, 12 NO_DECISION. A clip, by its suffix, gives one verdict for
+    each face in it, from the liveness of many frames.
 
     Args:
-        images: files to judge, photos or clips.
+        images: photos or clips: files, folders (everything below them), patterns such as "in/*.jpg", or - for one photo
+            or clip from standard input.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
         engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
             `despoof export` keeps for them, and torch where there is none.
         profile: made by `despoof calibrate` with these weights; its thresholds decide.
         camera: number of a camera of this machine, judged as a clip of eight seconds.
-        out: folder for one picture *face | counterpart | cue* per image, and a timeline per clip; none without it.
+        out: folder for one picture *face | counterpart | cue* per image, and a timeline per clip; none without it. It
+            shows what was judged, and not why.
         attention: show in the picture, too, where on the cue the detector looked.
         as_json: print one JSON object per image instead of text.
     """
-    from despoof.clip.frame import read_camera, read_clip
+    from despoof.clip.frame import container_of, read_camera, read_clip
     from despoof.clip.rule import ClipRule
     from despoof.data.video import is_video
     from despoof.errors import InputError
@@ -43,38 +57,68 @@ def check(
     from despoof.runs.progress import track
 
     if not images and camera is None:
-        raise InputError("no image given; expected at least one path. Example: despoof check selfie.jpg --out why")
-    guard = load(weights, engine=engine, profile=profile)
-    worst, rule = 0, ClipRule()
-    clips = any(map(is_video, images))  # each of which shows its own progress
-    for i, image in enumerate(images if clips else track(images, "check", len(images))):
-        stem = None if out is None else out / f"{i:03d}-{image.stem}"
-        if is_video(image):
-            frames = track(read_clip(image, rule), f"{image.name}: frames", rule.most_frames)
-            decision = _clip(guard, str(image), frames, stem, as_json)
+        raise InputError("no image given; expected at least one path. Example: despoof check selfie.jpg --out pictures")
+    paths = [path for image in images for path in _expanded(image)]
+    guard, rule, decisions = load(weights, engine=engine, profile=profile), ClipRule(), []
+    moving = camera is not None or any(map(is_video, paths))  # clips show their own progress
+    for i, path in enumerate(paths if moving else track(paths, "check", len(paths))):
+        data = sys.stdin.buffer.read() if path == "-" else None
+        name = "standard input" if data is not None else path
+        stem = None if out is None else out / f"{i:03d}-{'stdin' if data is not None else Path(path).stem}"
+        if is_video(path) or (data and container_of(data)):
+            frames = track(read_clip(path if data is None else data, rule), f"{name}: frames", rule.most_frames)
+            decisions.append(_clip(guard, name, frames, stem, as_json))
         else:
-            decision = _image(guard, image, stem, as_json=as_json, attention=attention)
-        worst = max(worst, EXIT[decision])
+            source = path if data is None else data
+            decisions.append(_image(guard, name, source, stem, as_json=as_json, attention=attention))
     if camera is not None:
         frames = track(read_camera(camera, rule), f"camera {camera}: frames", rule.most_frames)
         stem = None if out is None else out / f"camera-{camera}"
-        worst = max(worst, EXIT[_clip(guard, f"camera {camera}", frames, stem, as_json)])
-    sys.exit(worst)
+        decisions.append(_clip(guard, f"camera {camera}", frames, stem, as_json))
+    if len(decisions) > 1:
+        counts = Counter(decisions)
+        said = ", ".join(f"{name} {counts[name]}" for name in EXIT if counts[name])
+        print(f"{len(decisions)} judged: {said}", file=sys.stderr if as_json else sys.stdout)
+    sys.exit(max(map(EXIT.__getitem__, decisions)))
 
 
-def _image(guard: "Guard", image: Path, stem: Path | None, *, as_json: bool, attention: bool) -> str:
-    verdict = guard.check(image)
+def _expanded(given: str) -> list[str]:
+    """Return the files that an argument stands for; what cannot be read at all here is said before any work."""
+    from glob import has_magic
+
+    from despoof.data.image import IMAGE_SUFFIXES, require_readable
+    from despoof.data.video import VIDEO_SUFFIXES, is_video, require_pyav
+    from despoof.errors import InputError
+
+    if given == "-":
+        return [given]
+    path = Path(given).expanduser()
+    found = [str(path)]
+    if path.is_dir():
+        suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+        found = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+    elif has_magic(given) and not path.exists():
+        found = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
+    if not found:
+        raise InputError(f"{given} holds no photo and no clip; expected some. Check the path.")
+    for file in found:
+        (require_pyav if is_video(file) else require_readable)(file)
+    return found
+
+
+def _image(guard: "Guard", name: str, source: Any, stem: Path | None, *, as_json: bool, attention: bool) -> str:
+    verdict = guard.check(source)
     picture = None
     if stem is not None and verdict.face is not None:
         looked = guard.attention(verdict) if attention else None
         picture = verdict.save_explanation(stem.with_name(f"{stem.name}.png"), looked)
-    print(json.dumps({"image": str(image)} | verdict.as_row()) if as_json else describe(str(image), verdict))
+    print(json.dumps({"image": name} | verdict.as_row()) if as_json else describe(name, verdict))
     if picture is not None and not as_json:
         print(f"  picture    {picture}")
     return verdict.decision.value
 
 
-def _clip(guard: "Guard", name: str, frames: "Iterator[Frame]", stem: Path | None, as_json: bool) -> str:
+def _clip(guard: "Guard", name: str, frames: "Iterable[Frame]", stem: Path | None, as_json: bool) -> str:
     from despoof.clip.judge import judge_clip
     from despoof.clip.timeline import save_timeline
 
@@ -85,9 +129,8 @@ def _clip(guard: "Guard", name: str, frames: "Iterator[Frame]", stem: Path | Non
         for i, face in enumerate(verdict.faces):
             if face.example is not None:
                 pictures.append(face.example.save_explanation(stem.with_name(f"{stem.name}-face-{i}.png")))
-        print(
-            *([] if as_json else [f"  picture    {path}" for path in pictures]), sep="\n", end="" if as_json else "\n"
-        )
+        if not as_json:
+            print(*(f"  picture    {path}" for path in pictures), sep="\n")
     return verdict.decision.value
 
 
@@ -108,7 +151,7 @@ def describe(name: str, verdict: "Verdict") -> str:
     if verdict.liveness is not None and verdict.thresholds is not None:
         low, high = verdict.thresholds
         lines.append(f"  liveness   {verdict.liveness:.3f}   (attack below {low:.3f}, live from {high:.3f})")
-        lines.append(f"  engine     {verdict.engine}")
+    lines.append(f"  engine     {verdict.engine}")
     if verdict.profile is not None:
         lines.append(f"  profile    {verdict.profile}")
     lines += [f"  reason     {reason.sentence}" for reason in verdict.reasons]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from despoof.clip.rule import KEY_FRAMES_FROM, ClipRule
+from despoof.data.image import HEIF_BRANDS
 from despoof.data.video import decoded_frames, open_video, upright
 from despoof.errors import InputError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 ASSUMED_RATE = 25.0  # frames a second of a stream that says none
 CONTAINERS = {  # by content, so that nothing else is ever opened: playlists name other files
-    "mov": lambda data: data[4:8] == b"ftyp",
+    "mov": lambda data: data[4:8] == b"ftyp" and data[8:12] not in (*HEIF_BRANDS, b"avif", b"avis"),  # those are photos
     "matroska": lambda data: data[:4] == b"\x1a\x45\xdf\xa3",
     "avi": lambda data: data[:4] == b"RIFF" and data[8:12] == b"AVI ",
 }
@@ -41,12 +42,13 @@ def read_clip(source: str | Path | bytes, rule: ClipRule) -> Iterator[Frame]:
     """Yield the frames of a video file or of its bytes that the rule takes, at bounded memory.
 
     Where frames lie `KEY_FRAMES_FROM` seconds apart or more, key frames alone are decoded. What cannot be opened,
-    holds no frame, or has more seconds or pixels than the rule allows is an InputError.
+    holds no frame, has more seconds or pixels than the rule allows or goes on beyond the length that it declares,
+    where nobody would look, is an InputError.
     """
+    length = _length(source)
     name, opened = _opened(source)
     with opened as container:
         stream = container.streams.video[0]
-        length = _length(container)
         _must_fit(name, rule, length, stream.codec_context.width * stream.codec_context.height)
         interval = rule.interval(length)
         if interval >= KEY_FRAMES_FROM:
@@ -60,12 +62,12 @@ def read_clip(source: str | Path | bytes, rule: ClipRule) -> Iterator[Frame]:
             _must_fit(name, rule, seconds - begin, frame.width * frame.height)
             if rule.work_seconds is not None and time.monotonic() - started > rule.work_seconds:
                 raise InputError(f"{name} takes more than {rule.work_seconds:g} s to read. Send a shorter one.")
-            if seconds - begin < due:
+            if taken == rule.most_frames and seconds - begin > due + interval:
+                raise InputError(f"{name} declares {length:.1f} s and goes on. Convert or cut it.")
+            if seconds - begin < due or taken == rule.most_frames:
                 continue
             due, taken = seconds - begin + interval - 0.5 / rate, taken + 1
             yield Frame(seconds - begin, upright(frame))
-            if taken == rule.most_frames:
-                return
     if begin is None:
         raise InputError(f"{name} holds no frame that can be decoded. Copy it again or leave it out.")
 
@@ -101,9 +103,14 @@ def _opened(source: str | Path | bytes) -> "tuple[str, av.container.InputContain
     return "the video", open_video(io.BytesIO(source), kind=kind)
 
 
-def _length(container: "av.container.InputContainer") -> float:
-    """Return the declared seconds, 0 where there are none."""
-    return max(0.0, (container.duration or 0) / 1e6)
+def _length(source: str | Path | bytes) -> float:
+    """Return the declared seconds or, of a stream that declares none (browsers record such), those of its packets."""
+    with _opened(source)[1] as container:
+        if container.duration:
+            return max(0.0, container.duration / 1e6)
+        stream = container.streams.video[0]
+        times = [float(each.pts * stream.time_base) for each in container.demux(stream) if each.pts is not None]
+        return max(times) - min(times) if times else 0.0
 
 
 def _must_fit(name: str, rule: ClipRule, seconds: float, pixels: int) -> None:

@@ -1,5 +1,6 @@
 """Frames -> `ClipVerdict`: find and follow faces, judge each frame, fuse what a face's frames say."""
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,9 +13,7 @@ from despoof.errors import InputError
 from despoof.faces.detect import find_faces
 from despoof.faces.quality import Reason
 from despoof.pipeline import Guard
-from despoof.verdict import Decision, Verdict, decide
-
-CLIP = 1e-6  # of a liveness, before its logit
+from despoof.verdict import Decision, Outcome, Verdict, decide
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,13 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class FaceVerdict:
-    """The outcome for one face of a clip. `liveness` is fused over `judged` frames of the `sights`."""
+class FaceVerdict(Outcome):
+    """The outcome for one face of a clip. `liveness` is fused over `judged` frames of the `sights`, see `fuse`."""
 
     decision: Decision
     liveness: float | None
     reasons: tuple[Reason, ...]
-    sights: tuple[Sight, ...] = field(repr=False)
+    sights: tuple[Sight, ...] = field(repr=False, compare=False)
 
     @property
     def judged(self) -> int:
@@ -43,13 +42,11 @@ class FaceVerdict:
     def example(self) -> Verdict | None:
         """The judged frame whose liveness is nearest to the fused one; None where none was judged."""
         judged = [sight.verdict for sight in self.sights if sight.verdict.liveness is not None]
-        if not judged or self.liveness is None:
-            return judged[0] if judged else None
-        return min(judged, key=lambda verdict: abs(verdict.liveness - self.liveness))  # type: ignore[operator]
+        return min(judged, key=lambda one: abs(one.liveness - (self.liveness or 0.0)), default=None)
 
 
 @dataclass(frozen=True)
-class ClipVerdict:
+class ClipVerdict(Outcome):
     """The outcome for a clip. `decision` is LIVE only if there is exactly one face and that one is LIVE."""
 
     decision: Decision
@@ -58,7 +55,7 @@ class ClipVerdict:
     frames: int  # looked at
     seconds: float  # from the first of them to the last
     thresholds: tuple[float, float]
-    weights: dict[str, str] = field(repr=False)
+    weights: dict[str, str] = field(repr=False, hash=False)
     engine: str = "torch"
     profile: str | None = None
 
@@ -66,14 +63,14 @@ class ClipVerdict:
         """Return what a log or a service may keep: no pixels."""
         return {
             "decision": self.decision.value,
-            "reasons": [reason.sentence for reason in self.reasons],
+            "reasons": [dataclasses.asdict(reason) for reason in self.reasons],
             "faces": [
                 {
                     "decision": face.decision.value,
                     "liveness": None if face.liveness is None else round(face.liveness, 4),
                     "judged": face.judged,
                     "seen": len(face.sights),
-                    "reasons": [reason.sentence for reason in face.reasons],
+                    "reasons": [dataclasses.asdict(reason) for reason in face.reasons],
                 }
                 for face in self.faces
             ],
@@ -87,16 +84,19 @@ class ClipVerdict:
 
 
 def judge_clip(guard: Guard, frames: Iterable[Frame], rule: ClipRule | None = None) -> ClipVerdict:
-    """Judge a clip, frame by frame as they come. A clip that cannot be read is NO_DECISION with the reason."""
+    """Judge a clip, frame by frame as they come, to its end. One that cannot be read is NO_DECISION with the reason.
+
+    A guard whose profile was measured by another rule is an ArtefactError.
+    """
     rule = rule or ClipRule()
+    if guard.profile is not None:
+        guard.profile.must_fit(clip_rule=rule.deciding())
     tracks: list[Track] = []
     count, last = 0, 0.0
     try:
         for frame in frames:
             count, last = count + 1, frame.seconds
             _look(guard, frame, tracks, rule)
-            if _settled(guard, tracks, rule, count):
-                break
     except InputError as error:
         return _verdict(guard, [], (Reason("unreadable", None, None, str(error)),), count, last)
     least = max(2.0, rule.least_share * count)  # a box in a frame or two is no face
@@ -108,31 +108,22 @@ def judge_clip(guard: Guard, frames: Iterable[Frame], rule: ClipRule | None = No
     return _verdict(guard, faces, (several,) if len(faces) > 1 else faces[0].reasons, count, last)
 
 
+def part_medians(liveness: list[float], rule: ClipRule) -> list[float]:
+    """Return the median of each part of a clip's liveness, in order of time."""
+    count = max(1, min(rule.parts, len(liveness) // rule.least_part))
+    return [float(np.median(part)) for part in np.array_split(liveness, count)]
+
+
 def fuse(liveness: list[float], rule: ClipRule) -> float:
-    """Return one liveness for many: their median, or the sigmoid of the mean of their logits."""
-    values = np.array(liveness)
-    if rule.fusion == "median":
-        return float(np.median(values))
-    clipped = values.clip(CLIP, 1 - CLIP)
-    return float(1 / (1 + np.exp(-np.log(clipped / (1 - clipped)).mean())))
+    """Return one liveness for a clip: the lowest median of its parts. A few wild frames do not move it."""
+    return min(part_medians(liveness, rule))
 
 
 def _look(guard: Guard, frame: Frame, tracks: list[Track], rule: ClipRule) -> None:
     found = largest(find_faces(frame.image, guard.find), rule.most_faces)
-    verdicts = guard.check_faces(frame.image, found)
+    verdicts = guard.check_faces(frame.image, found, guard.clip_thresholds)
     for track, verdict in zip(assign(tracks, found), verdicts, strict=True):
         track.seen.append((frame.seconds, verdict))
-
-
-def _settled(guard: Guard, tracks: list[Track], rule: ClipRule, count: int) -> bool:
-    """Say whether the median of the only face can no longer change, whatever follows."""
-    if not rule.early_exit or rule.fusion != "median" or len(tracks) != 1:
-        return False
-    said = [verdict.decision for _, verdict in tracks[0].seen if verdict.liveness is not None]
-    if len(said) < rule.least_judged:
-        return False
-    possible = len(said) + rule.most_frames - count
-    return max(said.count(decision) for decision in set(said)) > possible / 2
 
 
 def _fused(guard: Guard, track: Track, rule: ClipRule) -> FaceVerdict:
@@ -146,8 +137,16 @@ def _fused(guard: Guard, track: Track, rule: ClipRule) -> FaceVerdict:
         )
         reason = Reason("too_few_frames", len(liveness), rule.least_judged, sentence)
         return FaceVerdict(Decision.NO_DECISION, None, (reason,), sights)
-    together = fuse(liveness, rule)
-    return FaceVerdict(decide(together, guard.thresholds), together, (), sights)
+    lowest, highest = fuse(liveness, rule), max(part_medians(liveness, rule))
+    decision, best = (decide(value, guard.clip_thresholds) for value in (lowest, highest))
+    if decision is Decision.ATTACK and best is Decision.LIVE:
+        sentence = (
+            f"Liveness is {highest:.2f} in one part of the clip and {lowest:.2f} in another. Show one face from "
+            "beginning to end."
+        )
+        reason = Reason("changes", lowest, guard.clip_thresholds[0], sentence)
+        return FaceVerdict(Decision.NO_DECISION, lowest, (reason,), sights)
+    return FaceVerdict(decision, lowest, (), sights)
 
 
 def _verdict(
@@ -160,7 +159,7 @@ def _verdict(
         reasons,
         count,
         seconds,
-        guard.thresholds,
+        guard.clip_thresholds,
         guard.weights,
         guard.engine_name,
         None if guard.profile is None else guard.profile.label,
