@@ -190,68 +190,39 @@ def check_share(share: float) -> None:
 
 MOBILENET = DetectorConfig()
 PAPER = DetectorConfig(  # as released: OA-Net's ViT-B/16 with cross-attention in each of the twelve layers
-    backbone="vit_b16",
-    face_size=256,
-    cue_encoder="resnet18",
-    cue_widths=(64, 128, 256, 512),
-    attention_strides=(16,),
-    attention_width=768,
-    heads=12,
-    embedding=512,
-    dropout=0.0,
-)
+    backbone="vit_b16", face_size=256, cue_encoder="resnet18", cue_widths=(64, 128, 256, 512), attention_strides=(16,),
+    attention_width=768, heads=12, embedding=512, dropout=0.0,
+)  # fmt: skip
 TINY = DetectorConfig(backbone="tiny_cnn", face_size=64, cue_widths=(4, 8, 8, 16), heads=2, embedding=16)
 PROBE = DetectorConfig(  # what a frozen ImageNet backbone reads, judged by logistic regression
-    backbone="efficientnet_lite0",
-    insertion="dual",
-    attention_strides=(8, 16),
-    embedding=1,
-    unit_norm=False,
-    dropout=0.0,
-    statistics=(2, 4, 8, 16),
-    every_layer=True,
-)
+    backbone="efficientnet_lite0", insertion="dual", attention_strides=(8, 16), embedding=1, unit_norm=False,
+    dropout=0.0, statistics=(2, 4, 8, 16), every_layer=True,
+)  # fmt: skip
 TEXTURE = replace(  # the same, trained whole
     PROBE, insertion="attention", embedding=128, rectified=True, unit_norm=True, dropout=0.2
 )
 FIELD_TRAINING = DetectorTraining(  # for cameras never seen: worse pictures of more domains, of which fewer at a time
-    live_per_domain=6,
-    attack_per_domain=6,
+    live_per_domain=6, attack_per_domain=6,
     augmentation=Augmentation(degrade=0.5, blur=2.0, shrink=0.35, noise=8.0, jpeg=25),
-)
+)  # fmt: skip
 GEOMETRY = Augmentation(  # flip, size, place and turn alone
     brightness=0.0, contrast=0.0, gamma=0.0, white_balance=0.0, saturation=0.0, grey=0.0, degrade=0.0
 )
 TEXTURE_TRAINING = DetectorTraining(  # blur, noise and paleness are what tells a copy: none is added (docs/log.md)
-    steps=300,
-    simulated_share=0.1,
-    frozen_stages=0,
-    optimiser=OptimiserConfig(learning_rate=1e-4),
-    technique=TechniqueConfig("erm"),
-    augmentation=GEOMETRY,
-)
+    steps=300, simulated_share=0.1, frozen_stages=0, optimiser=OptimiserConfig(learning_rate=1e-4),
+    technique=TechniqueConfig("erm"), augmentation=GEOMETRY,
+)  # fmt: skip
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
-    steps=4000,
-    live_per_domain=10,
-    attack_per_domain=10,
-    frozen_stages=0,
+    steps=4000, live_per_domain=10, attack_per_domain=10, frozen_stages=0, average=0.0,
     optimiser=OptimiserConfig(
         "sgd", learning_rate=1e-3, new_learning_rate=1e-3, warmup=400, weight_decay=5e-4, gradient_limit=1e9
     ),
     augmentation=replace(GEOMETRY, scale=0.0, shift=0.0, turn=0.0),  # flips alone
-    average=0.0,
-)
+)  # fmt: skip
 TINY_TRAINING = DetectorTraining(
-    steps=6,
-    live_per_domain=2,
-    attack_per_domain=2,
-    start="random",
-    frozen_stages=0,
-    optimiser=OptimiserConfig(warmup=2),
-    average=0.5,
-    evaluate_every=3,
-    checkpoint_every=3,
-)
+    steps=6, live_per_domain=2, attack_per_domain=2, start="random", frozen_stages=0,
+    optimiser=OptimiserConfig(warmup=2), average=0.5, evaluate_every=3, checkpoint_every=3,
+)  # fmt: skip
 PRESETS = {
     "texture": DetectorRecipe(TEXTURE, TEXTURE_TRAINING),
     "mobilenet": DetectorRecipe(MOBILENET, DetectorTraining()),

@@ -224,12 +224,12 @@ class Detector(nn.Module):
                 f"Name some of {', '.join(map(str, sorted({stage.stride for stage in self.backbone.stages})))}."
             )
         self.backbone.shorten(max(wanted))
-        if self.config.every_layer:
-            widths = self.backbone.widths()
-            channels = sum(sum(widths[stage]) for stage in found)
-        else:
-            channels = sum(stage.channels for stage in found)
-        count = 2 * channels * (2 if self.config.insertion == "dual" else 1)
+        weight = self.backbone.first.weight
+        empty = weight.new_zeros(1, weight.shape[1], *[self.backbone.side or max(wanted)] * 2)
+        self.backbone.eval()  # or batch norms would take the empty picture in
+        with torch.no_grad():
+            count = self._pooled(empty, None).shape[1] * (2 if self.config.insertion == "dual" else 1)
+        self.backbone.train()
         self.standardise = nn.BatchNorm1d(count, affine=False)
         return count
 

@@ -91,21 +91,6 @@ class Backbone(nn.Module):
             outputs.append(features)
         return outputs
 
-    @torch.no_grad()
-    def widths(self) -> dict[Stage, list[int]]:
-        """Return the channels of each stage's layers, found by running them on an empty picture, a small one."""
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()  # or batch norms would take the empty picture in
-        weight = self.first.weight
-        features, found = weight.new_zeros(1, weight.shape[1], *([self.side or 32] * 2)), {}
-        for index, stage in enumerate(self.stages):
-            outputs = self.stage(index, features)
-            features = outputs[-1]
-            found[stage] = [each.shape[1] if each.ndim == 4 else each.shape[2] for each in outputs]
-        for module, mode in modes:
-            module.training = mode
-        return found
-
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """Run what follows the last stage."""
         return self.features[self.stages[-1].end :](features)

