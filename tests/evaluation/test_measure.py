@@ -25,7 +25,8 @@ CLIP = 0.95  # of an attack of replay
 class StubGuard:
     """Says the liveness that a file's name holds; a clip is overruled, as a clip that changes on the way would be."""
 
-    thresholds, weights, engine_name, profile = (0.3, 0.6), {"detector": "d0", "generator": "g0"}, "torch", None
+    thresholds = clip_thresholds = (0.3, 0.6)
+    weights, engine_name, profile = {"detector": "d0", "generator": "g0"}, "torch", None
     preprocessing = {"detector": "stub"}
 
     def __init__(self) -> None:
@@ -105,7 +106,7 @@ def test_files_hold_the_scores_the_figures_and_who_judged(samples, tmp_path):
     scores = read_scores(tmp_path / "out/scores.csv")
     assert scores.liveness(Label.LIVE).tolist() == [x for x in LIVE if x is not None]
     assert (scores.unanswered(Label.LIVE), scores.unanswered(Label.ATTACK)) == (1, 2)
-    assert scores.facts["thresholds"]["live_from"] == {"value": 0.6, "origin": "weights' own"}
+    assert scores.facts["thresholds"]["live_from of photos"] == {"value": 0.6, "origin": "weights' own"}
     assert scores.facts["identity"]["parents"] == StubGuard.weights
     written = json.loads((tmp_path / "out/measure.json").read_text())
     assert {name: written[name] for name in values} == json.loads(json.dumps(values))
@@ -114,7 +115,8 @@ def test_files_hold_the_scores_the_figures_and_who_judged(samples, tmp_path):
     assert "live_from 0.600, weights' own" in text
     guard = StubGuard()
     guard.profile = SimpleNamespace(label="door@12")
-    assert "live_from 0.600, profile door@12" in as_markdown(measure(guard, samples, tmp_path / "door"))
+    guard.clip_thresholds = (0.3, 0.7)
+    assert "live_from 0.600, of clips 0.700, profile door@12" in as_markdown(measure(guard, samples, tmp_path / "door"))
 
 
 def test_a_killed_run_goes_on_and_ends_alike_and_another_one_is_refused(samples, tmp_path):

@@ -4,7 +4,7 @@
     OUT/scores.csv       the score file
     OUT/measure.md, OUT/measure.json
 
-Rates count decisions, not liveness at a threshold: of a clip, what its frames say together may overrule their median.
+Rates count decisions, not liveness at a threshold: a clip that changes on its way is none, whatever its liveness.
 NO_DECISION is a non-response: it is counted as such, and in no other rate.
 """
 
@@ -33,6 +33,7 @@ from despoof.runs.progress import track
 from despoof.verdict import Decision
 
 FORMAT = "despoof-measure/1"
+BOUNDS = ("attack_below", "live_from")  # as a guard's thresholds stand
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,6 @@ def measure(guard: Guard, samples: Sequence[Sample], out: str | Path) -> dict:
 
 def figures(guard: Guard, found: Sequence[Judged]) -> dict:
     """Return every figure as JSON values; None where a class has no answer."""
-    low, high = guard.thresholds
     source = "weights' own" if guard.profile is None else f"profile {guard.profile.label}"
     live, attack = ([each for each in found if each.answered and each.sample.label is label] for label in Label)
     auc = hter = None
@@ -97,7 +97,7 @@ def figures(guard: Guard, found: Sequence[Judged]) -> dict:
         "format": FORMAT,
         "weights": guard.weights,
         "engine": guard.engine_name,
-        "thresholds": {"attack_below": low, "live_from": high, "source": source},
+        "thresholds": {"photos": guard.thresholds, "clips": guard.clip_thresholds, "source": source},
         "presentations": len(found),
         "clips": sum(is_video(each.sample.file) for each in found),
         "subjects": len({each.sample.person for each in found}),
@@ -111,8 +111,11 @@ def figures(guard: Guard, found: Sequence[Judged]) -> dict:
 
 def as_markdown(values: dict) -> str:
     """Return the figures as tables."""
-    limits = values["thresholds"]
-    at = {name: f"{name} {limits[name]:.3f}, {limits['source']}" for name in ("live_from", "attack_below")}
+    photos, clips, source = (values["thresholds"][name] for name in ("photos", "clips", "source"))
+    at = {
+        name: f"{name} {photo:.3f}{'' if photo == clip else f', of clips {clip:.3f}'}, {source}"
+        for name, photo, clip in zip(BOUNDS, photos, clips, strict=True)
+    }
     rows = [
         [each["rate"], each["of"], at.get(each["threshold"], "–"), each["errors"], each["presented"],
          f"{100 * each['value']:.2f}", f"{100 * each['low']:.1f}–{100 * each['high']:.1f}"]
@@ -171,7 +174,7 @@ def _counts(found: Sequence[Judged], said: Callable[[Judged], Iterable[str]]) ->
 
 def _identity(guard: Guard, samples: Sequence[Sample]) -> Identity:
     config = {
-        "thresholds": guard.thresholds,
+        "thresholds": [guard.thresholds, guard.clip_thresholds],
         "profile": None if guard.profile is None else guard.profile.label,
         "preprocessing": guard.preprocessing,
         "engine": guard.engine_name,
@@ -211,14 +214,17 @@ def _score_file(values: dict, found: Sequence[Judged], identity: Identity) -> Sc
     for each in found:
         reason = "" if each.answered else ", ".join(each.reasons) or "no_decision"
         rows.append(ScoreRow.from_sample(each.sample, each.liveness if each.answered else None, reason))
-    limits = dict(values["thresholds"])
-    origin = limits.pop("source")
+    limits = values["thresholds"]
     facts = {
         "protocol": "measure",
         "cell": "all",
         "model": "+".join(values["weights"].values()),
         "seed": 0,
         "split": Split.TEST.value,
-        "thresholds": {name: {"value": value, "origin": origin} for name, value in limits.items()},
+        "thresholds": {
+            f"{name} of {kind}": {"value": value, "origin": limits["source"]}
+            for kind in ("photos", "clips")
+            for name, value in zip(BOUNDS, limits[kind], strict=True)
+        },
     }
     return ScoreFile(tuple(rows), facts | provenance(identity))
