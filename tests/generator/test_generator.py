@@ -12,7 +12,8 @@ from despoof.generator.autoencoders import Autoencoder
 from despoof.generator.config import SMALL, TINY
 from despoof.generator.diffusion import build_denoiser
 from despoof.generator.identity import IdentityEncoder, condition_tokens
-from despoof.generator.registry import LatentDiffusion, content_noise, load_generator, save_generator
+from despoof.generator.registry import LatentDiffusion, load_generator, save_generator
+from despoof.generator.schedule import content_noise
 from despoof.runs.checkpoint import save_artefact
 
 

@@ -7,11 +7,8 @@ from despoof.generator.autoencoders import Bottleneck, PlainAutoencoder
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.diffusion import Flow, LatentDiffusion, OneStep
 from despoof.generator.generator import Generator
-from despoof.generator.schedule import content_noise
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
 from despoof.runs.config import from_dict, to_dict
-
-__all__ = ["GENERATORS", "LatentDiffusion", "build_generator", "content_noise", "load_generator", "save_generator"]
 
 GENERATORS: dict[str, type[Generator]] = {
     "diffusion": LatentDiffusion,
