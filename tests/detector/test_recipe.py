@@ -62,12 +62,15 @@ def test_every_preset_starts_on_every_backbone(preset, backbone):
         assert max(strides) == max(config.statistics) <= 16
 
 
-def test_strides_that_are_named_are_kept_and_wrong_ones_refused():
+def test_strides_that_are_named_are_kept_and_what_cannot_be_built_refused():
     named = {"backbone": "resnet18", "statistics": [4], "attention_strides": [4]}
     assert configured(PRESETS, "texture", None, {"network": named}, fitted).network.statistics == (4,)
     wrong = configured(PRESETS, "texture", None, {"network": named | {"statistics": [2]}}, fitted)
-    with pytest.raises(ConfigError, match="no stride 2"):
-        identity(wrong, 0, None)
+    deep = configured(PRESETS, "texture", None, {"training": {"frozen_stages": 9}}, fitted)
+    other = configured(PRESETS, "texture", None, {"training": {"optimiser": {"name": "magic"}}}, fitted)
+    for recipe, match in ((wrong, "no stride 2"), (deep, "frozen_stages is 9"), (other, "one of adamw, sgd")):
+        with pytest.raises(ConfigError, match=match):
+            identity(recipe, 0, None)
 
 
 @pytest.mark.parametrize(

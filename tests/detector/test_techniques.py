@@ -144,6 +144,7 @@ def test_an_unknown_technique_or_option_is_named(name, options, match):
 def test_options_reach_the_terms():
     assert made("ssdg", triplet=0.25)(answer(), LIVE, DOMAIN, step=50)["triplet"].weight == 0.25
     assert made("ssdg")(answer(), LIVE, DOMAIN, step=50)["triplet"].weight == 1.0
+    assert technique(TechniqueConfig("vrex", {"risk-variance": 0.3}))[1].risk_variance == 0.3
 
 
 def test_dann_sees_attacks_too_where_ssdg_sees_live_only():

@@ -19,7 +19,7 @@ from despoof.detector.config import DetectorRecipe
 from despoof.detector.network import Detector, save_detector
 from despoof.detector.probe import fit_probe
 from despoof.detector.scoring import fit_calibration, logits, scores
-from despoof.detector.train import settings, start_hash, train
+from despoof.detector.train import frozen, settings, start_hash, train
 from despoof.errors import ConfigError
 from despoof.faces.store import Store
 from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, by_species, ece, eer, proportion_interval
@@ -61,7 +61,9 @@ def identity(recipe: DetectorRecipe, seed: int, counterparts: Path | None) -> Id
     What cannot be built is a ConfigError here, before any work.
     """
     with torch.device("meta"):
-        Detector(recipe.network)
+        detector = Detector(recipe.network)
+    if recipe.training is not None:
+        frozen(detector, recipe.training)
     config = to_dict(recipe) | {"seed": seed}
     for name in ("training", "probe"):
         if (part := getattr(recipe, name)) is not None:
@@ -114,6 +116,7 @@ def train_on_store(
     recipe: DetectorRecipe, store: Store, counterparts: Path | None, folder: Path, *, seed: int = 0, workers: int = 0
 ) -> Detector:
     """Make a detector of all domains of a store, validated on people that it did not learn from."""
+    identity(recipe, seed, counterparts)  # refuses what cannot be made before any pixel is read
     rows = store.with_face()
     _, held = split_by_subject([row.sample for row in rows], HELD_OUT, seed)
     keys = {sample.key for sample in held}

@@ -61,8 +61,6 @@ def train(
     """
     # Refuse what cannot end well before any work
     technique_kind, options = find_technique(training.technique)
-    if training.optimiser.name not in OPTIMISERS:
-        raise ConfigError(f"optimiser {training.optimiser.name!r}; expected one of {', '.join(OPTIMISERS)}. Name one.")
     check_sets(config, train_set, validation)
     processes = processes or open_processes()
     where = processes.device
@@ -148,6 +146,9 @@ def settings(training: DetectorTraining | ProbeTraining) -> dict:
     """Return all that a training is, for its identity: its technique's options in full, a start without its place."""
     values = to_dict(training) | {"start": "random" if training.start == "random" else "weights"}
     if isinstance(training, DetectorTraining):
+        if training.optimiser.name not in OPTIMISERS:
+            known = ", ".join(OPTIMISERS)
+            raise ConfigError(f"optimiser {training.optimiser.name!r}; expected one of {known}. Name one.")
         values["technique"]["options"] = to_dict(find_technique(training.technique)[1])
     return values
 
@@ -188,7 +189,8 @@ class _Best:
         vars(self).update(state)
 
 
-def _frozen(detector: Detector, training: DetectorTraining) -> torch.nn.Sequential:
+def frozen(detector: Detector, training: DetectorTraining) -> torch.nn.Sequential:
+    """Return the stages that are kept as they are; more than the backbone has are a ConfigError."""
     ends = [0, *(stage.end for stage in detector.backbone.stages)]
     if not 0 <= training.frozen_stages < len(ends):
         raise ConfigError(f"frozen_stages is {training.frozen_stages}; expected 0 to {len(ends) - 1}.")
@@ -198,13 +200,13 @@ def _frozen(detector: Detector, training: DetectorTraining) -> torch.nn.Sequenti
 
 def _train_mode(detector: Detector, training: DetectorTraining) -> None:
     detector.train()
-    _frozen(detector, training).eval()  # or their batch norms would still drift
+    frozen(detector, training).eval()  # or their batch norms would still drift
 
 
 def _optimiser(detector: Detector, technique: Technique, training: DetectorTraining) -> torch.optim.Optimizer:
     """Give pretrained and new parameters their own rate, and no decay to biases and norms."""
     rates = training.optimiser
-    _frozen(detector, training).requires_grad_(False)
+    frozen(detector, training).requires_grad_(False)
     entry = _entry_of_cue(detector, training)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in [*detector.named_parameters(), *technique.named_parameters()]:

@@ -32,4 +32,5 @@ def technique(config: TechniqueConfig) -> tuple[type[Technique], Any]:
     if config.name not in TECHNIQUES:
         raise ConfigError(f"technique {config.name!r}; expected one of {', '.join(TECHNIQUES)}. Name one.")
     kind = TECHNIQUES[config.name]
-    return kind, from_dict(kind.Options, config.options, f"technique {config.name}")
+    options = {name.replace("-", "_"): value for name, value in config.options.items()}  # as flags are written
+    return kind, from_dict(kind.Options, options, f"technique {config.name}")
