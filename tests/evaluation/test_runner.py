@@ -251,8 +251,10 @@ def test_a_video_of_both_labels_is_refused(tmp_path):
     rows = _videos()
     rows[-1] = StoredSample(replace(rows[-1].sample, label=Label.LIVE, attack_type="none"), "face")
     protocol = Protocol("videos", (Cell("a-to-b", Part(("a",)), Part(("b",))),), unit="video mean")
+    fit = Watched()
     with pytest.raises(InputError, match="live and attack frames"):
-        run_protocol(protocol, rows, [untrained("m", lambda rows: np.arange(len(rows)) / 99)], tmp_path)
+        run_protocol(protocol, rows, [Model("m", fit)], tmp_path)
+    assert not fit.calls
 
 
 def test_recaptures_of_the_target_in_a_store_never_cross_into_training(tmp_path):

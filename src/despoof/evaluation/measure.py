@@ -88,11 +88,8 @@ def figures(guard: Guard, found: Sequence[Judged]) -> dict:
     auc = hter = None
     if live and attack:
         auc = metrics.auc(*(np.array([each.liveness for each in part], np.float64) for part in (live, attack)))
-        wrong = [
-            [each.decision is not Decision.LIVE for each in live],
-            [each.decision is Decision.LIVE for each in attack],
-        ]
-        hter = float(np.mean([np.mean(each) for each in wrong]))
+        accepted = (np.array([each.decision is Decision.LIVE for each in part], float) for part in (live, attack))
+        hter = metrics.hter(*accepted, threshold=1.0)
     return {
         "format": FORMAT,
         "weights": guard.weights,
@@ -164,11 +161,11 @@ def _rate(name: str, group: str, threshold: str | None, errors: int, presented: 
     return {"rate": name, "of": group, "threshold": threshold} | counts | {"low": interval.low, "high": interval.high}
 
 
-def _counts(found: Sequence[Judged], said: Callable[[Judged], Iterable[str]]) -> dict[str, dict[str, int]]:
-    """Return, of live and of each species, how often each word was said."""
+def _counts(found: Sequence[Judged], words: Callable[[Judged], Iterable[str]]) -> dict[str, dict[str, int]]:
+    """Return, of live and of each species, how often each word occurs."""
     counts: dict[str, Counter] = {}
     for each in sorted(found, key=lambda each: (each.sample.label is Label.ATTACK, each.group)):
-        counts.setdefault(each.group, Counter()).update(said(each))
+        counts.setdefault(each.group, Counter()).update(words(each))
     return {group: dict(each.most_common()) for group, each in counts.items()}
 
 
@@ -192,7 +189,7 @@ def _kept(path: Path, identity: Identity) -> dict[str, list]:
     identity.require(json.loads(whole[0]), path)
     if whole != lines:
         write_text(path, "".join(whole))
-    return {key: said for key, *said in map(json.loads, whole[1:])}
+    return {key: row for key, *row in map(json.loads, whole[1:])}
 
 
 def _judge(guard: Guard, samples: Sequence[Sample]) -> Iterator[Judged]:

@@ -22,7 +22,7 @@ from despoof.runs.config import config_hash, to_dict
 BASELINES = ("saturation", "sharpness", "statistics")
 MIXED = 0.5  # chance of MixStyle, as published
 SELECTION = {"last step": "last", "source-validation": "validation"}  # word of protocols -> of the training config
-SAID = ("network.insertion", "training.selection")  # options that a model's name and its protocol say
+NOT_IN_LABEL = ("network.insertion", "training.selection")  # options that a model's name and its protocol say
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,22 @@ class Material:
     counterparts: Path | None = None
     peers: Path | None = None
     workers: int = 0  # processes that make batches ahead
-    _read: dict[tuple[int, bool], "_Pixels"] = field(default_factory=dict)
+    _read: dict[tuple[int, bool], Gathered] = field(default_factory=dict)
 
-    def pixels(self, network: DetectorConfig) -> "_Pixels":
-        """Return what a network reads; networks of one size that read alike share it."""
-        made = _Pixels(self.store, network, self.counterparts)
-        return self._read.setdefault((network.face_size, network.uses_cue), made)
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {row.key: i for i, row in enumerate(self.store.with_face())}
+
+    def whole(self, network: DetectorConfig) -> Gathered:
+        """Return the store as a network reads it, read once for all that read alike; what lacks is an error."""
+        key = network.face_size, network.uses_cue
+        if key not in self._read:
+            self._read[key] = gather(self.store, self.store.with_face(), network, self.counterparts)
+        return self._read[key]
+
+    def part(self, network: DetectorConfig, rows: Rows) -> Gathered:
+        """Return rows of the store as a network reads them."""
+        return chosen(self.whole(network), np.array([self._places[row.key] for row in rows], int))
 
 
 def named_models(
@@ -55,17 +65,17 @@ def named_models(
 
 def label(recipe: DetectorRecipe) -> str:
     """Return the preset that a recipe is nearest to and what it changes of it, for names of files."""
-    told = {}
+    changes = {}
     for name, preset in PRESETS.items():
         own = _leaves(to_dict(fitted(preset, {"network": {"backbone": recipe.network.backbone}})))
         changed = {key: value for key, value in _leaves(to_dict(recipe)).items() if own.get(key) != value}
         if preset.network.backbone != recipe.network.backbone:
             changed = {"network.backbone": recipe.network.backbone} | changed
-        told[name] = {key: value for key, value in changed.items() if key not in SAID}
-    nearest = min(told, key=lambda name: len(told[name]))
-    parts = [f"{key.partition('.')[2] or key}={Path(str(value)).name}" for key, value in told[nearest].items()]
+        changes[name] = {key: value for key, value in changed.items() if key not in NOT_IN_LABEL}
+    nearest = min(changes, key=lambda name: len(changes[name]))
+    parts = [f"{key.partition('.')[2] or key}={Path(str(value)).name}" for key, value in changes[nearest].items()]
     text = "-".join([nearest, *parts])
-    return text if re.fullmatch(r"[\w.=-]{1,80}", text) else f"{nearest}-{config_hash(told[nearest])}"
+    return text if re.fullmatch(r"[\w.=-]{1,80}", text) else f"{nearest}-{config_hash(changes[nearest])}"
 
 
 def _possible(recipe: DetectorRecipe, material: Material) -> list[str]:
@@ -110,39 +120,17 @@ def _detector(name: str, recipe: DetectorRecipe, material: Material) -> Model:
     network, counterparts = recipe.network, material.counterparts
     if network.uses_cue and counterparts is None:
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
-    own = material.pixels(network)
     known: dict[int, dict[str, torch.Tensor]] = {}  # seed -> what a probe's backbone read, over the cells
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
-        sets = own.gather(train_rows), own.gather(validation_rows)
+        sets = material.part(network, train_rows), material.part(network, validation_rows)
         options = {"seed": seed, "counterparts": counterparts, "workers": material.workers}
         detector = train_recipe(recipe, *sets, folder, known=known.setdefault(seed, {}), **options)
-        return lambda rows: scores(detector, own.gather(rows))
+        return lambda rows: scores(detector, material.part(network, rows))
 
-    told = identity(recipe, 0, counterparts)
-    config = {key: value for key, value in told.config.items() if key != "seed"}
-    return Model(name, fit, config, told.parents, ready=own.read)
-
-
-class _Pixels:
-    """Faces and counterparts of a whole store, read once and when they are first asked for."""
-
-    def __init__(self, store: Store, network: DetectorConfig, counterparts: Path | None) -> None:
-        self._rows = store.with_face()
-        self._places = {row.key: i for i, row in enumerate(self._rows)}
-        self._arguments = store, self._rows, network, counterparts
-
-    @cached_property
-    def _whole(self) -> Gathered:
-        return gather(*self._arguments)
-
-    def read(self) -> None:
-        """Read all; a face or counterpart that is missing is an error."""
-        _ = self._whole
-
-    def gather(self, rows: Rows) -> Gathered:
-        """Return what a detector trains on or scores."""
-        return chosen(self._whole, np.array([self._places[row.key] for row in rows], int))
+    whole = identity(recipe, 0, counterparts)
+    config = {key: value for key, value in whole.config.items() if key != "seed"}
+    return Model(name, fit, config, whole.parents, ready=lambda: material.whole(network))
 
 
 def _leaves(values: dict, inside: str = "") -> dict[str, object]:

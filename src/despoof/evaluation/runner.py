@@ -42,7 +42,7 @@ class Model:
     config: dict = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     seeded: bool = True  # another seed gives other scores; False: seed 0 alone is run
-    ready: Callable[[], None] | None = None  # reads what fitting needs, and raises where it lacks
+    ready: Callable[[], object] | None = None  # reads what fitting needs, and raises where it lacks
 
 
 def untrained(name: str, score: Score, parents: dict[str, str] | None = None) -> Model:
@@ -100,11 +100,11 @@ def run_protocol(
         for seed in (seeds if model.seeded else (0,))
     ]
     finished = [_is_finished(run) for run in runs]  # a list: all are checked before the first begins
-    left = [run for run, done in zip(runs, finished, strict=True) if not done]
+    unfinished = [run for run, done in zip(runs, finished, strict=True) if not done]
     for model in models:
-        if model.ready is not None and any(run.model is model for run in left):
+        if model.ready is not None and any(run.model is model for run in unfinished):
             model.ready()
-    for run in left:
+    for run in unfinished:
         _fit_and_score(run)
     return [run.files[Split.TEST] for run in runs]
 
@@ -118,6 +118,8 @@ def _parts(protocol: Protocol, cell: Cell, rows: Rows, seed: int) -> _Parts:
             "Prepare it first."
         )
     rows = [row for row in rows if protocol.uses(row.sample)]
+    if protocol.unit == "video mean":
+        _refuse_mixed(rows)
     tested = rows
     if cell.held_subjects:  # the same people for every seed, or seeds could not be compared
         rows, tested = _apart(rows, cell.held_subjects, 0)
@@ -139,6 +141,15 @@ def _parts(protocol: Protocol, cell: Cell, rows: Rows, seed: int) -> _Parts:
     for i, j in ((0, 1), (0, 2), (1, 2)):
         refuse_shared_subjects(people[i], people[j])
     return _Parts(train, validation, test)
+
+
+def _refuse_mixed(rows: Rows) -> None:
+    """Raise InputError if frames of one video have both labels."""
+    labels: dict[str, Label] = {}
+    for row in rows:
+        video = row.sample.presentation
+        if labels.setdefault(video.key, video.label) is not video.label:
+            raise InputError(f"{video.path} has live and attack frames; expected one label. Correct it and prepare.")
 
 
 def _apart(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
@@ -211,20 +222,18 @@ def _scored(score: Score, rows: Rows, unit: str) -> tuple[ScoreRow, ...]:
             f"score returned shape {liveness.shape}, infinite: {bool(np.isinf(liveness).any())}; expected "
             f"({len(faces)},) of finite numbers or NaN. Correct the model's score function."
         )
-    said = {row.key: float(value) for row, value in zip(faces, liveness, strict=True)}
+    liveness_of = {row.key: float(value) for row, value in zip(faces, liveness, strict=True)}
     presentations: dict[str, list[StoredSample]] = {}
     for row in rows:
         sample = row.sample.presentation if unit == "video mean" else row.sample
         presentations.setdefault(sample.key, []).append(row)
-    return tuple(_score_row(frames, said, unit) for frames in presentations.values())
+    return tuple(_score_row(frames, liveness_of, unit) for frames in presentations.values())
 
 
-def _score_row(frames: list[StoredSample], said: dict[str, float], unit: str) -> ScoreRow:
+def _score_row(frames: list[StoredSample], liveness_of: dict[str, float], unit: str) -> ScoreRow:
     """Return the row of a presentation: the mean over its frames that have an answer, or why none has."""
     sample: Sample = frames[0].sample.presentation if unit == "video mean" else frames[0].sample
-    if len({frame.sample.label for frame in frames}) > 1:
-        raise InputError(f"{sample.path} has live and attack frames; expected one label. Correct its rows and prepare.")
-    answers = [said[frame.key] for frame in frames if not np.isnan(said.get(frame.key, np.nan))]
+    answers = [liveness_of[frame.key] for frame in frames if not np.isnan(liveness_of.get(frame.key, np.nan))]
     if answers:
         return ScoreRow.from_sample(sample, float(np.mean(answers)))
-    return ScoreRow.from_sample(sample, None, "no_score" if frames[0].key in said else frames[0].outcome)
+    return ScoreRow.from_sample(sample, None, "no_score" if frames[0].key in liveness_of else frames[0].outcome)

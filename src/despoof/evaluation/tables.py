@@ -241,7 +241,7 @@ def _line(files: list[ScoreFile], columns: dict[str, Column], rounds: int) -> Li
         )
         species[name] = _figure([file for file in files if name in file.attacks()], passed, 0)
     figures = {name: _figure(files, column, rounds) for name, column in columns.items()}
-    return _told([files], files[0].facts["cell"], figures, species)
+    return _make_line([files], files[0].facts["cell"], figures, species)
 
 
 def _mean_line(cells: list[list[ScoreFile]], columns: dict[str, Column]) -> Line:
@@ -253,10 +253,10 @@ def _mean_line(cells: list[list[ScoreFile]], columns: dict[str, Column]) -> Line
             figures[name] = _over_seeds(np.mean(values, axis=0), None)  # sd of the mean over cells
         else:
             figures[name] = Figure(float(np.mean([np.mean(each) for each in values])))
-    return _told(cells, "mean", figures, {})
+    return _make_line(cells, "mean", figures, {})
 
 
-def _told(cells: list[list[ScoreFile]], cell: str, figures: dict[str, Figure], species: dict[str, Figure]) -> Line:
+def _make_line(cells: list[list[ScoreFile]], cell: str, figures: dict[str, Figure], species: dict[str, Figure]) -> Line:
     live, attack = (sum(len(files[0].labelled(label)) for files in cells) for label in Label)
     facts, seeds = cells[0][0].facts, min(len(files) for files in cells)
     return Line(facts["protocol"], facts["model"], cell, seeds, live, attack, figures, species)
