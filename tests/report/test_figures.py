@@ -70,8 +70,6 @@ def test_lines_of_one_picture_differ_in_stroke_and_not_in_colour_alone():
 
 
 def test_nothing_to_draw_is_refused():
-    with pytest.raises(InputError):
-        roc_figure({})
     empty = ScoreFile((), _file({}, 0).facts)
     with pytest.raises(InputError):
         histogram_figure(empty)

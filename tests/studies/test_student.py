@@ -15,7 +15,7 @@ from despoof.evaluation.scores import ScoreFile, ScoreRow, write_scores
 from despoof.faces.store import StoredSample
 from despoof.runs.checkpoint import file_hash
 from despoof.studies.readings import correlation
-from despoof.studies.student import Limits, ScoredDetector, check_captures, check_faces, scored_detectors
+from despoof.studies.student import ScoredDetector, check_captures, check_faces, scored_detectors
 
 SIZE = 64
 
@@ -44,17 +44,17 @@ def _picture(seed: int) -> torch.Tensor:
 
 def test_a_student_equal_to_its_teacher_passes_and_another_cue_does_not(faces):
     teacher = Shifted(_picture(0))
-    same = check_faces(teacher, Shifted(_picture(0)), faces, Limits())
+    same = check_faces(teacher, Shifted(_picture(0)), faces)
     assert [check.passed for check in same] == [True, True]
     assert same[1].value == pytest.approx(1, abs=1e-5)
-    other = check_faces(teacher, Shifted(_picture(1)), faces, Limits())
+    other = check_faces(teacher, Shifted(_picture(1)), faces)
     assert not other[1].passed
     assert abs(other[1].value) < 0.1
 
 
 def test_a_student_that_draws_another_person_does_not_pass(faces):
     colour = torch.tensor([0.9, -0.9, 0.1])[:, None, None].expand(3, SIZE, SIZE)
-    checks = check_faces(Shifted(_picture(0)), Shifted(colour), faces, Limits())
+    checks = check_faces(Shifted(_picture(0)), Shifted(colour), faces)
     assert not checks[0].passed
     assert checks[0].value == pytest.approx(checks[0].teacher - checks[0].student)
 
@@ -78,16 +78,16 @@ def test_a_cue_that_lost_what_separates_does_not_pass(faces, tmp_path):
     """The teacher leaves a bright cue on attacks; the student draws the face itself, so its cue is empty."""
     rows = _rows()
     attack = np.array([row.sample.label is Label.ATTACK for row in rows])
-    made = {"teacher": faces.copy(), "student": faces.copy()}
-    made["teacher"][attack] -= 40
+    teacher, student = faces.copy(), faces.copy()
+    teacher[attack] -= 40
     torch.manual_seed(0)
     save_detector(tmp_path / "detector.safetensors", Detector(TINY))
     detectors = [ScoredDetector(tmp_path / "detector.safetensors", np.arange(20))]  # those of domain a
-    alone, judged = check_captures(rows, faces, made, detectors, Limits())
+    alone, judged = check_captures(rows, faces, [teacher, student], detectors)
     assert alone.teacher > 0.95
     assert not alone.passed
     assert judged.value == pytest.approx(judged.teacher - judged.student)
-    equal = check_captures(rows, faces, made | {"student": made["teacher"]}, detectors, Limits())
+    equal = check_captures(rows, faces, [teacher, teacher], detectors)
     assert all(check.passed for check in equal)
     assert equal[1].value == 0
 

@@ -30,7 +30,7 @@ DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 def roc_figure(files: Mapping[str, ScoreFile]) -> "Figure":
     """Draw, for each named file, live accepted against attacks accepted (pooled)."""
     figure, axes = _axes("attacks accepted (pooled)", "live accepted")
-    for i, (name, file) in enumerate(_some(files).items()):
+    for i, (name, file) in enumerate(files.items()):
         _, passed, refused = roc(*both(file))
         axes.plot(passed, 1 - refused, **_stroke(i), label=f"{name}, AUC {auc(*both(file)):.3f}")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
@@ -42,7 +42,7 @@ def det_figure(files: Mapping[str, ScoreFile]) -> "Figure":
     from scipy.stats import norm
 
     figure, axes = _axes("attacks accepted (pooled)", "live refused")
-    for i, (name, file) in enumerate(_some(files).items()):
+    for i, (name, file) in enumerate(files.items()):
         _, passed, refused = roc(*both(file))
         inside = [np.clip(rates, 1e-4, 1 - 1e-4) for rates in (passed, refused)]  # 0 and 1 lie at infinity
         axes.plot(*map(norm.ppf, inside), **_stroke(i), label=f"{name}, EER {100 * eer(*both(file))[0]:.1f} %")
@@ -186,12 +186,6 @@ def _with_legend_below(figure: "Figure", entries: int) -> "Figure":
 
 def _stroke(place: int) -> dict:
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": STROKES[place % len(STROKES)], "linewidth": 1.4}
-
-
-def _some(files: Mapping[str, ScoreFile]) -> Mapping[str, ScoreFile]:
-    if not files:
-        raise InputError("no score files; expected at least one. Run a protocol first.")
-    return files
 
 
 def _named(file: ScoreFile) -> str:

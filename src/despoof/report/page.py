@@ -94,14 +94,14 @@ def _template(name: str) -> "Template":
         "figure": FIGURE.fullmatch,
         "base64": lambda png: base64.b64encode(png).decode(),
         "plain": _plain,
-        "table": lambda table: markdown(*_head_and_rows(table)).rstrip("\n"),
+        "table": _markdown,
     }
     return environment.get_template(name)
 
 
-def _head_and_rows(table: Table) -> tuple[list[str], list[list[str]]]:
+def _markdown(table: Table) -> str:
     head, *rows = ([_plain(text) for text in row] for row in table.rows)
-    return head, rows
+    return markdown(head, rows).rstrip("\n")
 
 
 def _plain(text: str) -> str:

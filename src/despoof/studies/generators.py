@@ -22,16 +22,7 @@ from despoof.runs.checkpoint import file_hash
 from despoof.runs.config import from_dict, to_dict
 from despoof.runs.folder import atomic_path, read_json, write_json
 from despoof.runs.identity import Identity
-from despoof.studies.readings import (
-    by_domain,
-    cue_statistics,
-    held_out_faces,
-    identities,
-    real_captures,
-    residuals,
-    scores_across,
-    signed_cues,
-)
+from despoof.studies import readings
 from despoof.studies.tables import Estimate
 
 
@@ -69,12 +60,12 @@ class HeldOut:
     @cached_property
     def faces(self) -> list[StoredSample]:
         """The held-out faces."""
-        return held_out_faces(self.face_store, self.count, self.seed)
+        return readings.held_out_faces(self.face_store, self.count, self.seed)
 
     @cached_property
     def captures(self) -> list[StoredSample]:
         """The captures."""
-        return real_captures(self.capture_store, self.per_group, self.seed)
+        return readings.real_captures(self.capture_store, self.per_group, self.seed)
 
     def identity(self, generator: NamedGenerator) -> Identity:
         """Return what a row is a row of."""
@@ -132,24 +123,24 @@ def measure(generator: NamedGenerator, held_out: HeldOut) -> Row:
 
     def estimates(scores: np.ndarray) -> dict[str, Estimate]:
         found = {}
-        for domain, each in by_domain(rows, scores).items():
+        for domain, each in readings.by_domain(rows, scores).items():
             interval = bootstrap_interval([(auc, each)])
             found[domain] = Estimate(auc(each.live, each.attack), interval.low, interval.high)
         return found
 
     faces, made = drawn(held_out.face_store, held_out.faces)
-    cosine = (identities(encode, faces) * identities(encode, made)).sum(1)
+    cosine = (readings.identities(encode, faces) * readings.identities(encode, made)).sum(1)
     shown, again = drawn(held_out.capture_store, rows)
-    statistics = scores_across(rows, cue_statistics(signed_cues(shown, again)))
+    statistics = readings.scores_across(rows, readings.cue_statistics(readings.signed_cues(shown, again)))
     return Row(
         generator=generator.name,
         t=start,
         faces=len(faces),
         cosine=Estimate.of_mean(cosine),
-        residual=Estimate.of_mean(residuals(faces, made)),
+        residual=Estimate.of_mean(readings.residuals(faces, made)),
         captures=len(rows),
         statistics=estimates(statistics),
-        size=estimates(-residuals(shown, again)),
+        size=estimates(-readings.residuals(shown, again)),
     )
 
 

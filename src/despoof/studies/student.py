@@ -4,7 +4,7 @@ Measured on held-out real faces (does the counterpart stay the person, is the cu
 (does the cue separate as well, does a detector that learned with the teacher judge as well).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,26 +25,13 @@ from despoof.generator.generator import Generator
 from despoof.generator.reconstruct import reconstruct
 from despoof.metrics import auc
 from despoof.runs.checkpoint import file_hash
-from despoof.studies.readings import (
-    aucs,
-    correlation,
-    cue_statistics,
-    pairs,
-    real_captures,
-    scored_places,
-    scores_across,
-    signed_cues,
-)
+from despoof.studies import readings
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What a student may lose."""
-
-    cosine_loss: float = 0.03  # of the mean identity cosine of face and counterpart
-    cue_correlation: float = 0.8  # least mean correlation of the two cues of a face
-    cue_auc_kept: float = 0.95  # least share of the teacher's mean AUC above chance, of the cue's statistics
-    detector_auc_loss: float = 0.01  # mean over the detectors, each on the captures it was tested on
+# What a student may lose.
+COSINE_LOSS = 0.03  # of the mean identity cosine of face and counterpart
+CUE_CORRELATION = 0.8  # least mean correlation of the two cues of a face
+CUE_AUC_KEPT = 0.95  # least share of the teacher's mean AUC above chance, of the cue's statistics
+DETECTOR_AUC_LOSS = 0.01  # mean over the detectors, each on the captures it was tested on
 
 
 @dataclass(frozen=True)
@@ -68,31 +55,22 @@ class ScoredDetector:
 
 
 def check_student(
-    teacher: Generator,
-    student: Generator,
-    faces: np.ndarray,
-    captures: Store,
-    detectors: Sequence[ScoredDetector],
-    *,
-    limits: Limits | None = None,
+    teacher: Generator, student: Generator, faces: np.ndarray, captures: Store, detectors: Sequence[ScoredDetector]
 ) -> list[Check]:
     """Return the four checks; counterparts of the captures that are missing are made and kept.
 
     `faces` (N, S, S, 3) uint8 are real and held out; `detectors` learned with the teacher's counterparts and have
     their places in `real_captures` of the captures.
     """
-    if teacher.config.face_size != student.config.face_size:
+    size, rows = teacher.config.face_size, readings.real_captures(captures)
+    if size != student.config.face_size:
         raise InputError(
-            f"teacher works at {teacher.config.face_size} px, student at {student.config.face_size}; expected the "
-            "same. Give two generators of one preset."
+            f"teacher works at {size} px, student at {student.config.face_size}; expected the same. Give two "
+            "generators of one preset."
         )
-    limits, size, rows = limits or Limits(), teacher.config.face_size, real_captures(captures)
     shown = captures.faces(rows, size)
-    made = {
-        name: read_counterparts(reconstruct(captures, generator), rows, size, faces=shown)
-        for name, generator in (("teacher", teacher), ("student", student))
-    }
-    return check_faces(teacher, student, faces, limits) + check_captures(rows, shown, made, detectors, limits)
+    made = [read_counterparts(reconstruct(captures, each), rows, size, faces=shown) for each in (teacher, student)]
+    return check_faces(teacher, student, faces) + check_captures(rows, shown, made, detectors)
 
 
 def scored_detectors(evaluation: Path, model: str, teacher: str, rows: Sequence[StoredSample]) -> list[ScoredDetector]:
@@ -109,7 +87,7 @@ def scored_detectors(evaluation: Path, model: str, teacher: str, rows: Sequence[
                 f"model {model!r} of {evaluation} learned with counterparts of {file.facts.get('counterparts')}; "
                 f"expected {teacher}, the teacher. Name another model, or evaluate one."
             )
-    return [ScoredDetector(_detector(evaluation, file), scored_places(file, rows)) for file in files]
+    return [ScoredDetector(_detector(evaluation, file), readings.scored_places(file, rows)) for file in files]
 
 
 def _detector(evaluation: Path, file: ScoreFile) -> Path:
@@ -121,50 +99,44 @@ def _detector(evaluation: Path, file: ScoreFile) -> Path:
     return path
 
 
-def check_faces(teacher: Generator, student: Generator, faces: np.ndarray, limits: Limits) -> list[Check]:
+def check_faces(teacher: Generator, student: Generator, faces: np.ndarray) -> list[Check]:
     """Compare on real faces (N, S, S, 3) uint8 that no part was trained on."""
-    cosines: dict[str, list[torch.Tensor]] = {"teacher": [], "student": []}
-    correlations = []
+    cosines, correlations = [], []
 
     def both(face: torch.Tensor) -> torch.Tensor:
         return torch.stack([teacher.counterpart(face), student.counterpart(face)])
 
-    for face, made in pairs(faces, teacher.config.face_size, both, "student and teacher"):
+    for face, made in readings.pairs(faces, teacher.config.face_size, both, "student and teacher"):
         with torch.inference_mode():
-            own = teacher.identity(face).embedding
-            for values, counterpart in zip(cosines.values(), made, strict=True):
-                values.append((own * teacher.identity(counterpart).embedding).sum(1))
-        correlations.append(correlation(*(cue(face, counterpart) for counterpart in made)))
-    mean = [float(torch.cat(values).mean()) for values in cosines.values()]
+            own, *others = (teacher.identity(each).embedding for each in (face, *made))
+        cosines.append(torch.stack([(own * other).sum(1) for other in others]))
+        correlations.append(readings.correlation(*(cue(face, counterpart) for counterpart in made)))
+    mean = torch.cat(cosines, 1).mean(1).tolist()
     loss, alike = mean[0] - mean[1], float(np.concatenate(correlations).mean())
     return [
-        Check("identity cosine, loss", *mean, loss, limits.cosine_loss, loss <= limits.cosine_loss),
-        Check("cue correlation", 1.0, alike, alike, limits.cue_correlation, alike >= limits.cue_correlation),
+        Check("identity cosine, loss", *mean, loss, COSINE_LOSS, loss <= COSINE_LOSS),
+        Check("cue correlation", 1.0, alike, alike, CUE_CORRELATION, alike >= CUE_CORRELATION),
     ]
 
 
 def check_captures(
-    rows: list[StoredSample],
-    faces: np.ndarray,
-    counterparts: Mapping[str, np.ndarray],
-    detectors: Sequence[ScoredDetector],
-    limits: Limits,
+    rows: list[StoredSample], faces: np.ndarray, made: Sequence[np.ndarray], detectors: Sequence[ScoredDetector]
 ) -> list[Check]:
-    """Compare on captures: rows, faces and the counterparts of "teacher" and "student" (N, S, S, 3) uint8."""
-    made = [counterparts[name] for name in ("teacher", "student")]
+    """Compare on captures: rows, faces, and the counterparts of teacher and student, (N, S, S, 3) uint8 each."""
     alone = [_cue_auc(rows, faces, each) for each in made]
     kept = (alone[1] - 0.5) / (alone[0] - 0.5) if alone[0] > 0.5 else float("nan")
     judged = [_detector_auc(rows, faces, each, detectors) for each in made]
     loss = judged[0] - judged[1]
-    name, least, most = "cue statistics, AUC above chance kept", limits.cue_auc_kept, limits.detector_auc_loss
     return [
-        Check(name, *alone, kept, least, kept >= least),
-        Check("detector AUC on unseen domains, loss", *judged, loss, most, loss <= most),
+        Check("cue statistics, AUC above chance kept", *alone, kept, CUE_AUC_KEPT, kept >= CUE_AUC_KEPT),
+        Check("detector AUC on unseen domains, loss", *judged, loss, DETECTOR_AUC_LOSS, loss <= DETECTOR_AUC_LOSS),
     ]
 
 
 def _cue_auc(rows: list[StoredSample], faces: np.ndarray, made: np.ndarray) -> float:
-    found = aucs(rows, scores_across(rows, cue_statistics(signed_cues(faces, made))))
+    found = readings.aucs(
+        rows, readings.scores_across(rows, readings.cue_statistics(readings.signed_cues(faces, made)))
+    )
     return float(np.mean(list(found.values())))
 
 
