@@ -37,6 +37,7 @@ def detector(insertion: str = "attention") -> Detector:
     """Random weights whose attention is not the zero it starts from, and which lean: else the cue had no say."""
     torch.manual_seed(1)
     made = Detector(replace(TINY, insertion=insertion), {"thresholds": {"attack_below": 0.4, "live_from": 0.6}})
+    made.facts["licence"] = "for the test alone"
     for name, parameter in made.named_parameters():
         if ".out." in name:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -121,7 +122,8 @@ def test_openvino_format(weights: Path, tmp_path: Path) -> None:
 def test_what_is_written_says_what_it_is(weights: Path, exported: Path) -> None:
     about = json.loads((exported / "despoof.json").read_text())
     assert about["weights"] == despoof.load(weights).weights
-    assert about["thresholds"] == {"attack_below": 0.4, "live_from": 0.6}
+    assert about["thresholds"] == {"attack_below": 0.4, "live_from": 0.6, "precision": "float32"}
+    assert about["licence"] == "for the test alone"  # the weights' own, and not that of what ships
     assert about["noise"] == [4, 8, 8]
     assert np.allclose(about["template"][0], [0.3489, 0.2848])  # the release's README
     assert (exported / "faces.onnx").stat().st_size > 100_000

@@ -38,6 +38,8 @@ def test_facts_hold_thresholds_and_counts(guard: despoof.Guard) -> None:
     assert guard.detector.facts["validation"]["live"] > 100
     assert guard.detector.facts["validation"]["attack"] > 100
     assert guard.detector.temperature > 0
+    assert guard.detector.facts["licence"] == "research use only"
+    assert guard.detector.facts["parents"] == {"generator": guard.generator.name, "start_step": "501"}
 
 
 def test_the_portrait_is_judged_and_its_counterpart_is_the_same_person_roughly(guard: despoof.Guard) -> None:

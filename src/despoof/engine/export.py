@@ -116,6 +116,7 @@ def _write_model(whole: JudgeGraph, folder: Path, to: To) -> str:
 
 def _description(whole: JudgeGraph, weights: dict[str, str], model: str) -> dict:
     low, high = whole.detector.thresholds
+    precision = whole.detector.facts["thresholds"].get("precision", "float32")
     return {
         "format": FORMAT,
         "model": model,
@@ -125,8 +126,8 @@ def _description(whole: JudgeGraph, weights: dict[str, str], model: str) -> dict
         "face": "uint8 (N, S, S, 3) RGB, aligned: left eye, right eye, nose, mouth corners at template x side",
         "template": np.asarray(TEMPLATE).tolist(),
         "noise": whole.noise_shape,
-        "thresholds": {"attack_below": low, "live_from": high},
-        "licence": "weights of the presets: research use only",
+        "thresholds": {"attack_below": low, "live_from": high, "precision": precision},
+        "licence": whole.detector.facts.get("licence", "not stated by the weights"),
         "opset": OPSET,
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript")}
         | {name: importlib.metadata.version(name) for name in RUNTIMES if installed(name)},

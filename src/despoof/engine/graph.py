@@ -38,10 +38,10 @@ class JudgeGraph(nn.Module):
         """Return (liveness (N,),) or (liveness, counterpart, cue) for faces (N, S, S, 3) uint8."""
         x = face.permute(0, 3, 1, 2).float() / 127.5 - 1
         if self.generator is None:
-            return (self._liveness(x, None),)
+            return (self.detector.calibrated(self.detector(x, None).logit),)
         counterpart = self._counterpart(self.generator, x, noise)
         cue = CUE_FORMS[self.detector.config.cue_form](x, counterpart)
-        return self._liveness(x, cue), counterpart, cue
+        return self.detector.calibrated(self.detector(x, cue).logit), counterpart, cue
 
     def _counterpart(self, generator: OneStep, x: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         start = generator.config.diffusion.start_step
@@ -49,7 +49,3 @@ class JudgeGraph(nn.Module):
         noised = generator.add_noise(generator.autoencoder.encode(x), noise, step)
         clean = generator.denoised(noised, generator.identity(x), start)
         return generator.autoencoder.decode(clean).clamp(-1, 1)
-
-    def _liveness(self, x: torch.Tensor, cue: torch.Tensor | None) -> torch.Tensor:
-        logit = self.detector(x, cue).logit
-        return self.detector.calibrated(logit)
