@@ -305,3 +305,15 @@ def test_what_a_model_lacks_is_said_before_another_is_fitted(tmp_path):
     with pytest.raises(ArtefactError, match="no counterparts"):
         run_protocol(PROTOCOL, _rows(), [Model("first", fit), Model("second", fit, ready=lacking)], tmp_path)
     assert not fit.calls
+
+
+def test_a_domain_of_simulated_captures_is_neither_source_nor_target_by_its_name(tmp_path):
+    """They would be held by no part, and the cell would run as if they were not there."""
+    made = [
+        StoredSample(replace(row.sample, domain="made", path=f"made/{row.sample.path}", simulated=True), "face")
+        for row in _rows()
+    ]
+    for train, test in ((("b", "made"), ("a",)), (("b",), ("made",))):
+        protocol = Protocol("named", (Cell("one", Part(train), Part(test)),))
+        with pytest.raises(InputError, match="needs domain 'made'.*`simulated`"):
+            run_protocol(protocol, [*_rows(), *made], [Model("m", Watched())], tmp_path)

@@ -110,12 +110,12 @@ def run_protocol(
 
 
 def _parts(protocol: Protocol, cell: Cell, rows: Rows, seed: int) -> _Parts:
-    known = {row.sample.domain for row in rows}
+    known = {row.sample.domain for row in rows if not row.sample.simulated}
     missing = sorted({*cell.train.domains, *cell.test.domains} - known)
     if missing:
         raise InputError(
-            f"cell {cell.name!r} needs domain {missing[0]!r}; the store has {', '.join(sorted(known))}. "
-            "Prepare it first."
+            f"cell {cell.name!r} needs domain {missing[0]!r}; the store has real captures of "
+            f"{', '.join(sorted(known))}. Prepare it first; simulated ones are asked for by the protocol's `simulated`."
         )
     rows = [row for row in rows if protocol.uses(row.sample)]
     if protocol.unit == "video mean":
