@@ -262,18 +262,42 @@ def drop_tensor(folder: Path) -> None:
     torch.save(tensors, folder / "backbone.pth")
 
 
+def drop_bias(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    save_file({name: tensor for name, tensor in load_file(path).items() if name != "decoder.conv_out.bias"}, path)
+
+
+class Intruder:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple:
+        return exec, ("raise SystemExit('code ran')",)
+
+
+def pickled_code(name: str):
+    def harm(folder: Path) -> None:
+        (folder / name / "diffusion_pytorch_model.safetensors").unlink()
+        torch.save({"conv_in.bias": Intruder()}, folder / name / "diffusion_pytorch_model.bin")
+
+    return harm
+
+
 HARMS = {
     "no unet": (remove(UNET), "unet_ema is missing"),
     "no autoencoder": (remove("vae"), "vae is missing"),
     "no backbone": (remove("backbone.pth"), "backbone.pth is missing"),
     "no config": (remove("vae/config.json"), r"config.json is missing"),
-    "no weights": (remove(f"{UNET}/diffusion_pytorch_model.safetensors"), "safetensors is missing; expected it or"),
-    "cut weights": (rewrite("vae/diffusion_pytorch_model.safetensors", b"x" * 50), "cannot be read as tensors"),
+    "no weights": (remove(f"{UNET}/diffusion_pytorch_model.safetensors"), "unet_ema cannot be read"),
+    "cut weights": (rewrite("vae/diffusion_pytorch_model.safetensors", b"x" * 50), "vae cannot be read"),
     "code in a pickle": (rewrite("backbone.pth", pickle.dumps(print, protocol=2)), "cannot be read as tensors"),
     "foreign class": (edit("vae/config.json", _class_name="VQModel"), "expected 'AutoencoderKL'"),
     "other activation": (edit(f"{UNET}/config.json", act_fn="relu"), "act_fn = 'relu'; expected 'silu'"),
-    "other width": (edit(f"{UNET}/config.json", cross_attention_dim=32), "do not fit"),
-    "other latents": (edit("vae/config.json", latent_channels=8), "works on 4 channels"),
+    "other width": (edit(f"{UNET}/config.json", cross_attention_dim=32), "unet_ema cannot be read"),
+    "other latents": (edit("vae/config.json", latent_channels=8), "vae cannot be read"),
+    "code in a pickled U-Net": (pickled_code(UNET), "unet_ema cannot be read"),
+    "half an autoencoder": (drop_bias, "vae lacks, or has too much of, decoder.conv_out.bias"),
     "other schedule": (edit("scheduler/scheduler_config.json", beta_end=0.02), "beta_end = 0.02; expected 0.012"),
     "half a backbone": (drop_tensor, "bn2.running_var"),
 }

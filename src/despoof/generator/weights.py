@@ -29,7 +29,7 @@ from despoof.generator.config import (
     Posterior,
     StableConfig,
 )
-from despoof.generator.diffusion import LatentDiffusion, Parts, build_parts
+from despoof.generator.diffusion import LatentDiffusion, build_parts
 from despoof.generator.identity import build_identity, read_onnx
 from despoof.generator.schedule import build_schedule
 from despoof.runs.checkpoint import load_artefact, load_strict
@@ -51,7 +51,7 @@ def read_autoencoder(config: GeneratorConfig, path: str | Path) -> nn.Module:
     if config.autoencoder.stable is None:
         load_strict(built, load_artefact(path, "autoencoder").tensors, path)
     else:
-        load_stable(built, Path(path))
+        load_stored(built.kl, path)
     return built.requires_grad_(False).eval()
 
 
@@ -73,9 +73,6 @@ def read_encoder(config: IdentityConfig, path: str | Path) -> tuple[IdentityConf
     return config, encoder
 
 
-WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-# Names of the attention layers before diffusers 0.15, in which Stable Diffusion 1.5's autoencoder is stored
-OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 SIZE = {"sample_size"}  # that a model was made for; convolutions and attention take any
 NOISE = {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "steps_offset", "set_alpha_to_one",
          "prediction_type"}  # fmt: skip
@@ -97,60 +94,65 @@ def load_published(
     for path in sorted(folder.glob("**/scheduler_config.json"))[:1]:
         stored = {key: value for key, value in read_json(path).items() if key in NOISE}
         _agree(stored, build_schedule(diffusion).config, path)
-    network, width, channels = read_network(unet)
-    autoencoder = autoencoder_config(vae, posterior)
+    denoiser, autoencoder = _stored("UNet2DConditionModel", unet), _stored("AutoencoderKL", vae)
     tensors = read_tensors(backbone)
-    identity = replace(read_identity(tensors, backbone), pad_to=width)
-    if autoencoder.latent_channels != channels:
-        raise _refused(unet, f"works on {channels} channels, {vae} makes {autoencoder.latent_channels}", "one number")
-    config = GeneratorConfig(face_size, "map", autoencoder, identity, network, diffusion)
-    with torch.device("meta"):  # a gigabyte of random weights would only be overwritten
+    channels, latents = denoiser.config.in_channels, autoencoder.config.latent_channels
+    if channels != latents:
+        raise _refused(unet, f"works on {channels} channels, {vae} makes {latents}", "one number")
+    identity = replace(read_identity(tensors, backbone), pad_to=denoiser.config.cross_attention_dim)
+    stable = _stable_config(autoencoder, posterior)
+    config = GeneratorConfig(
+        face_size, "map", AutoencoderConfig(latents, stable=stable), identity, _network_config(denoiser), diffusion
+    )
+    with torch.device("meta"):  # a gigabyte of random weights would only be thrown away
         parts = build_parts(config)
-    generator = LatentDiffusion(config, Parts(*(part.to_empty(device="cpu") for part in parts)))
-    load_denoiser(generator.denoiser, unet)
-    load_stable(generator.autoencoder, vae)
-    load_strict(generator.identity, tensors, backbone)
+    generator = LatentDiffusion(config, parts)
+    _agree(denoiser.config, generator.denoiser.config, unet)
+    _agree(autoencoder.config, generator.autoencoder.kl.config, vae)
+    generator.denoiser, generator.autoencoder.kl = denoiser, autoencoder
+    load_strict(generator.identity.to_empty(device="cpu"), tensors, backbone)
     return generator.eval()
 
 
-def load_denoiser(denoiser: nn.Module, folder: Path) -> None:
-    """Load a stored U-Net of the same shape, for example the published one or Stable Diffusion's."""
-    _agree(_config(folder, "UNet2DConditionModel"), denoiser.config, folder / "config.json")
-    load_strict(denoiser, _weights(folder), folder)
+def load_stored(model: Any, folder: str | Path) -> None:
+    """Load into one of diffusers' models another of its class and shape, such as Stable Diffusion's U-Net."""
+    stored = _stored(type(model).__name__, Path(folder))
+    _agree(stored.config, model.config, Path(folder))
+    model.load_state_dict(stored.state_dict())
 
 
-def load_stable(autoencoder: nn.Module, folder: Path) -> None:
-    """Load a stored `AutoencoderKL` into a `StableAutoencoder` of its shape."""
-    _agree(_config(folder, "AutoencoderKL"), autoencoder.kl.config, folder / "config.json")
-    load_strict(autoencoder.kl, _renamed(_weights(folder)), folder)
+def _stored(kind: str, folder: Path) -> Any:
+    """Return a model in diffusers' format, in 32 bits; one that is not wholly there is refused."""
+    import diffusers
 
-
-def read_network(folder: Path) -> tuple[NetworkConfig, int, int]:
-    """Return the shape of a stored U-Net, the width of its condition and its latent channels."""
-    found = _config(folder, "UNet2DConditionModel")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise _refused(path, "is missing", "diffusers' description of a model")
+    found = read_json(path).get("_class_name")
+    if found != kind:
+        raise _refused(path, f"is of class {found!r}", repr(kind))
     try:
-        first = found["down_block_types"][0] == "DownBlock2D"
-        network = NetworkConfig(
-            tuple(found["block_out_channels"]), found["layers_per_block"], found["norm_num_groups"],
-            "first" if first else "last", found["attention_head_dim"],
-        )  # fmt: skip
-        return network, found["cross_attention_dim"], found["in_channels"]
-    except (KeyError, TypeError, IndexError) as error:
-        raise _refused(folder / "config.json", f"has no usable {error}", "a U-Net's") from None
+        model, left = getattr(diffusers, kind).from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except Exception as error:  # diffusers' errors share no class
+        raise _refused(folder, f"cannot be read ({error})", "weights that belong to its config.json") from None
+    odd = sorted(str(name) for names in left.values() for name in names)
+    if odd:
+        raise _refused(folder, f"lacks, or has too much of, {', '.join(odd[:3])}", "weights as its config.json says")
+    return model.float()
 
 
-def autoencoder_config(folder: Path, posterior: Posterior) -> AutoencoderConfig:
-    """Return the shape of a stored `AutoencoderKL`."""
-    found = _config(folder, "AutoencoderKL")
-    try:
-        stable = StableConfig(
-            tuple(found["block_out_channels"]), found["layers_per_block"], found["norm_num_groups"],
-            found.get("scaling_factor", StableConfig.scaling),  # Stable Diffusion 1.5's own file lacks it
-            posterior,
-        )  # fmt: skip
-        return AutoencoderConfig(latent_channels=found["latent_channels"], stable=stable)
-    except (KeyError, TypeError) as error:
-        raise _refused(folder / "config.json", f"has no usable {error}", "an autoencoder's") from None
+def _network_config(denoiser: Any) -> NetworkConfig:
+    found = denoiser.config
+    level = "first" if found.down_block_types[0] == "DownBlock2D" else "last"
+    return NetworkConfig(
+        tuple(found.block_out_channels), found.layers_per_block, found.norm_num_groups, level, found.attention_head_dim
+    )
+
+
+def _stable_config(autoencoder: Any, posterior: Posterior) -> StableConfig:
+    found = autoencoder.config
+    channels = tuple(found.block_out_channels)
+    return StableConfig(channels, found.layers_per_block, found.norm_num_groups, found.scaling_factor, posterior)
 
 
 def read_identity(tensors: dict[str, torch.Tensor], path: Path) -> IdentityConfig:
@@ -196,37 +198,9 @@ def _find(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def _config(folder: Path, kind: str) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise _refused(path, "is missing", "diffusers' description of a model")
-    found = read_json(path)
-    if found.get("_class_name") != kind:
-        raise _refused(path, f"is of class {found.get('_class_name')!r}", repr(kind))
-    return found
-
-
 def _agree(stored: dict[str, Any], built: Any, path: Path) -> None:
     """Refuse a stored setting that is not what was built: an activation or padding has no weights to betray it."""
     for key in set(stored) & set(built) - SIZE:
         own = list(built[key]) if isinstance(built[key], tuple) else built[key]
         if own != stored[key] and not key.startswith("_"):
             raise _refused(path, f"has {key} = {stored[key]!r}", repr(own))
-
-
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    paths = [folder / name for name in WEIGHTS if (folder / name).is_file()]
-    if not paths:
-        raise _refused(folder / WEIGHTS[0], "is missing", f"it or {WEIGHTS[1]}")
-    return read_tensors(paths[0])
-
-
-def _renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return an autoencoder's tensors by today's names."""
-    renamed = {}
-    for name, tensor in tensors.items():
-        parts = name.split(".")
-        if "attentions" in parts and parts[-2] in OLD_ATTENTION:
-            name = ".".join([*parts[:-2], OLD_ATTENTION[parts[-2]], parts[-1]])
-        renamed[name] = tensor
-    return renamed

@@ -12,7 +12,7 @@ from despoof.generator.diffusion import LatentDiffusion, Parts, build_denoiser
 from despoof.generator.registry import generator_class
 from despoof.generator.training.latents import Faces, Latents, bare_tokens, filled_tokens
 from despoof.generator.training.trainer import Trainer
-from despoof.generator.weights import load_denoiser, read_parts
+from despoof.generator.weights import load_stored, read_parts
 from despoof.runs.identity import Identity
 from despoof.runs.loop import step_rng
 
@@ -72,7 +72,7 @@ def _assemble(recipe: GeneratorRecipe, parts: dict[str, Path]) -> LatentDiffusio
     config, *read = read_parts(recipe.generator, parts["autoencoder"], parts["identity"])
     denoiser = build_denoiser(config)
     if "start_from" in parts:
-        load_denoiser(denoiser, parts["start_from"])
+        load_stored(denoiser, parts["start_from"])
     return generator_class(kind)(config, Parts(*read, denoiser))
 
 
