@@ -6,6 +6,7 @@ from torch import nn
 from despoof.cue import CUE_FORMS
 from despoof.detector.network import Detector
 from despoof.errors import ConfigError
+from despoof.faces.align import scaled
 from despoof.generator.diffusion import OneStep
 from despoof.generator.generator import Generator
 
@@ -36,7 +37,7 @@ class JudgeGraph(nn.Module):
 
     def forward(self, face: torch.Tensor, noise: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """Return (liveness (N,),) or (liveness, counterpart, cue) for faces (N, S, S, 3) uint8."""
-        x = face.permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = scaled(face)
         if self.generator is None:
             return (self.detector.calibrated(self.detector(x, None).logit),)
         counterpart = self._counterpart(self.generator, x, noise)

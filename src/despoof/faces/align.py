@@ -85,8 +85,13 @@ def as_tensor(faces: np.ndarray, size: int) -> "torch.Tensor":
 
     batch = faces if faces.ndim == 4 else faces[None]
     small = np.stack([shrink(face, size) for face in batch])
-    tensor = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 127.5 - 1
+    tensor = scaled(torch.from_numpy(small))
     return tensor if faces.ndim == 4 else tensor[0]
+
+
+def scaled(pixels: "torch.Tensor") -> "torch.Tensor":
+    """Return pixels (N, S, S, 3) uint8 as (N, 3, S, S) in [-1, 1], in steps that an exported graph can hold."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def as_image(face: "torch.Tensor") -> np.ndarray:
