@@ -30,7 +30,7 @@ from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import bpcer_at_apcer
 from despoof.runs.folder import write_json
-from toys import learning, toys
+from toys import content, learning, toys
 
 BRIEF = DetectorRecipe(replace(TINY, insertion="none"), replace(TINY_TRAINING, steps=2))
 SMALL_PROBE = replace(PROBE, backbone="tiny_cnn", face_size=64, insertion="none", statistics=(4, 8))
@@ -183,6 +183,17 @@ def test_a_recipe_makes_the_same_file_again(recipe, tmp_path):
         train_recipe(recipe, toys(16, 1), toys(16, 2), tmp_path / name)
     files = [(tmp_path / name / "detector.safetensors").read_bytes() for name in "ab"]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    "recipe", [replace(BRIEF, members=2), DetectorRecipe(SMALL_PROBE, probe=ProbeTraining(start="random"))]
+)
+def test_a_folder_is_of_one_run(recipe, tmp_path):
+    sets = toys(16, 1), toys(16, 2)
+    first = train_recipe(recipe, *sets, tmp_path)
+    assert content(train_recipe(recipe, *sets, tmp_path)) == content(first)
+    with pytest.raises(ArtefactError, match="seed was 0, now 1"):
+        train_recipe(recipe, *sets, tmp_path, seed=1)
 
 
 # What a run is a run of

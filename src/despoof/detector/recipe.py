@@ -26,7 +26,7 @@ from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, by_species, ece
 from despoof.runs.config import to_dict
 from despoof.runs.folder import read_json
 from despoof.runs.identity import Identity, provenance
-from despoof.runs.processes import open_processes
+from despoof.runs.processes import claim_together, open_processes
 
 FILE = "detector.safetensors"
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
@@ -95,6 +95,8 @@ def train_recipe(
     whole = identity(recipe, seed, counterparts)
     whole = replace(whole, data=gathered_hash(train_set, validation))
     processes = open_processes()
+    if recipe.probe is not None or recipe.members + recipe.real_members > 1:
+        claim_together(processes, folder, whole)  # a single training claims it by itself
     real = without_simulated(validation)
     if recipe.probe is not None:
         detector = fit_probe(recipe.network, recipe.probe, train_set, real, seed=seed, known=known)
