@@ -150,9 +150,9 @@ def test_a_guard_can_be_pickled_and_shared_by_threads(folder: Path, selfie: np.n
     assert most == [1]
 
 
-def test_device_and_engine_exclude_each_other(folder: Path) -> None:
+def test_a_device_that_is_not_there_is_named(folder: Path) -> None:
     assert load(folder).device == torch.device("cpu")
-    with pytest.raises(RuntimeError, match="nowhere"):
+    with pytest.raises(ConfigError, match="device 'nowhere' cannot be used"):
         load(folder, device="nowhere")
 
 

@@ -321,7 +321,8 @@ def load(
     measuring: bool = False,
 ) -> Guard:
     """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
-    detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors.
+    detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors,
+    and so is a detector of another generator, see `require_pair`.
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
     `engine` is "torch", a folder made by `despoof export` from these very weights, or an `Engine`; "auto" is the
     folder that `despoof export` keeps for these weights and the installed runtimes, and torch where there is none.
@@ -354,9 +355,11 @@ def load(
     chosen = _open(engine, weights)
     if chosen is not None and device != "cpu":
         raise ConfigError(f"device {device!r} with {chosen.name}, which is for the processor. Leave out one of them.")
-    for part in (generator, detector):
-        if part is not None:
+    try:
+        for part in filter(None, (generator, detector)):
             part.to(device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a torch without CUDA
+        raise ConfigError(f"device {device!r} cannot be used here ({error}). Leave it out for the processor.") from None
     return Guard(
         generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile,
         measuring=measuring,

@@ -4,7 +4,6 @@ A profile is one JSON file. Reading is strict, since a threshold is what opens t
 no number, out of range, out of order or measured with other weights is an ArtefactError and never a default.
 """
 
-import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
@@ -101,11 +100,10 @@ class Profile:
 
     def must_fit(self, **here: Any) -> None:
         """Raise ArtefactError unless the profile was measured with these values of its own fields."""
-        for key, measured, used in _differences(
-            {name: getattr(self, name) for name in here}, json.loads(json.dumps(here))
-        ):
+        held, used = {name: getattr(self, name) for name in here}, json.loads(json.dumps(here))
+        for key, one, other in _differences(held, used):
             raise ArtefactError(
-                f"profile {self.name!r} was measured with {key} {measured!r}, now in use: {used!r}. Calibrate again "
+                f"profile {self.name!r} was measured with {key} {one!r}, now in use: {other!r}. Calibrate again "
                 "with this, or load with that."
             )
 
@@ -145,9 +143,6 @@ def read_profile(path: str | Path) -> Profile:
         values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number, object_pairs_hook=_once)
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
-        required = {f.name for f in dataclasses.fields(Profile) if _is_required(f)}
-        if missing := sorted(required - set(values)):
-            raise ValueError(f"it lacks {missing[0]!r}")
         return from_dict(Profile, values, "profile")
     except FileNotFoundError:
         raise ArtefactError(
@@ -157,10 +152,6 @@ def read_profile(path: str | Path) -> Profile:
         raise ArtefactError(
             f"profile {path} is not usable ({error}); expected a file that `despoof calibrate` wrote. Make it again."
         ) from None
-
-
-def _is_required(given: dataclasses.Field) -> bool:
-    return given.default is dataclasses.MISSING and given.default_factory is dataclasses.MISSING
 
 
 def _no_number(text: str) -> float:

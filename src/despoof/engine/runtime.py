@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -38,11 +39,11 @@ class Engine:
     ) -> None:
         self.description, self.precision = description, precision
         self.name = runtime if precision == "float32" else f"{runtime}/{precision}"
-        self._opened = folder, runtime, threads, precision
+        self._opened = partial(open_engine, folder, runtime, threads=threads, precision=precision)
         self._run = RUNTIMES[runtime](folder / description["model"], threads, precision)
 
     def __reduce__(self) -> tuple:
-        return _again, self._opened
+        return self._opened, ()
 
     def __call__(self, face: np.ndarray, noise: np.ndarray | None = None) -> Judged:
         """Judge faces (N, S, S, 3) uint8 with noise (N, C, h, w) float32."""
@@ -78,10 +79,6 @@ def open_engine(
     if precision == "bfloat16" and runtime != "openvino":
         raise ConfigError(f"precision 'bfloat16' with {runtime}; only openvino has it. Use float32.")
     return Engine(Path(folder).resolve(), description, runtime, threads, precision)
-
-
-def _again(folder: Path, runtime: str, threads: int | None, precision: Precision) -> Engine:
-    return open_engine(folder, runtime, threads=threads, precision=precision)
 
 
 def read_description(folder: str | Path) -> dict:
