@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from despoof.errors import ArtefactError
 from despoof.runs.checkpoint import file_hash, load_artefact, load_state, load_strict, save_artefact, save_state
+from full_disk import files_up_to
 
 TENSORS = {"weight": torch.arange(12.0).reshape(3, 4), "bias": torch.ones(3, dtype=torch.float16)}
 
@@ -140,8 +141,6 @@ def test_bad_state_is_refused_and_runs_no_code(tmp_path, kind):
 
 @pytest.mark.parametrize("what", ["weights", "state"])
 def test_a_full_disk_keeps_the_old_file(tmp_path, what):
-    from test_folder import files_up_to
-
     path = tmp_path / "a"
 
     def save(value: float) -> None:

@@ -2,11 +2,9 @@
 
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,7 @@ import pytest
 import despoof
 from despoof.errors import ArtefactError
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
-
-
-@contextmanager
-def files_up_to(size: int):
-    """Let the system itself refuse to write beyond a size, as a full disk would."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+from full_disk import files_up_to
 
 
 def test_json_comes_back_and_parents_are_made(tmp_path):
