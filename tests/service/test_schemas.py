@@ -132,3 +132,11 @@ def test_cards_lie_beside_the_weights(tmp_path: Any) -> None:
     (tmp_path / "card.md").write_text("Licence: mine")
     assert read_cards(str(tmp_path)) == {"card": "Licence: mine"}
     assert read_cards(str(tmp_path / "none")) == {}
+
+
+def test_photos_and_clips_each_name_the_thresholds_that_decided(make: Any) -> None:
+    guard = make.stub(lambda source: Verdict(Decision.NO_DECISION), clip_thresholds=(0.4, 0.7))
+    photo, clip = (heading(guard, "default", "id", clip=clip).profile for clip in (False, True))
+    assert (photo.attack_below, photo.live_from) == (0.3, 0.6)
+    assert (clip.attack_below, clip.live_from) == (0.4, 0.7)
+    assert photo.version != clip.version

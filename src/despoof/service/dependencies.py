@@ -61,9 +61,9 @@ class Service:
             for r in results
         ]
 
-    def heading(self, request: Request) -> dict[str, Any]:
+    def heading(self, request: Request, *, clip: bool = False) -> dict[str, Any]:
         """Return what every answer carries: request id, versions, operating point."""
-        return dict(heading(self.workers.guard, self.name, request.state.request_id))
+        return dict(heading(self.workers.guard, self.name, request.state.request_id, clip=clip))
 
 
 def _service(request: Request) -> Service:

@@ -185,9 +185,9 @@ def clip_result(verdict: ClipVerdict, *, decimals: int | None) -> ClipResult:
     )
 
 
-def heading(guard: Guard, name: str, request_id: str) -> Heading:
-    """Return what every answer carries: request id, versions and the operating point."""
-    low, high = guard.thresholds
+def heading(guard: Guard, name: str, request_id: str, *, clip: bool = False) -> Heading:
+    """Return what every answer carries: request id, versions and the operating point, of photos or of clips."""
+    low, high = guard.clip_thresholds if clip else guard.thresholds
     calibration = [guard.detector.temperature, guard.detector.offset]
     parts = {"thresholds": [low, high], "calibration": calibration, "quality": to_dict(guard.limits)}
     version = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=6).hexdigest()

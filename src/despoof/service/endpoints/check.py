@@ -81,7 +81,7 @@ async def check_video(request: Request, service: ServiceDep) -> ClipResponse:
             raise RefusedError(415, "not_a_video", sentence)
         result = await service.check_clip(data)
     service.count(request, [ImageResult(decision=result.decision, liveness=None, reasons=result.reasons)])
-    return ClipResponse(**service.heading(request), **result.model_dump())
+    return ClipResponse(**service.heading(request, clip=True), **result.model_dump())
 
 
 def _images(body: bytes) -> list[str]:
