@@ -52,7 +52,7 @@ def test_nothing_unpickles(path):
     assert "globals()[" not in text
     assert not re.search(r"allow_pickle\s*=\s*True", text)
     loads = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "torch.load"]
-    if name != "runs/checkpoint.py" and name != "detector/backbone.py" and not name.startswith("generator/"):
+    if name != "runs/checkpoint.py" and name != "generator/weights.py":  # files of others
         assert not loads, f"{name} calls torch.load; use runs/checkpoint.py"
     for call in loads:
         assert "weights_only=True" in ast.unparse(call), f"{name}:{call.lineno} could run code from a file"
