@@ -93,6 +93,9 @@ def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.nda
 
 def variants(folder: Path, calibration: Given, threads: int) -> Iterator[tuple[str, int, Callable[[dict], np.ndarray]]]:
     """Yield name, bytes of the model and the way to liveness; float32 first."""
+    from despoof.runs.onnx import onnx_runtime
+
+    onnx_runtime()  # without telemetry
     from onnxruntime import quantization
 
     from despoof.engine.runtime import RUNTIMES, open_engine

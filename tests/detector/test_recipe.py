@@ -54,8 +54,9 @@ def test_every_preset_starts_on_every_backbone(preset, backbone):
     with torch.device("meta"):
         detector = Detector(config).eval()
         picture = torch.zeros(2, 3, config.face_size, config.face_size)
-        assert detector(picture, picture).logit.shape == (2,)
-        assert detector(picture, picture).embedding.shape == (2, config.embedding)
+        output = detector(picture, picture)
+    assert output.logit.shape == (2,)
+    assert output.embedding.shape == (2, config.embedding)
     strides = {stage.stride for stage in detector.backbone.stages}
     assert set(config.attention_strides) <= strides
     if config.statistics:  # judged as deep as before, or where the first stage lies
