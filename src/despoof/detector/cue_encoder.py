@@ -9,7 +9,7 @@ from despoof.detector.backbones.resnet import resnet_layers
 class CueEncoder(nn.Module):
     """A residual network without pooling; `widths` are its channels at stride 2, 4, 8 and 16.
 
-    The role of AG-FAS's ResNet-18 without its head, at 28 MMAC for 128 pixels in the preset `small`.
+    The role of AG-FAS's ResNet-18 without its head, at 28 MMAC for 128 pixels in the preset `mobilenet`.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
