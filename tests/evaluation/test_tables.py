@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from despoof.data.sample import Label
 from despoof.errors import InputError
-from despoof.evaluation.scores import ScoreFile, ScoreRow
+from despoof.evaluation.scores import ScoreFile
 from despoof.evaluation.tables import (
     SOURCE_COLUMNS,
     TARGET_COLUMNS,
@@ -15,26 +14,11 @@ from despoof.evaluation.tables import (
     table_markdown,
 )
 from despoof.metrics import proportion_interval
-
-LIVE = (0.9, 0.8, 0.7, 0.4, None)
-PRINT = (0.1, 0.2, 0.3, 0.6)
-DISPLAY = (0.5, 0.75, None)
+from score_files import toy_scores
 
 
-def _file(*, cell="to-a", seed=0, threshold=0.5, shift=0.0, split="test", model="m"):
-    rows = []
-    for label, species, values in (
-        (Label.LIVE, "none", LIVE),
-        (Label.ATTACK, "print", PRINT),
-        (Label.ATTACK, "display", DISPLAY),
-    ):
-        for i, value in enumerate(values):
-            liveness = None if value is None else value + (shift if label is Label.LIVE else 0)
-            reason = "no_face" if value is None else ""
-            path = f"{cell}/{species}-{i}.jpg"
-            rows.append(ScoreRow(path, f"s{i}", cell, label, species, liveness, reason))
-    facts = {"protocol": "p", "cell": cell, "model": model, "seed": seed, "split": split}
-    return ScoreFile(tuple(rows), facts | {"thresholds": {"source_eer": {"value": threshold, "origin": "sources"}}})
+def _file(*, cell="to-a", **given):
+    return toy_scores(domain=cell, cell=cell, **given)
 
 
 def _cells(text: str) -> list[list[str]]:

@@ -8,28 +8,15 @@ from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.evaluation.tables import SOURCE_COLUMNS, TARGET_COLUMNS
 from despoof.report.content import SOURCE_TABLES, report_sections, words
 from despoof.report.page import page_html, page_markdown
+from score_files import toy_scores
 
 pytest.importorskip("matplotlib", reason="curves need the extra `report`")
 
-LIVE = (0.9, 0.8, 0.7, 0.4, None)
-PRINT = (0.1, 0.2, 0.3, 0.6)
-DISPLAY = (0.5, 0.75, None)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def _file(*, domain="a", cell="to-a", shift=0.0, **facts):
-    rows = []
-    for label, species, values in (
-        (Label.LIVE, "none", LIVE),
-        (Label.ATTACK, "print", PRINT),
-        (Label.ATTACK, "display", DISPLAY),
-    ):
-        for i, value in enumerate(values):
-            liveness = None if value is None else value + (shift if label is Label.LIVE else 0)
-            reason = "no_face: nobody in it" if value is None else ""
-            rows.append(ScoreRow(f"{domain}/anna-{species}-{i}.jpg", f"s{i}", domain, label, species, liveness, reason))
-    facts = {"protocol": "p", "cell": cell, "model": "m", "seed": 0, "split": "test"} | facts
-    return ScoreFile(tuple(rows), {"thresholds": {"source_eer": {"value": 0.5, "origin": "sources"}}} | facts)
+def _file(*, domain="a", **given):
+    return toy_scores(domain=domain, prefix="anna-", reason="no_face: nobody in it", **given)
 
 
 def _sections(files, **options):

@@ -1,6 +1,7 @@
 """The tree of commands."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from cyclopts import App
@@ -69,6 +70,11 @@ def build_app() -> App:
 def _summary(place: str) -> str:
     """Return the first line of a command's docstring without importing it, so that the list of commands is quick."""
     file, _, function = place.partition(":")
+    return _summaries(file)[function]
+
+
+@cache
+def _summaries(file: str) -> dict[str, str]:
     body = ast.parse((Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8")).body
-    found = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return (ast.get_docstring(found) or "").partition("\n")[0]
+    functions = (node for node in body if isinstance(node, ast.FunctionDef))
+    return {node.name: (ast.get_docstring(node) or "").partition("\n")[0] for node in functions}

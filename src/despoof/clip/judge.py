@@ -26,7 +26,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class FaceVerdict(Outcome):
-    """The outcome for one face of a clip. `liveness` is fused over `judged` frames of the `sights`, see `fuse`."""
+    """The outcome for one face of a clip. `liveness` is the lowest median of the parts of its `judged` frames."""
 
     decision: Decision
     liveness: float | None
@@ -114,11 +114,6 @@ def part_medians(liveness: list[float], rule: ClipRule) -> list[float]:
     return [float(np.median(part)) for part in np.array_split(liveness, count)]
 
 
-def fuse(liveness: list[float], rule: ClipRule) -> float:
-    """Return one liveness for a clip: the lowest median of its parts. A few wild frames do not move it."""
-    return min(part_medians(liveness, rule))
-
-
 def _look(guard: Guard, frame: Frame, tracks: list[Track], rule: ClipRule) -> None:
     found = largest(find_faces(frame.image, guard.find), rule.most_faces)
     verdicts = guard.check_faces(frame.image, found, guard.clip_thresholds)
@@ -137,7 +132,8 @@ def _fused(guard: Guard, track: Track, rule: ClipRule) -> FaceVerdict:
         )
         reason = Reason("too_few_frames", len(liveness), rule.least_judged, sentence)
         return FaceVerdict(Decision.NO_DECISION, None, (reason,), sights)
-    lowest, highest = fuse(liveness, rule), max(part_medians(liveness, rule))
+    medians = part_medians(liveness, rule)
+    lowest, highest = min(medians), max(medians)  # a few wild frames move neither
     decision, best = (decide(value, guard.clip_thresholds) for value in (lowest, highest))
     if decision is Decision.ATTACK and best is Decision.LIVE:
         sentence = (

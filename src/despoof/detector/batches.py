@@ -172,7 +172,12 @@ def without_simulated(gathered: Gathered) -> Gathered:
     """Return the real captures of a set."""
     if gathered.simulated is None or not gathered.simulated.any():
         return gathered
-    return chosen(gathered, np.flatnonzero(~gathered.simulated))
+    return chosen(gathered, real_places(gathered))
+
+
+def real_places(gathered: Gathered) -> np.ndarray:
+    """Return the indices (K,) of the real captures of a set."""
+    return np.flatnonzero(np.full(len(gathered.keys), True) if gathered.simulated is None else ~gathered.simulated)
 
 
 def chosen(gathered: Gathered, picks: np.ndarray) -> Gathered:

@@ -14,11 +14,11 @@ import torch
 
 from despoof.data.split import split_by_subject
 from despoof.detector.backbones import BACKBONES
-from despoof.detector.batches import Gathered, chosen, gather, gathered_hash, without_simulated
+from despoof.detector.batches import Gathered, chosen, gather, gathered_hash, real_places, without_simulated
 from despoof.detector.config import DetectorRecipe
 from despoof.detector.network import Detector, save_detector
 from despoof.detector.probe import fit_probe
-from despoof.detector.scoring import fit_calibration, logits, scores
+from despoof.detector.scoring import fit_calibration, logits
 from despoof.detector.train import frozen, settings, start_hash, train
 from despoof.errors import ConfigError
 from despoof.faces.store import Store
@@ -105,9 +105,10 @@ def train_recipe(
         options = {"parents": whole.parents, "processes": processes, "workers": workers}
         detector = _trained(recipe, (train_set, real), folder, seed, options)
     if processes.is_main_process:
-        calibrate(detector, validation)
-        limits = thresholds(scores(detector, validation), validation)
-        detector.facts |= {"thresholds": limits, "validation": figures(scores(detector, real), real, limits)}
+        liveness = calibrate(detector, validation)
+        limits = thresholds(liveness, validation)
+        measured = figures(liveness[real_places(validation)], real, limits)
+        detector.facts |= {"thresholds": limits, "validation": measured}
         detector.facts |= provenance(whole)
         save_detector(folder / FILE, detector)
     processes.wait_for_everyone()
@@ -128,10 +129,12 @@ def train_on_store(
     return train_recipe(recipe, *sets, folder, seed=seed, counterparts=counterparts, workers=workers)
 
 
-def calibrate(detector: Detector, validation: Gathered) -> None:
-    """Set temperature and offset on samples that no weight was trained on."""
-    temperature, offset = fit_calibration(logits(detector, validation), validation.live)
+def calibrate(detector: Detector, validation: Gathered) -> np.ndarray:
+    """Set temperature and offset on samples that no weight was trained on; return their liveness (N,) by these."""
+    logit = logits(detector, validation)
+    temperature, offset = fit_calibration(logit, validation.live)
     detector.facts |= {"temperature": temperature, "offset": offset}
+    return detector.calibrated(torch.from_numpy(logit)).numpy()
 
 
 def merged(members: list[Detector]) -> Detector:
