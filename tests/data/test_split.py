@@ -7,7 +7,7 @@ import pytest
 
 from despoof.data.manifest import refuse_shared_subjects
 from despoof.data.sample import Label, Sample
-from despoof.data.split import split_by_subject
+from despoof.data.split import deal_domains, split_by_subject
 from despoof.errors import InputError
 
 
@@ -117,3 +117,31 @@ def test_a_person_and_a_recapture_of_the_same_person_are_on_one_side():
     with pytest.raises(InputError, match="both sides"):
         refuse_shared_subjects(own, shown)
     refuse_shared_subjects(own, [replace(shown[0], origin="selfie")])
+
+
+def _sized(sizes: dict[str, int]) -> list[Sample]:
+    return [sample for name, size in sizes.items() for sample in _samples(name, {"one": (size, size)})]
+
+
+def test_domains_are_dealt_whole_once_each_and_in_parts_of_like_size():
+    sizes = {f"cam{i:02d}": 5 + (i * 7) % 11 for i in range(20)} | {"office": 60}
+    parts = deal_domains(_sized(sizes), 4)
+    assert sorted(name for part in parts for name in part) == sorted(sizes)
+    held = sorted(sum(sizes[name] for name in part) for part in parts)
+    assert held[-1] - held[0] <= 5  # the smallest domain, which comes last
+    assert ("office",) in deal_domains(_sized(sizes), 5)  # nothing is put beside one that is larger than a part
+    assert all(list(part) == sorted(part) for part in parts)
+
+
+def test_the_order_of_samples_and_recaptures_deal_nothing_else():
+    samples = _sized({"a": 3, "b": 3, "c": 2, "d": 1})
+    shown = [replace(s, path=f"x/{s.path}", domain="x", simulated=True, origin="a") for s in samples[:3]]
+    parts = deal_domains(samples, 2)
+    assert parts == [("a", "c"), ("b", "d")]
+    assert deal_domains(samples[::-1] + shown, 2) == parts
+
+
+@pytest.mark.parametrize("folds", [0, 1, 5])
+def test_folds_that_leave_no_domain_to_learn_from_or_to_test_are_refused(folds):
+    with pytest.raises(InputError, match="over 4 domains"):
+        deal_domains(_sized({"a": 1, "b": 1, "c": 1, "d": 1}), folds)

@@ -1,4 +1,4 @@
-"""Validation carved out of the sources, by subject: no subject of a domain stands on both sides."""
+"""Who stands on which side: validation carved out of the sources by subject, and folds of whole domains."""
 
 import math
 from collections import Counter, defaultdict
@@ -32,6 +32,25 @@ def split_by_subject(samples: list[Sample], fraction: float, seed: int) -> tuple
     validation = [sample for sample in samples if sample.person in held]
     refuse_shared_subjects(train, validation)
     return train, validation
+
+
+def deal_domains(samples: list[Sample], folds: int) -> list[tuple[str, ...]]:
+    """Deal the domains of real captures into `folds` parts of about as many images; each domain is in one, sorted.
+
+    The largest goes first, each to the part that holds least, so nothing but the counts and the names decides.
+    Recaptures belong to no part; whoever holds a domain out holds out what was made of it too (`Sample.origin`).
+    """
+    counts = Counter(sample.domain for sample in samples if not sample.simulated)
+    if not 2 <= folds <= len(counts):
+        raise InputError(
+            f"{folds} folds over {len(counts)} domains; expected from 2 to as many as there are domains. Name fewer "
+            "folds, or give samples of more cameras."
+        )
+    parts: list[list[str]] = [[] for _ in range(folds)]
+    for domain in sorted(counts, key=lambda name: (-counts[name], name)):
+        least = min(parts, key=lambda part: (sum(counts[name] for name in part), len(part)))
+        least.append(domain)
+    return [tuple(sorted(part)) for part in parts]
 
 
 def _held_out(domain: str, samples: list[Sample], fraction: float, seed: int) -> set[Person]:
