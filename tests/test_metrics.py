@@ -198,6 +198,46 @@ def test_the_stronger_of_two_gaussian_species_sets_the_detection_equal_error_rat
     assert passed == pytest.approx(norm.sf(1.2 + norm.ppf(0.1)), abs=1e-4)
 
 
+def test_groups_of_any_size_weigh_the_same_in_mean_rates():
+    # Camera a has one live and one attack, b a hundred of each: at 0.5, a is wholly wrong and b wholly right.
+    live = {"a": np.array([0.2]), "b": np.full(100, 0.8)}
+    attacks = {"a": np.array([0.9]), "b": np.full(100, 0.1)}
+    curves = metrics.mean_curves(live, attacks)
+    (place,) = np.flatnonzero((curves.thresholds > 0.2) & (curves.thresholds < 0.8))
+    assert (curves.apcer[place], curves.bpcer[place]) == (0.5, 0.5)
+    assert curves.equal_error() == metrics.OperatingPoint(0.5, 0.5, 0.5)
+    assert curves.at_bpcer(0.49).bpcer == 0
+    assert curves.at_apcer(0.49).bpcer == 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.dictionaries(st.sampled_from("abc"), SCORES, min_size=1),
+    st.dictionaries(st.sampled_from("abc"), SCORES, min_size=1),
+)
+def test_points_of_mean_rates_are_the_best_by_brute_force(live, attacks):
+    def rates(threshold):
+        passed = np.mean([metrics.apcer_pooled(scores, threshold) for scores in attacks.values()])
+        return passed, np.mean([metrics.bpcer(scores, threshold) for scores in live.values()])
+
+    curves = metrics.mean_curves(live, attacks)
+    values = np.unique(np.r_[tuple(live.values()) + tuple(attacks.values())])
+    tries = [rates(threshold) for threshold in [*values, np.nextafter(values[-1], np.inf)]]
+    for point in (curves.equal_error(), curves.at_apcer(0.07), curves.at_bpcer(0.05)):
+        assert rates(point.threshold) == pytest.approx((point.apcer, point.bpcer))
+    equal = curves.equal_error()
+    assert abs(equal.apcer - equal.bpcer) == pytest.approx(min(abs(a - b) for a, b in tries))
+    assert curves.at_apcer(0.07).bpcer == pytest.approx(min(b for a, b in tries if a <= 0.07))
+    assert curves.at_bpcer(0.05).apcer == pytest.approx(min(a for a, b in tries if b <= 0.05))
+
+
+def test_mean_rates_of_one_group_are_its_own():
+    point = metrics.mean_curves({"a": LIVE}, {"a": POOLED}).equal_error()
+    assert ((point.apcer + point.bpcer) / 2, point.threshold) == metrics.eer(LIVE, POOLED)
+    with pytest.raises(InputError, match="0 of attacks"):
+        metrics.mean_curves({"a": LIVE}, {})
+
+
 def test_non_response_is_a_share_of_presentations():
     assert metrics.non_response_rate(3, 12) == 0.25
     with pytest.raises(InputError):

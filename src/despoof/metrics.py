@@ -25,6 +25,33 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class MeanCurves:
+    """Rates (T,) at rising thresholds (T,), averaged over groups that weigh the same, such as cameras."""
+
+    thresholds: np.ndarray
+    apcer: np.ndarray
+    bpcer: np.ndarray
+
+    def equal_error(self) -> OperatingPoint:
+        """Return the point where both means differ least; of equal ones the lower mean, then the stricter."""
+        gap, mean = np.abs(self.apcer - self.bpcer), (self.apcer + self.bpcer) / 2
+        return self._point(int(np.lexsort((-self.thresholds, mean.round(12), gap.round(12)))[0]))
+
+    def at_apcer(self, target: float) -> OperatingPoint:
+        """Return the point of the lowest threshold at which the mean APCER <= target."""
+        _share(target)
+        return self._point(int(np.argmax(self.apcer <= target + 1e-12)))  # falls along thresholds and ends at 0
+
+    def at_bpcer(self, target: float) -> OperatingPoint:
+        """Return the point of the highest threshold at which the mean BPCER <= target."""
+        _share(target)
+        return self._point(int(np.flatnonzero(self.bpcer <= target + 1e-12)[-1]))  # begins at 0
+
+    def _point(self, place: int) -> OperatingPoint:
+        return OperatingPoint(*(float(each[place]) for each in (self.thresholds, self.apcer, self.bpcer)))
+
+
+@dataclass(frozen=True)
 class Interval:
     """A two-sided confidence interval."""
 
@@ -151,6 +178,23 @@ def reliability(live_scores: np.ndarray, attack_scores: np.ndarray, *, bins: int
     claimed, live, presented = _binned(live_scores, attack_scores, bins)
     whole = np.where(presented > 0, presented, np.nan)
     return Reliability(claimed / whole, live / whole, presented)
+
+
+def mean_curves(live: Attacks, attacks: Attacks) -> MeanCurves:
+    """Return pooled APCER of each group of attacks and BPCER of each group of live, averaged over the groups.
+
+    Groups are such as cameras, name -> scores (N,), and weigh the same, whatever their size. One that lacks a class
+    counts in the mean of the other alone.
+    """
+    if not live or not attacks:
+        raise InputError(f"{len(live)} groups of live, {len(attacks)} of attacks; expected at least one of each.")
+    both = [
+        [_checked(scores, f"{label} ({name})") for name, scores in groups.items()]
+        for label, groups in (("live", live), ("attack", attacks))
+    ]
+    thresholds = _thresholds(*both[0], *both[1])
+    accepted, passed = (np.mean([_accepted(scores, thresholds) for scores in groups], axis=0) for groups in both)
+    return MeanCurves(thresholds, passed, 1 - accepted)
 
 
 def non_response_rate(unanswered: int, presented: int) -> float:

@@ -153,10 +153,52 @@ def test_the_split_column_of_a_manifest_is_a_protocol():
 
 @pytest.mark.parametrize("name", sorted(set(tomllib.loads(REGISTRY.read_text())) - {"format"}))
 def test_every_declaration_can_be_read(name):
-    domains = (M, C, I, O, "siw-mv2")
+    domains = (M, C, I, O, "siw-mv2", "office", "webcam")
     protocol = read_protocol(name, _samples(*domains))
     assert protocol.cells
     assert protocol.title
+
+
+CAMERAS = [f"cam{i:02d}" for i in range(15)]
+
+
+def _cameras() -> list[Sample]:
+    """Fifteen cameras of three sizes, each with a recapture of its own pictures."""
+    real = [
+        Sample(f"{name}/{label}-{i}.jpg", label, "none" if label is Label.LIVE else "print", f"{name}-{i}", name)
+        for place, name in enumerate(CAMERAS)
+        for label in Label
+        for i in range(2 + 3 * (place % 3))
+    ]
+    return real + [
+        replace(each, path=f"again/{each.path}", domain="shown", simulated=True, origin=each.domain) for each in real
+    ]
+
+
+@pytest.mark.parametrize("name", ["leave-cameras-out", "leave-cameras-out-with-recaptures"])
+def test_every_camera_is_tested_once_and_nothing_of_it_is_learned_from(name):
+    protocol = read_protocol(name, _cameras())
+    assert [cell.name for cell in protocol.cells] == [f"fold-{i}" for i in range(7)]
+    assert (protocol.validation, protocol.threshold) == (0, "cross-fitted")
+    assert sorted(camera for cell in protocol.cells for camera in cell.test.domains) == CAMERAS
+    for cell in protocol.cells:
+        tested, learned = ([s for s in _cameras() if part.holds(s)] for part in (cell.test, cell.train))
+        assert {s.domain for s in tested} == set(cell.test.domains)
+        assert {s.person[0] for s in learned} == set(CAMERAS) - set(cell.test.domains)
+        assert any(s.simulated for s in learned) == name.endswith("recaptures")
+    counts = [sum(cell.test.holds(s) for s in _cameras()) for cell in protocol.cells]
+    assert max(counts) - min(counts) <= 10  # one middle camera; the cameras come in 4, 10 and 16
+
+
+@pytest.mark.parametrize(
+    "rules", ["validation = 0", 'threshold = "cross-fitted"', 'validation = 0\nthreshold = "cross-fitted"\n'
+              'selection = "source-validation"'],
+)  # fmt: skip
+def test_without_validation_thresholds_are_cross_fitted_and_the_last_step_is_kept(tmp_path, rules):
+    path = tmp_path / "own.toml"
+    path.write_text(f'format = "despoof-protocols/1"\n[own]\neach = "fold"\nfolds = 3\ndomains = ["*"]\n{rules}\n')
+    with pytest.raises(ConfigError, match="cross-fitted"):
+        read_protocol(str(path), _cameras())
 
 
 def test_a_protocol_of_ones_own_is_a_file(tmp_path):

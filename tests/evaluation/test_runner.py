@@ -82,6 +82,24 @@ def test_files_hold_the_target_its_non_responses_and_the_source_threshold(tmp_pa
     assert test.facts["versions"]
 
 
+def test_without_a_validation_part_all_sources_are_learned_from_and_no_threshold_is_written(tmp_path):
+    fit = Watched()
+    rules = {"validation": 0, "threshold": "cross-fitted"}
+    protocol = replace(PROTOCOL, **rules)
+    paths = run_protocol(protocol, _rows(), [Model("m", fit)], tmp_path)
+    assert sorted(tmp_path.rglob("*.csv")) == paths  # tests alone
+    for path, (train, validation, _, _) in zip(paths, fit.calls, strict=True):
+        file = read_scores(path)
+        assert not validation
+        assert {row.sample.path for row in train} == {
+            row.sample.path for row in _rows() if row.outcome == "face" and row.sample.domain in file.facts["sources"]
+        }
+        assert file.facts["thresholds"] == {}
+        assert {name: file.facts[name] for name in rules} == rules
+    assert run_protocol(protocol, _rows(), [Model("m", fit)], tmp_path) == paths
+    assert len(fit.calls) == 3
+
+
 def test_a_finished_cell_is_skipped_and_half_a_cell_is_run_again(tmp_path):
     fit = Watched()
     paths = run_protocol(PROTOCOL, _rows(), [Model("m", fit)], tmp_path)

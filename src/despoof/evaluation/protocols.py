@@ -9,19 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from despoof.data.sample import Label, Sample, Split
+from despoof.data.split import deal_domains
 from despoof.errors import ConfigError, InputError
 from despoof.faces.store import StoredSample
 
 FORMAT = "despoof-protocols/1"
 REGISTRY = Path(__file__).parent / "protocols.toml"
+CROSS_FITTED = "cross-fitted"
 WORDS = {
     "unit": ("image", "video mean"),
     "selection": ("last step", "source-validation"),
     "simulated": ("none", "recaptures", "all"),
+    "threshold": ("sources", CROSS_FITTED),
 }
-EACH = ("domain", "pair", "target", "attack_type", "split")
+EACH = ("domain", "fold", "pair", "target", "attack_type", "split")
 RULES = ("title", "frames", *WORDS, "validation", "learned_subjects", "learned_only")
-KEYS = {*RULES, "each", "domains", "train", "cells", "without", "held_subjects"}
+KEYS = {*RULES, "each", "folds", "domains", "train", "cells", "without", "held_subjects"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class Cell:
 class Protocol:
     """A named list of cells and the rules that make figures of it comparable.
 
-    Thresholds come from the validation part of the sources in all of them.
+    Thresholds come from the validation part of the sources, or, cross-fitted, from the scores of all other cells, in
+    which the sources were the target. Then nothing is held out for validation.
     """
 
     name: str
@@ -92,11 +96,12 @@ class Protocol:
     frames: str = "any"  # rule by which the frames of a video were taken
     unit: str = "image"
     selection: str = "last step"
-    validation: float = 0.15  # share of each source held out, by subject
+    validation: float = 0.15  # share of each source held out, by subject; 0 where thresholds are cross-fitted
     without: dict[str, tuple[Split, ...]] = field(default_factory=dict)
     learned_only: tuple[str, ...] = ()  # domains that are never validated on, such as simulated ones
     learned_subjects: float = 1.0  # share of what is left of each source, by subject, that is learned from
     simulated: str = "none"  # which simulated captures are learned from; nothing is tested on them
+    threshold: str = "sources"  # what thresholds of error rates come from
 
     def __post_init__(self) -> None:
         if not 0 < self.learned_subjects <= 1:
@@ -109,6 +114,13 @@ class Protocol:
                     f"protocol {self.name!r}: {name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}. "
                     "What looks at the target is no rule of a protocol; reports show it in columns named oracle."
                 )
+        unvalidated = self.threshold == CROSS_FITTED
+        if (self.validation == 0) != unvalidated or (unvalidated and self.selection != "last step"):
+            raise ConfigError(
+                f"protocol {self.name!r}: validation is {self.validation}, threshold {self.threshold!r}, selection "
+                f"{self.selection!r}; expected validation = 0 and the last step where the threshold is "
+                f"{CROSS_FITTED!r}, and a share above 0 elsewhere. Correct one of them."
+            )
 
     def uses(self, sample: Sample) -> bool:
         """Say whether a sample is used at all."""
@@ -189,6 +201,8 @@ def _cells(name: str, table: dict, samples: list[Sample]) -> tuple[Cell, ...]:
     domains = _real_domains(samples, 1) if table["domains"] == ["*"] else _distinct(table["domains"], 1)
     if each == "domain":
         return _one_out(_distinct(domains))
+    if each == "fold":
+        return _folds(domains, samples, table.get("folds", 0))
     if each == "pair":
         return tuple(Cell(f"{a}-to-{b}", Part((a,)), Part((b,))) for a, b in permutations(_distinct(domains), 2))
     if each == "target":
@@ -221,6 +235,14 @@ def _with_simulated(cells: tuple[Cell, ...], which: str, samples: list[Sample]) 
 def _one_out(domains: tuple[str, ...]) -> tuple[Cell, ...]:
     others = {target: tuple(name for name in domains if name != target) for target in domains}
     return tuple(Cell(f"to-{target}", Part(others[target]), Part((target,))) for target in domains)
+
+
+def _folds(domains: tuple[str, ...], samples: list[Sample], count: int) -> tuple[Cell, ...]:
+    parts = deal_domains([sample for sample in samples if sample.domain in domains], count)
+    return tuple(
+        Cell(f"fold-{i}", Part(tuple(name for name in domains if name not in part)), Part(part))
+        for i, part in enumerate(parts)
+    )
 
 
 def _one_type_out(domains: tuple[str, ...], samples: list[Sample], held: float) -> tuple[Cell, ...]:

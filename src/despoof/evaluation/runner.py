@@ -1,6 +1,6 @@
 """Run a protocol: rows of a store and models -> score files, cell by cell and seed by seed, resumable.
 
-    ROOT/scores/PROTOCOL/MODEL/CELL-seedK-validation.csv, ...-test.csv
+    ROOT/scores/PROTOCOL/MODEL/CELL-seedK-validation.csv (where there is such a part), ...-test.csv
     ROOT/fits/PROTOCOL/MODEL/CELL-seedK/       what fitting leaves there
 
 The runner knows no detector: a model is a function that fits. That function is handed the sources alone.
@@ -17,7 +17,7 @@ from despoof.data.manifest import refuse_shared_subjects
 from despoof.data.sample import Label, Sample, Split
 from despoof.data.split import split_by_subject
 from despoof.errors import InputError
-from despoof.evaluation.protocols import Cell, Protocol
+from despoof.evaluation.protocols import CROSS_FITTED, Cell, Protocol
 from despoof.evaluation.scores import ScoreFile, ScoreRow, read_scores, write_scores
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import eer
@@ -80,7 +80,7 @@ def run_protocol(
     seeds: Sequence[int] = (0,),
     cells: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Return the test score files of every model, cell and seed; one whose two files exist is not run again.
+    """Return the test score files of every model, cell and seed; one whose files exist is not run again.
 
     Whatever cannot run, and files of another identity, are refused before anything runs. `cells` names some of the
     cells: several machines can share a protocol, and its files are brought together.
@@ -133,7 +133,7 @@ def _parts(protocol: Protocol, cell: Cell, rows: Rows, seed: int) -> _Parts:
     if cell.validation is not None:
         train, validation = sources, [row for row in rows if cell.validation.holds(row.sample)]
     else:
-        train, validation = _apart(sources, protocol.validation, seed)
+        train, validation = _apart(sources, protocol.validation, seed) if protocol.validation else (sources, [])
     if protocol.learned_subjects < 1:
         _, train = _apart(train, protocol.learned_subjects, seed)
     validation = [row for row in validation if row.sample.domain not in protocol.learned_only]
@@ -169,6 +169,7 @@ def _run(protocol: Protocol, cell: Cell, model: Model, seed: int, parts: _Parts,
         "seed": seed,
     }
     stem, inside = f"{cell.name}-seed{seed}", Path(protocol.name) / model.name
+    splits = (Split.TEST,) if protocol.threshold == CROSS_FITTED else (Split.VALIDATION, Split.TEST)
     return _Run(
         model,
         seed,
@@ -176,12 +177,12 @@ def _run(protocol: Protocol, cell: Cell, model: Model, seed: int, parts: _Parts,
         protocol.unit,
         Identity("evaluate", config | {"recipe": model.config}, data, model.parents),
         root / "fits" / inside / stem,
-        {split: root / "scores" / inside / f"{stem}-{split.value}.csv" for split in (Split.VALIDATION, Split.TEST)},
+        {split: root / "scores" / inside / f"{stem}-{split.value}.csv" for split in splits},
     )
 
 
 def _is_finished(run: _Run) -> bool:
-    """Say whether both files are there; one of another identity is an error, never overwritten unasked."""
+    """Say whether its files are there; one of another identity is an error, never overwritten unasked."""
     present = [path for path in run.files.values() if path.exists()]
     for path in present:
         run.identity.require(read_scores(path).facts.get("identity"), path)
@@ -189,7 +190,7 @@ def _is_finished(run: _Run) -> bool:
 
 
 def _fit_and_score(run: _Run) -> None:
-    """Fit on the sources, fix the threshold on their validation part, score the target."""
+    """Fit on the sources, fix the threshold on their validation part if there is one, score the target."""
     run.folder.mkdir(parents=True, exist_ok=True)
     score = run.model.fit(_with_face(run.parts.train), _with_face(run.parts.validation), run.seed, run.folder)
     config = run.identity.config
@@ -201,13 +202,15 @@ def _fit_and_score(run: _Run) -> None:
         "thresholds": {},
         **provenance(run.identity),
     }
-    found = ScoreFile(_scored(score, run.parts.validation, run.unit), facts | {"split": Split.VALIDATION.value})
-    value, threshold = eer(found.liveness(Label.LIVE), found.liveness(Label.ATTACK))
-    origin = "equal error rate on the validation part of the sources"
-    facts["thresholds"] = {"source_eer": {"value": threshold, "origin": origin, "eer": value}}
-    tested = _scored(score, run.parts.test, run.unit)
-    write_scores(run.files[Split.VALIDATION], ScoreFile(found.rows, facts | {"split": Split.VALIDATION.value}))
-    write_scores(run.files[Split.TEST], ScoreFile(tested, facts | {"split": Split.TEST.value}))
+    parts = {Split.VALIDATION: run.parts.validation, Split.TEST: run.parts.test}
+    found = {split: _scored(score, parts[split], run.unit) for split in run.files}
+    if Split.VALIDATION in found:
+        validated = ScoreFile(found[Split.VALIDATION], facts | {"split": Split.VALIDATION.value})
+        value, threshold = eer(validated.liveness(Label.LIVE), validated.liveness(Label.ATTACK))
+        origin = "equal error rate on the validation part of the sources"
+        facts["thresholds"] = {"source_eer": {"value": threshold, "origin": origin, "eer": value}}
+    for split, path in run.files.items():
+        write_scores(path, ScoreFile(found[split], facts | {"split": split.value}))
 
 
 def _with_face(rows: Rows) -> Rows:
