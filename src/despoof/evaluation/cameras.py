@@ -1,0 +1,255 @@
+"""Cross-fitted scores -> what a camera that was never seen may expect: tables over cameras, per camera, per species.
+
+Every camera weighs the same. No answer is an error, of live and of attacks alike, and a column says how often there is
+none. Intervals redraw cameras, and people within them, with thresholds as they are; seeds are averaged.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from despoof import metrics
+from despoof.data.sample import Label
+from despoof.errors import InputError
+from despoof.evaluation.crossfit import APCER_7, BPCER_5, EQUAL, CrossFitted
+from despoof.evaluation.intervals import CameraDraws, Difference, difference
+from despoof.evaluation.protocols import CROSS_FITTED
+from despoof.evaluation.tables import Figure, shown
+
+AUC, EER = "AUC", "EER oracle"
+AT = f"@ {CROSS_FITTED}"
+HTER, APCER, BPCER = f"HTER {AT}", f"APCER {AT}", f"BPCER {AT}"
+ONE = "one threshold"  # for all cameras, where the mean BPCER over them is 5 %
+ONE_APCER = "APCER @ mean BPCER 5 %"
+COMPARED = (HTER, AUC, ONE_APCER)
+Rows = list[tuple[str, ...]]  # of a table, the first being its head
+NOTES = f"""Percent: mean over cameras ± sd over seeds (95 % interval). Each camera is judged by models that learned
+nothing of it. `{CROSS_FITTED}`: the threshold of a fold is where APCER and BPCER, averaged over the cameras of all
+other folds, are equal. No answer counts as an error. {ONE_APCER}: one threshold for all cameras, at which the mean
+BPCER of what was answered is 5 %. {EER}: each camera at its own threshold, which no deployment can know. Intervals
+redraw cameras, and in each its people (its images, where people are not told apart); thresholds stay as they are.
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure of each seed and camera, (S, C), and of each camera in each draw, (C, R), over seeds; NaN: not there."""
+
+    values: np.ndarray
+    drawn: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """A model on its cameras: figures by name, those of `species` by its name, and counts by camera."""
+
+    judged: CrossFitted
+    names: tuple[str, ...]
+    figures: dict[str, Measured]
+    species: dict[str, Measured]
+    counts: dict[str, np.ndarray]  # live, attack, and each species: (C,) presentations
+    draws: CameraDraws | None
+
+    def mean(self, measured: Measured) -> Figure:
+        """Return the mean over the cameras that have the figure."""
+        by_seed = _mean(measured.values)
+        interval = None
+        if self.draws is not None and measured.drawn is not None and not np.isnan(by_seed).all():
+            interval = self.draws.interval(self.draws.mean(measured.drawn))
+        sd = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
+        return Figure(float(by_seed.mean()), sd, interval)
+
+    def worst(self, name: str) -> tuple[str, float]:
+        """Return the camera of the lowest AUC, or of the highest error, as means over seeds."""
+        values = self.figures[name].values.mean(0)
+        if np.isnan(values).all():
+            return "–", float("nan")
+        place = int(np.nanargmin(values) if name == AUC else np.nanargmax(values))
+        return self.names[place], float(values[place])
+
+
+def on_cameras(judged: CrossFitted, *, rounds: int = 1000) -> Cameras:
+    """Return the figures of a model on each camera; `rounds` are of the bootstrap, 0 leaves intervals out."""
+    domains = [row.domain for row in judged.rows]
+    draws = CameraDraws(domains, [row.subject for row in judged.rows], rounds=rounds) if rounds else None
+    names = tuple(np.unique(domains).tolist())
+    places = [np.flatnonzero(np.array(domains) == name) for name in names]
+    one = np.array([[judged.curves(i).at_bpcer(0.05).threshold] for i in range(len(judged.seeds))])
+    thresholds = judged.thresholds | {ONE: np.broadcast_to(one, judged.liveness.shape)}
+    live, kinds = judged.live, np.array([row.attack_type for row in judged.rows])
+    rate = _Rate(places, draws)
+    figures = {AUC: _auc(judged, places, draws), EER: _eer(judged, places)}
+    for point, limits in thresholds.items():
+        errors = judged.errors(limits)
+        figures[f"BPCER, {point}"], figures[f"APCER, {point}"] = rate(errors, live), rate(errors, ~live)
+    figures |= {BPCER: figures[f"BPCER, {EQUAL}"], APCER: figures[f"APCER, {EQUAL}"]}
+    figures |= {HTER: _half(figures[APCER], figures[BPCER]), ONE_APCER: figures[f"APCER, {ONE}"]}
+    figures["no answer"] = rate(np.isnan(judged.liveness), np.ones(len(live), bool))
+    errors = judged.errors(judged.thresholds[EQUAL])
+    masks = {str(kind): kinds == kind for kind in np.unique(kinds[~live])}
+    counted = {"live": live, "attack": ~live} | masks
+    counts = {name: np.array([mask[inside].sum() for inside in places]) for name, mask in counted.items()}
+    return Cameras(judged, names, figures, {kind: rate(errors, mask) for kind, mask in masks.items()}, counts, draws)
+
+
+def row_table(models: Sequence[Cameras]) -> Rows:
+    """Return one row for each model."""
+    means = (AUC, HTER, APCER, BPCER, ONE_APCER, EER, "no answer")
+    rows = [("protocol", "model", "seeds", "cameras", "live", "attack", *means, "worst AUC", "worst HTER")]
+    for each in models:
+        sizes = (len(each.judged.seeds), len(each.names), each.counts["live"].sum(), each.counts["attack"].sum())
+        worst = (f"{100 * value:.2f} ({camera})" for camera, value in map(each.worst, (AUC, HTER)))
+        figures = (shown(each.mean(each.figures[name])) for name in means)
+        rows.append((*_name(each), *map(str, sizes), *figures, *worst))
+    return rows
+
+
+def point_table(models: Sequence[Cameras]) -> Rows:
+    """Return what each model's cross-fitted points came to on the cameras that they did not come from."""
+    rows = [("protocol", "model", f"point, {CROSS_FITTED}", "BPCER", "APCER")]
+    for each in models:
+        for point in (APCER_7, EQUAL, BPCER_5):
+            rates = (shown(each.mean(each.figures[f"{rate}, {point}"])) for rate in ("BPCER", "APCER"))
+            rows.append((*_name(each), f"mean {point}" if point != EQUAL else point, *rates))
+    return rows
+
+
+def species_table(models: Sequence[Cameras]) -> Rows:
+    """Return APCER of each attack species, as the mean over the cameras that have it."""
+    rows = [("protocol", "model", "species", "cameras", "attacks", APCER)]
+    for each in models:
+        for kind, measured in each.species.items():
+            count = each.counts[kind]
+            rows.append((*_name(each), kind, str((count > 0).sum()), str(count.sum()), shown(each.mean(measured))))
+    return rows
+
+
+def camera_table(models: Sequence[Cameras]) -> Rows:
+    """Return the figures of each camera, as means over seeds."""
+    names = (AUC, HTER, APCER, BPCER, EER, "no answer")
+    rows = [("protocol", "model", "camera", "live", "attack", *names)]
+    for each in models:
+        for i, camera in enumerate(each.names):
+            counts = (str(each.counts[label.value][i]) for label in Label)
+            figures = (shown(Figure(float(each.figures[name].values[:, i].mean()))) for name in names)
+            rows.append((*_name(each), camera, *counts, *figures))
+    return rows
+
+
+def difference_table(models: Sequence[Cameras], first: str) -> Rows:
+    """Return `first` minus every other model that judged the same presentations, drawn alike, in percentage points."""
+    names = sorted({each.judged.model for each in models})
+    if first not in names:
+        raise InputError(f"model {first!r} is not among the score files; expected one of {', '.join(names)}.")
+    rows = [("protocol", f"{first} minus", *COMPARED, "interval excludes 0")]
+    for one in (each for each in models if each.judged.model == first):
+        for other in models:
+            if other is one or other.draws is None or _presented(one) != _presented(other):
+                continue
+            found = {name: _difference(one, other, name) for name in COMPARED}
+            apart = [name for name, each in found.items() if not each.interval.low <= 0 <= each.interval.high]
+            figures = (
+                f"{100 * each.value:+.2f} ({100 * each.interval.low:+.1f} to {100 * each.interval.high:+.1f})"
+                for each in found.values()
+            )
+            rows.append((one.judged.protocol, _against(one, other), *figures, ", ".join(apart) or "none"))
+    return rows
+
+
+def _name(each: Cameras) -> tuple[str, str]:
+    return each.judged.protocol, each.judged.model
+
+
+def _against(one: Cameras, other: Cameras) -> str:
+    """Return the other model's name, with its protocol where that is another."""
+    same = one.judged.protocol == other.judged.protocol
+    return other.judged.model if same else f"{other.judged.model} ({other.judged.protocol})"
+
+
+def _presented(each: Cameras) -> list[tuple[str, str, Label]]:
+    return [(row.domain, row.path, row.label) for row in each.judged.rows]
+
+
+def _difference(one: Cameras, other: Cameras, name: str) -> Difference:
+    means, drawn = [], []
+    for each in (one, other):
+        means.append(_mean(each.figures[name].values).mean())
+        drawn.append(each.draws.mean(each.figures[name].drawn))
+    return difference(means[0] - means[1], drawn[0] - drawn[1])
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """Errors (S, N) among the presentations of a mask (N,) -> their share on each camera."""
+
+    places: Sequence[np.ndarray]
+    draws: CameraDraws | None
+
+    def __call__(self, errors: np.ndarray, mask: np.ndarray) -> Measured:
+        inside = [place[mask[place]] for place in self.places]
+        values = np.stack([_share(errors[:, place], np.ones((1, len(place)))) for place in inside], axis=1)
+        if self.draws is None:
+            return Measured(values[..., 0])
+        times = [each[:, mask[place]] for each, place in zip(self.draws.times, self.places, strict=True)]
+        drawn = [_share(errors[:, place].mean(0)[None], each)[0] for place, each in zip(inside, times, strict=True)]
+        return Measured(values[..., 0], np.stack(drawn))
+
+
+def _share(errors: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return (K, R): the mean of errors (K, n) that are there as often as times (R, n) say; NaN of none."""
+    total = times.sum(1)
+    return errors.astype(np.float64) @ times.T / np.where(total > 0, total, np.nan)
+
+
+def _auc(judged: CrossFitted, places: Sequence[np.ndarray], draws: CameraDraws | None) -> Measured:
+    def one(scores: np.ndarray, live: np.ndarray) -> float:
+        return metrics.auc(scores[live], scores[~live])
+
+    values = _each_camera(judged, places, one)
+    if draws is None:
+        return Measured(values)
+    drawn = np.zeros((len(places), len(draws.times[0])))
+    for row in judged.liveness:
+        for i, (place, times) in enumerate(zip(places, draws.times, strict=True)):
+            drawn[i] += _drawn_auc(row[place], judged.live[place], times) / len(judged.liveness)
+    return Measured(values, drawn)
+
+
+def _drawn_auc(scores: np.ndarray, live: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return (R,): the AUC of the answered of n presentations, there as often as times (R, n) say; NaN of one class."""
+    answered = ~np.isnan(scores)
+    one, other = answered & live, answered & ~live
+    gap = scores[one][:, None] - scores[other]
+    won = ((gap > 0) + 0.5 * (gap == 0)).astype(np.float32)
+    pairs = times[:, one].sum(1) * times[:, other].sum(1)
+    return ((times[:, one] @ won) * times[:, other]).sum(1) / np.where(pairs > 0, pairs, np.nan)
+
+
+def _eer(judged: CrossFitted, places: Sequence[np.ndarray]) -> Measured:
+    return Measured(_each_camera(judged, places, lambda scores, live: metrics.eer(scores[live], scores[~live])[0]))
+
+
+def _each_camera(
+    judged: CrossFitted, places: Sequence[np.ndarray], statistic: Callable[[np.ndarray, np.ndarray], float]
+) -> np.ndarray:
+    """Return (S, C): a statistic of the answered scores and of which are live; NaN where a class has no answer."""
+    values = np.full((len(judged.liveness), len(places)), np.nan)
+    for s, row in enumerate(judged.liveness):
+        for c, place in enumerate(places):
+            scores, live = row[place], judged.live[place]
+            answered = ~np.isnan(scores)
+            if (live & answered).any() and (~live & answered).any():
+                values[s, c] = statistic(scores[answered], live[answered])
+    return values
+
+
+def _half(one: Measured, other: Measured) -> Measured:
+    drawn = None if one.drawn is None else (one.drawn + other.drawn) / 2
+    return Measured((one.values + other.values) / 2, drawn)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Return (S,): the mean over the cameras of (S, C) that have a number; NaN where none has."""
+    known = ~np.isnan(values)
+    return np.where(known, values, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
