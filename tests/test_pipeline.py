@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import despoof
+from despoof import pair
 from despoof.cli.app import build_app
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, load_detector, save_detector
@@ -320,9 +321,66 @@ def test_an_unknown_preset_is_refused() -> None:
 
 def test_without_a_cue_no_generator_is_needed(tmp_path: Path, selfie: np.ndarray) -> None:
     (write_weights(tmp_path, insertion="none") / "generator.safetensors").unlink()
-    verdict = load(tmp_path).check(selfie)
+    retell(tmp_path)  # of no generator
+    guard = load(tmp_path)
+    verdict = guard.check(selfie)
     assert verdict.counterpart is None
+    assert guard.with_counterpart(verdict) is verdict
     assert verdict.save_explanation(tmp_path / "why.png").exists()
+
+
+def test_without_a_cue_the_generator_makes_the_picture_alone_and_is_read_when_asked_for(
+    tmp_path: Path, selfie: np.ndarray, guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_weights(tmp_path, insertion="none")
+    plain, read = load(tmp_path), []
+    monkeypatch.setattr(pair, "require_pair", lambda *given: read.append(given))
+    verdict = plain.check(selfie)
+    assert (verdict.counterpart, verdict.cue, set(verdict.weights)) == (None, None, {"detector"})
+    assert plain.with_counterpart(plain.check(np.zeros_like(selfie))).counterpart is None
+    assert read == []
+    shown = pickle.loads(pickle.dumps(plain)).with_counterpart(verdict)
+    again = plain.with_counterpart(plain.with_counterpart(verdict))
+    assert len(read) == 2  # once by each guard
+    judged = guard.check(selfie)  # by a detector with cue and the same generator
+    for each in (shown, again):
+        assert each == verdict
+        torch.testing.assert_close(each.counterpart, judged.counterpart)
+        torch.testing.assert_close(each.cue, judged.cue)
+    assert guard.with_counterpart(judged) is judged
+
+
+def test_a_picture_without_its_generator_is_an_error_and_the_verdict_none(
+    tmp_path: Path, selfie: np.ndarray, capsys: pytest.CaptureFixture
+) -> None:
+    (write_weights(tmp_path, insertion="none") / "generator.safetensors").unlink()
+    Image.fromarray(selfie).save(tmp_path / "a.png")
+    given = ["check", str(tmp_path / "a.png"), "--weights", str(tmp_path)]
+    with pytest.raises(SystemExit, match="0"):
+        call(*given)
+    assert "LIVE" in capsys.readouterr().out
+    with pytest.raises(ArtefactError, match=r"generator.safetensors is missing; .* makes the pictures"):
+        call(*given, "--out", str(tmp_path / "out"))
+    save_generator(tmp_path / "generator.safetensors", LatentDiffusion(TINY_GENERATOR))  # another one
+    with pytest.raises(ArtefactError, match="belongs to counterparts of generator"):
+        load(tmp_path).generator  # noqa: B018
+
+
+def test_packing_a_detector_without_cue_names_its_picture_maker_if_there_is_one(
+    tmp_path: Path, selfie: np.ndarray
+) -> None:
+    write_weights(tmp_path, insertion="none")
+    retell(tmp_path)  # of no generator, as it is trained
+    generator, detector = (str(tmp_path / f"{part}.safetensors") for part in ("generator", "detector"))
+    call("weights", "pack", generator, detector, str(tmp_path / "both"))
+    guard = load(tmp_path / "both")
+    assert guard.detector.facts["parents"]["generator"] == guard.generator.name
+    assert guard.with_counterpart(guard.check(selfie)).cue is not None
+    call("weights", "pack", "none", detector, str(tmp_path / "alone"))
+    assert load(tmp_path / "alone").generator is None
+    write_weights(tmp_path)
+    with pytest.raises(ConfigError, match="takes a cue"):
+        call("weights", "pack", "none", detector, str(tmp_path / "third"))
 
 
 def test_explanation_shows_three_panels(guard: Guard, selfie: np.ndarray, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,8 @@ from despoof.data.image import ImageSource, read_image
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.faces.detect import FindFaces, FoundFace, find_faces, retinaface
 from despoof.faces.quality import QualityLimits, Reason, gate
+from despoof.pair import files_of, parents_of, read_generator
+from despoof.points import OperatingPoint, point_of
 from despoof.profile import Profile, read_profile
 from despoof.runs.config import to_dict
 from despoof.verdict import Decision, Verdict, decide
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from despoof.engine.runtime import Engine
     from despoof.generator.generator import Generator
 
-WEIGHTS = Path(__file__).parent / "weights"
-PRESETS = ("default",)
 BATCH = 16  # faces judged together; more gain nothing on a processor
 NOTHING = (0.0, float("inf"))  # thresholds at which every liveness is UNCERTAIN
 _process: int | None = None  # where the first guard was loaded; forked children inherit the number, spawned ones do not
@@ -67,27 +68,35 @@ class Guard:
         find: FindFaces | None = None,
         engine: "Engine | None" = None,
         profile: Profile | None = None,
+        point: str | None = None,
+        maker: "Callable[[], Generator] | None" = None,  # reads the generator, where pictures alone need it
         measuring: bool = False,
     ) -> None:
-        self.generator = generator
+        self._generator, self._maker = generator, maker
         self.detector = detector
         self.limits = limits
         self.find = find
         self.engine = engine
         self.weights = weights
         self.profile = profile
-        self.thresholds, self.clip_thresholds = self._points(measuring)
+        if profile is not None and point is not None:
+            raise ConfigError(
+                f"point {point!r} with profile {profile.name!r}, which has its own thresholds. Leave out one of them."
+            )
+        chosen = None if measuring or profile is not None else point_of(detector, point)
+        self.point = None if chosen is None else chosen.name
+        self.thresholds, self.clip_thresholds = NOTHING, NOTHING
+        if not measuring:
+            self.thresholds, self.clip_thresholds = self._limits(chosen)
         self._ready()
 
-    def _points(self, measuring: bool) -> tuple[tuple[float, float], tuple[float, float]]:
+    def _limits(self, point: OperatingPoint | None) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return the thresholds for photos and for clips; what they were not measured with is an ArtefactError."""
         precision = "float32" if self.engine is None else self.engine.precision
-        if measuring:
-            return NOTHING, NOTHING
         if self.profile is not None:
             self.profile.must_fit(weights=self.weights, preprocessing=self.preprocessing, precision=precision)
             return self.profile.photos.thresholds, self.profile.clips.thresholds
-        own = self.detector.thresholds  # an ArtefactError without them: nothing may be decided
+        assert point is not None
         measured = self.detector.facts["thresholds"].get("precision", "float32")
         if measured != precision:
             raise ArtefactError(
@@ -95,7 +104,7 @@ class Guard:
                 f"{precision}. Give a profile that was calibrated with this engine: load(..., measuring=True) and "
                 "despoof.calibration make one."
             )
-        return own, own
+        return point.thresholds, point.thresholds
 
     def _ready(self) -> None:
         global _process  # noqa: PLW0603
@@ -108,6 +117,16 @@ class Guard:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
         self._ready()
+
+    @property
+    def generator(self) -> "Generator | None":
+        """What makes counterparts; for a detector without cue it makes pictures only and is read when first asked for.
+
+        None where there is none; one that cannot be read is an ArtefactError.
+        """
+        if self._generator is None and self._maker is not None:
+            self._generator = self._maker().to(self.device)
+        return self._generator
 
     @property
     def device(self) -> "torch.device":
@@ -130,6 +149,27 @@ class Guard:
         with self._turn():
             found = self.detector.attention_map(*(one[None].to(self.device) for one in (verdict.face, verdict.cue)))
         return None if found is None else found[0].cpu()
+
+    def with_counterpart(self, verdict: Verdict) -> Verdict:
+        """Return a verdict with the counterpart and the cue of its picture, which a detector without cue does not need.
+
+        Unchanged where they are there, where nothing was judged, and where there is no generator. They do not change
+        what was decided. A generator that is missing or broken is an ArtefactError.
+        """
+        import torch
+
+        from despoof.cue import cue
+
+        if verdict.face is None or verdict.liveness is None or verdict.counterpart is not None:
+            return verdict
+        with self._turn(), torch.inference_mode():
+            if (generator := self.generator) is None:
+                return verdict
+            made = generator.counterpart(verdict.face[None])
+            if not _sound(made):
+                raise ArtefactError("the generator gave no numbers for a picture. Restore the file of its weights.")
+            shown = cue(verdict.face[None], made, self.detector.config.cue_form)
+        return replace(verdict, counterpart=made[0], cue=shown[0])
 
     def _turn(self) -> threading.Lock:
         """Return what one caller holds while networks work; in a forked child they would never end."""
@@ -237,9 +277,9 @@ class Guard:
         from despoof.cue import cue
 
         faces = faces.to(self.device)
-        if self.generator is None or not self.detector.config.uses_cue:
+        if not self.detector.config.uses_cue or (generator := self.generator) is None:
             return Answer(self.detector.liveness(faces).cpu(), None, None)
-        counterparts = self.generator.counterpart(faces, lap=clock.lap)
+        counterparts = generator.counterpart(faces, lap=clock.lap)
         sound = _sound(counterparts)
         usable = counterparts.where(sound[:, None, None, None], faces)  # of a broken one nothing more is said
         cues = cue(faces, usable, self.detector.config.cue_form)
@@ -269,6 +309,7 @@ class Guard:
             "weights": self.weights,
             "engine": self.engine_name,
             "profile": None if self.profile is None else self.profile.label,
+            "point": self.point,
         }
 
 
@@ -317,38 +358,35 @@ def load(
     find: FindFaces | None = None,
     engine: "str | Path | Engine" = "torch",
     profile: str | Path | Profile | None = None,
+    point: str | None = None,
     device: str = "cpu",
     measuring: bool = False,
 ) -> Guard:
-    """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and, unless the
-    detector takes no cue, ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors,
-    and so is a detector of another generator, see `require_pair`.
+    """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and
+    ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors, and so is a detector of another
+    generator, see `require_pair`. A detector without cue judges without generator; that one then makes the pictures of
+    `Guard.with_counterpart`, and its file is read when they are first asked for.
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
     `engine` is "torch", a folder made by `despoof export` from these very weights, or an `Engine`; "auto" is the
     folder that `despoof export` keeps for these weights and the installed runtimes, and torch where there is none.
+    `point` names an operating point of the weights: strict, balanced (the default) or lenient; `despoof info` shows
+    what to expect of each.
     `profile` is a file made by `despoof calibrate` with these very weights, whose thresholds then decide.
     `device` is where torch judges, such as "cuda"; an engine is for the processor.
     `measuring` decides nothing: every liveness is UNCERTAIN. A profile for an engine in bfloat16 is made so.
     """
     from despoof.detector.network import load_detector
-    from despoof.generator.registry import load_generator
     from despoof.runs.checkpoint import file_hash
 
-    if which in PRESETS:
-        generator_file, detector_file = (WEIGHTS / f"{part}-{which}.safetensors" for part in ("generator", "detector"))
-    elif Path(which).is_dir():
-        generator_file, detector_file = (Path(which) / f"{part}.safetensors" for part in ("generator", "detector"))
-    else:
-        raise ArtefactError(
-            f"{which!r} is no preset ({', '.join(PRESETS)}) and no folder of weights. Give one of these."
-        )
+    generator_file, detector_file = files_of(which)
     detector = load_detector(detector_file)
     weights = {"detector": file_hash(detector_file)}
-    generator = None
+    generator, maker = None, None
     if detector.config.uses_cue:
-        generator = load_generator(generator_file)
+        generator = read_generator(generator_file, detector, detector_file)
         weights["generator"] = file_hash(generator_file)
-        require_pair(generator, detector, (generator_file, detector_file))
+    elif generator_file.exists() or "generator" in parents_of(detector):
+        maker = partial(read_generator, generator_file, detector, detector_file)
     if profile is not None and not isinstance(profile, Profile):
         profile = read_profile(profile)
     limits = limits or QualityLimits()
@@ -361,36 +399,9 @@ def load(
     except (RuntimeError, AssertionError) as error:  # AssertionError: a torch without CUDA
         raise ConfigError(f"device {device!r} cannot be used here ({error}). Leave it out for the processor.") from None
     return Guard(
-        generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile,
-        measuring=measuring,
+        generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile, point=point,
+        maker=maker, measuring=measuring,
     )  # fmt: skip
-
-
-def require_pair(generator: "Generator", detector: "Detector", files: tuple[Path, Path]) -> None:
-    """Raise ArtefactError unless the detector learned from this generator's counterparts, from the step it starts at.
-
-    Its facts say so: `parents`, which `despoof weights pack` writes, or else those of its training's identity. A
-    detector whose facts name no generator is refused as well: its thresholds hold for nobody knows which.
-    """
-    made, judges = files
-    parents = detector.facts.get("parents") or detector.facts.get("identity", {}).get("parents", {})
-    here = {"generator": generator.name, "start_step": str(generator.start_of(None))}
-    if "generator" not in parents:
-        raise ArtefactError(
-            f"{judges} does not say from which generator's counterparts it learned. If you know that it was {made}, "
-            f"bind the two: despoof weights pack {made} {judges} OUT --unbound"
-        )
-    for name, value in here.items():
-        if (held := str(parents.get(name, value))) != value:
-            raise ArtefactError(
-                f"{judges} learned from counterparts of {name} {held}; {made} has {value}. Give the generator that it "
-                "belongs to, or train a detector on this one's counterparts."
-            )
-    if generator.config.face_size != detector.config.face_size:
-        raise ArtefactError(
-            f"{made} works at {generator.config.face_size} px, {judges} at {detector.config.face_size}. Give two files "
-            "of one preset."
-        )
 
 
 def _open(engine: "str | Path | Engine", weights: dict[str, str]) -> "Engine | None":

@@ -68,7 +68,8 @@ class Verdict(Outcome):
     milliseconds: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
     weights: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
     engine: str = "torch"  # what computes the liveness
-    profile: str | None = None  # the threshold profile that decided; None: the weights' own operating point
+    profile: str | None = None  # the threshold profile that decided; None: an operating point of the weights
+    point: str | None = None  # the name of that point; None with a profile
 
     def as_row(self) -> dict:
         """Return what a log or a service may keep: no pixels."""
@@ -81,6 +82,7 @@ class Verdict(Outcome):
             "weights": self.weights,
             "engine": self.engine,
             "profile": self.profile,
+            "point": self.point,
         }
 
     def save_explanation(self, path: str | Path, attention: "torch.Tensor | None" = None) -> Path:

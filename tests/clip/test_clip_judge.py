@@ -37,6 +37,7 @@ class Scripted:
     weights: dict = field(default_factory=dict)
     engine_name: str = "torch"
     profile: SimpleNamespace | None = None
+    point: str = "balanced"
     looked: int = 0
 
     def find(self, image: np.ndarray) -> list[FoundFace]:

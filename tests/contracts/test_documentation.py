@@ -15,7 +15,7 @@ from PIL import Image
 
 from despoof.cli.app import build_app
 from despoof.data.manifest import from_csv
-from despoof.pipeline import WEIGHTS
+from despoof.pair import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
 HISTORY = {"docs/log.md", "CHANGELOG.md"}  # say what was run at the time

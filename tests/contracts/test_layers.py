@@ -17,7 +17,7 @@ RANKS = (
     {"faces"},
     {"generator", "cue"},
     {"detector"},
-    {"engine", "profile"},
+    {"engine", "pair", "points", "profile"},
     {"verdict"},
     {"pipeline"},
     {"clip"},

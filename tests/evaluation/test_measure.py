@@ -26,7 +26,8 @@ class StubGuard:
     """Says the liveness that a file's name holds; a clip is overruled, as a clip that changes on the way would be."""
 
     thresholds = clip_thresholds = (0.3, 0.6)
-    weights, engine_name, profile = {"detector": "d0", "generator": "g0"}, "torch", None
+    weights, engine_name = {"detector": "d0", "generator": "g0"}, "torch"
+    profile, point = None, "lenient"
     preprocessing = {"detector": "stub"}
 
     def __init__(self) -> None:
@@ -106,13 +107,13 @@ def test_files_hold_the_scores_the_figures_and_who_judged(samples, tmp_path):
     scores = read_scores(tmp_path / "out/scores.csv")
     assert scores.liveness(Label.LIVE).tolist() == [x for x in LIVE if x is not None]
     assert (scores.unanswered(Label.LIVE), scores.unanswered(Label.ATTACK)) == (1, 2)
-    assert scores.facts["thresholds"]["live_from of photos"] == {"value": 0.6, "origin": "weights' own"}
+    assert scores.facts["thresholds"]["live_from of photos"] == {"value": 0.6, "origin": "the weights' point lenient"}
     assert scores.facts["identity"]["parents"] == StubGuard.weights
     written = json.loads((tmp_path / "out/measure.json").read_text())
     assert {name: written[name] for name in values} == json.loads(json.dumps(values))
     text = (tmp_path / "out/measure.md").read_text()
     assert text == as_markdown(values)
-    assert "live_from 0.600, weights' own" in text
+    assert "live_from 0.600, the weights' point lenient" in text
     guard = StubGuard()
     guard.profile = SimpleNamespace(label="door@12")
     guard.clip_thresholds = (0.3, 0.7)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import despoof
-from despoof.pipeline import WEIGHTS
+from despoof.pair import WEIGHTS
 from despoof.verdict import Decision
 
 ROOT = Path(__file__).parents[2]

@@ -33,6 +33,7 @@ class StubGuard:
     generator: None = None
     engine_name: str = "torch"
     profile: None = None
+    point: str = "balanced"
     find: Callable[[Any], list] = field(default=lambda image: [])  # nobody is on a clip's frames
     batches: list[int] = field(default_factory=list)
 
@@ -46,6 +47,10 @@ class StubGuard:
             return [Verdict(Decision.NO_DECISION)]
         self.batches.append(len(sources))
         return [self.judge(source) for source in sources]
+
+    def with_counterpart(self, verdict: Verdict) -> Verdict:
+        """Leave a verdict as it is."""
+        return verdict
 
     def check_faces(self, image: Any, found: list, thresholds: tuple[float, float]) -> list[Verdict]:
         """Judge what was found in a frame, which is nothing."""

@@ -313,6 +313,20 @@ def test_explanations_can_be_turned_off(make: Any) -> None:
         assert client.post("/v1/check", content=small_png()).status_code == 200
 
 
+def test_pictures_whose_generator_is_missing_are_refused_and_checks_are_not(make: Any) -> None:
+    guard = make.stub(lambda source: make.verdict())
+
+    def missing(verdict: Verdict) -> Verdict:
+        raise ArtefactError("weights file /secret/generator.safetensors is missing")
+
+    guard.with_counterpart = missing
+    with make.client(lambda: guard) as client:
+        answer = client.post("/v1/check?explain=true", content=small_png())
+        refused(answer, 403, "no_explanations")
+        assert "secret" not in answer.text
+        assert client.post("/v1/check", content=small_png()).json()["profile"]["point"] == "balanced"
+
+
 def test_every_response_has_safe_headers_and_allows_no_other_origin(client: Any, jpeg: bytes) -> None:
     responses = [client.get(path) for path in ("/", "/none", "/healthz")]
     for response in [*responses, client.post("/v1/check", content=jpeg)]:

@@ -28,8 +28,9 @@ Images = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_optio
 
 
 def check(
-    *images: Images, weights: str = "default", engine: str = "auto", profile: Path | None = None,
-    camera: int | None = None, out: Path | None = None, attention: bool = False, as_json: bool = False,
+    *images: Images, weights: str = "default", engine: str = "auto", point: str | None = None,
+    profile: Path | None = None, camera: int | None = None, out: Path | None = None, attention: bool = False,
+    as_json: bool = False,
 ) -> None:  # fmt: skip
     """Judge images and clips; the exit status is 0 only if every one is LIVE.
 
@@ -42,7 +43,9 @@ def check(
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
         engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
             `despoof export` keeps for them, and torch where there is none.
-        profile: made by `despoof calibrate` with these weights; its thresholds decide.
+        point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
+            each. Left out, balanced.
+        profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
         camera: number of a camera of this machine, judged as a clip of eight seconds.
         out: folder for one picture *face | counterpart | cue* per image, and a timeline per clip; none without it. It
             shows what was judged, and not why.
@@ -59,7 +62,7 @@ def check(
     if not images and camera is None:
         raise InputError("no image given; expected at least one path. Example: despoof check selfie.jpg --out pictures")
     paths = [path for image in images for path in _expanded(image)]
-    guard, rule, decisions = load(weights, engine=engine, profile=profile), ClipRule(), []
+    guard, rule, decisions = load(weights, engine=engine, profile=profile, point=point), ClipRule(), []
     moving = camera is not None or any(map(is_video, paths))  # clips show their own progress
     for i, path in enumerate(paths if moving else track(paths, "check", len(paths))):
         data = sys.stdin.buffer.read() if path == "-" else None
@@ -110,8 +113,9 @@ def _image(guard: "Guard", name: str, source: Any, stem: Path | None, *, as_json
     verdict = guard.check(source)
     picture = None
     if stem is not None and verdict.face is not None:
-        looked = guard.attention(verdict) if attention else None
-        picture = verdict.save_explanation(stem.with_name(f"{stem.name}.png"), looked)
+        shown = guard.with_counterpart(verdict)
+        looked = guard.attention(shown) if attention else None
+        picture = shown.save_explanation(stem.with_name(f"{stem.name}.png"), looked)
     print(json.dumps({"image": name} | verdict.as_row()) if as_json else describe(name, verdict))
     if picture is not None and not as_json:
         print(f"  picture    {picture}")
@@ -128,7 +132,8 @@ def _clip(guard: "Guard", name: str, frames: "Iterable[Frame]", stem: Path | Non
         pictures = [save_timeline(verdict, stem.with_name(f"{stem.name}-timeline.png"))]
         for i, face in enumerate(verdict.faces):
             if face.example is not None:
-                pictures.append(face.example.save_explanation(stem.with_name(f"{stem.name}-face-{i}.png")))
+                example = guard.with_counterpart(face.example)
+                pictures.append(example.save_explanation(stem.with_name(f"{stem.name}-face-{i}.png")))
         if not as_json:
             print(*(f"  picture    {path}" for path in pictures), sep="\n")
     return verdict.decision.value
@@ -152,8 +157,8 @@ def describe(name: str, verdict: "Verdict") -> str:
         low, high = verdict.thresholds
         lines.append(f"  liveness   {verdict.liveness:.3f}   (attack below {low:.3f}, live from {high:.3f})")
     lines.append(f"  engine     {verdict.engine}")
-    if verdict.profile is not None:
-        lines.append(f"  profile    {verdict.profile}")
+    for name, held in (("profile", verdict.profile), ("point", verdict.point)):
+        lines += [] if held is None else [f"  {name:<10} {held}"]
     lines += [f"  reason     {reason.sentence}" for reason in verdict.reasons]
     if verdict.milliseconds:
         times = ", ".join(f"{stage} {value:.0f}" for stage, value in verdict.milliseconds.items())

@@ -32,6 +32,5 @@ def demo(*, out: Path = Path("demo"), weights: str = "default", seeds: int = 1) 
         verdict = guard.check(image)
         print(describe(name, verdict))
         if verdict.face is not None:
-            print(
-                f"  picture    {verdict.save_explanation(out / (name.replace(', ', '-').replace(' ', '-') + '.png'))}"
-            )
+            picture = out / f"{name.replace(', ', '-').replace(' ', '-')}.png"
+            print(f"  picture    {guard.with_counterpart(verdict).save_explanation(picture)}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 def measure(
     source: Path, out: Path = Path("measured"), *, weights: str = "default", engine: str = "auto",
-    profile: Path | None = None, domain: str = "",
+    point: str | None = None, profile: Path | None = None, domain: str = "",
 ) -> None:  # fmt: skip
     """Measure weights as they are on one's own labelled photos and clips; run again to go on.
 
@@ -18,7 +18,9 @@ def measure(
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
         engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
             `despoof export` keeps for them, and torch where there is none.
-        profile: made by `despoof calibrate` with these weights; its thresholds decide.
+        point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
+            each. Left out, balanced.
+        profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
         domain: name of the capture domain of a folder, which says none.
     """
     from despoof.data.manifest import read_source
@@ -27,5 +29,5 @@ def measure(
     from despoof.pipeline import load
 
     samples = read_source(source, domain=domain)
-    print(as_markdown(run(load(weights, engine=engine, profile=profile), samples, out)))
+    print(as_markdown(run(load(weights, engine=engine, profile=profile, point=point), samples, out)))
     print(f"  {out}")

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from despoof.service.config import ServiceConfig
 
@@ -19,6 +19,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     weights: str = "default",
+    point: str | None = None,
     profile: Path | None = None,
     engine: str = "auto",
     key_file: Path | None = None,
@@ -37,7 +38,9 @@ def serve(
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
         engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
             `despoof export` keeps for them, and torch where there is none.
-        profile: made by `despoof calibrate` with these weights; its thresholds decide.
+        point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
+            each. Left out, balanced.
+        profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
         key_file: text file with one API key a line.
         workers: photos or batches of them judged at the same time, each with models of its own. Clips have one more.
         threads: of the processor, for each worker.
@@ -63,15 +66,15 @@ def serve(
         )
     limits = limits or ServiceConfig()
     app = build_app(
-        _loader(weights, engine, profile, threads), name=Path(weights).name, cards=read_cards(weights), keys=keys,
-        config=limits, workers=workers,
+        _loader(weights, threads, engine=engine, profile=profile, point=point), name=Path(weights).name,
+        cards=read_cards(weights), keys=keys, config=limits, workers=workers,
     )  # fmt: skip
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     print(f"despoof: http://{host}:{port}/", flush=True)
     uvicorn.Server(server_config(app, limits, host=host, port=port)).run()
 
 
-def _loader(weights: str, engine: str, profile: Path | None, threads: int) -> Callable[[], "Guard"]:
+def _loader(weights: str, threads: int, **options: Any) -> Callable[[], "Guard"]:
     """Return what gives each worker a guard. The first is loaded here: a wrong name ends the command, in a sentence."""
     import torch
 
@@ -79,7 +82,7 @@ def _loader(weights: str, engine: str, profile: Path | None, threads: int) -> Ca
 
     def load_one() -> "Guard":
         torch.set_num_threads(threads)  # of the calling thread
-        return loaded.pop() if loaded else load(weights, engine=engine, profile=profile)
+        return loaded.pop() if loaded else load(weights, **options)
 
     loaded: list[Guard] = []
     loaded.append(load_one())

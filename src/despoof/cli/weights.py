@@ -1,34 +1,42 @@
-"""`despoof weights pack`: a generator and a detector -> a folder of weights that `load` reads."""
+"""`despoof weights pack`: a detector and its generator -> a folder of weights that `load` reads."""
 
 from pathlib import Path
+from typing import Literal
 
 
 def pack(
-    generator: Path, detector: Path, out: Path, *, suffix: str = "", licence: str = "", unbound: bool = False
+    generator: Literal["none"] | Path, detector: Path, out: Path, *, suffix: str = "", licence: str = "",
+    unbound: bool = False,
 ) -> None:  # fmt: skip
     """Write a generator and the detector that belongs to it as 16-bit floats, the detector naming the packed generator.
 
+    A detector without cue judges without it; it then makes the pictures alone, and may be left out.
+
     Args:
-        generator: generator.safetensors.
-        detector: detector.safetensors, trained on this generator's counterparts.
+        generator: generator.safetensors, or none.
+        detector: detector.safetensors, trained on this generator's counterparts or without a cue.
         out: folder to write.
         suffix: put into the names, such as -default for the package's own folder.
         licence: of the weights, for their facts and every export; left out, what the detector's file says.
         unbound: take your word for it that the two belong together, where the detector's file does not say so.
     """
     from despoof.detector.network import load_detector, save_detector
+    from despoof.errors import ConfigError
     from despoof.generator.registry import load_generator, save_generator
-    from despoof.pipeline import require_pair
+    from despoof.pair import parents_of, require_pair
 
-    maker, judge = load_generator(generator), load_detector(detector)
-    named = judge.facts.get("parents") or judge.facts.get("identity", {}).get("parents", {})
-    if "generator" in named or not unbound:
-        require_pair(maker, judge, (generator, detector))
-    made = out / f"generator{suffix}.safetensors"
-    save_generator(made, maker, half=True)
-    packed = load_generator(made)  # rounded to 16 bits, so of another name than the one that was trained with
-    parents = {"generator": packed.name, "start_step": str(packed.start_of(None))}
-    facts = {"parents": parents} | ({"licence": licence} if licence else {})
+    judge = load_detector(detector)
+    facts: dict = {"licence": licence} if licence else {}
+    if generator == "none" and judge.config.uses_cue:
+        raise ConfigError(f"no generator for {detector}, which takes a cue. Give the one that it was trained with.")
+    if generator != "none":
+        maker = load_generator(generator)
+        if "generator" in parents_of(judge) or not unbound:
+            require_pair(maker, judge, (generator, detector))
+        made = out / f"generator{suffix}.safetensors"
+        save_generator(made, maker, half=True)
+        packed = load_generator(made)  # rounded to 16 bits, so of another name than the one that was trained with
+        facts["parents"] = {"generator": packed.name, "start_step": str(packed.start_of(None))}
     save_detector(out / f"detector{suffix}.safetensors", judge.half(), facts=facts)
     for path in sorted(out.glob("*.safetensors")):
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")

@@ -58,6 +58,7 @@ class ClipVerdict(Outcome):
     weights: dict[str, str] = field(repr=False, hash=False)
     engine: str = "torch"
     profile: str | None = None
+    point: str | None = None
 
     def as_row(self) -> dict:
         """Return what a log or a service may keep: no pixels."""
@@ -80,6 +81,7 @@ class ClipVerdict(Outcome):
             "weights": self.weights,
             "engine": self.engine,
             "profile": self.profile,
+            "point": self.point,
         }
 
 
@@ -159,4 +161,5 @@ def _verdict(
         guard.weights,
         guard.engine_name,
         None if guard.profile is None else guard.profile.label,
+        guard.point,
     )

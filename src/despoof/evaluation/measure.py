@@ -83,7 +83,7 @@ def measure(guard: Guard, samples: Sequence[Sample], out: str | Path) -> dict:
 
 def figures(guard: Guard, found: Sequence[Judged]) -> dict:
     """Return every figure as JSON values; None where a class has no answer."""
-    source = "weights' own" if guard.profile is None else f"profile {guard.profile.label}"
+    source = f"the weights' point {guard.point}" if guard.profile is None else f"profile {guard.profile.label}"
     live, attack = ([each for each in found if each.answered and each.sample.label is label] for label in Label)
     auc = hter = None
     if live and attack:

@@ -17,7 +17,8 @@ from despoof.clip.judge import ClipVerdict
 from despoof.cue import cue_picture
 from despoof.faces.align import as_image
 from despoof.faces.quality import Reason
-from despoof.pipeline import PRESETS, WEIGHTS, Guard
+from despoof.pair import PRESETS, WEIGHTS
+from despoof.pipeline import Guard
 from despoof.runs.config import to_dict
 from despoof.verdict import Decision, Verdict
 
@@ -100,6 +101,7 @@ class OperatingPoint(BaseModel):
     """The operating point that decisions follow."""
 
     name: str
+    point: str | None = Field(description="of the weights: strict, balanced or lenient; null with a threshold profile")
     version: str = Field(description="changes with thresholds, calibration or quality limits")
     attack_below: float = Field(description="liveness below this is ATTACK")
     live_from: float = Field(description="liveness from this is LIVE; between the two is UNCERTAIN")
@@ -133,8 +135,8 @@ class ModelResponse(Heading):
     licence: str
     cards: dict[str, str] = Field(description="model cards, Markdown")
     detector: dict[str, Any] = Field(description="its configuration")
-    generator: dict[str, Any] | None = Field(description="its configuration")
-    facts: dict[str, Any] = Field(description="what was measured on validation when the weights were made")
+    generator: dict[str, Any] | None = Field(description="its configuration; null where it does not judge")
+    facts: dict[str, Any] = Field(description="what was measured when the weights were made; points: what to expect")
     quality_limits: dict[str, Any]
     limits: list[str] = Field(description="what this cannot do")
 
@@ -195,7 +197,7 @@ def heading(guard: Guard, name: str, request_id: str, *, clip: bool = False) -> 
     return Heading(
         request_id=request_id,
         model=ModelVersion(name=name, package=despoof.__version__, weights=guard.weights, engine=guard.engine_name),
-        profile=OperatingPoint(name=profile, version=version, attack_below=low, live_from=high),
+        profile=OperatingPoint(name=profile, point=guard.point, version=version, attack_below=low, live_from=high),
     )
 
 
@@ -206,7 +208,7 @@ def model_response(guard: Guard, name: str, cards: dict[str, str], request_id: s
         licence=licence_of(cards),
         cards=cards,
         detector=to_dict(guard.detector.config),
-        generator=None if guard.generator is None else to_dict(guard.generator.config),
+        generator=to_dict(guard.generator.config) if guard.detector.config.uses_cue and guard.generator else None,
         facts=guard.detector.facts,
         quality_limits=to_dict(guard.limits),
         limits=LIMITS,

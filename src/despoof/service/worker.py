@@ -16,10 +16,12 @@ from time import monotonic
 from despoof.clip.frame import Frame, read_clip
 from despoof.clip.judge import judge_clip
 from despoof.clip.rule import ClipRule
+from despoof.errors import ArtefactError
 from despoof.pipeline import Guard
 from despoof.service.config import ServiceConfig
 from despoof.service.errors import RefusedError, overloaded, stopping
 from despoof.service.schemas import ClipResult, ImageResult, clip_result, image_result
+from despoof.verdict import Verdict
 
 LOG = logging.getLogger("despoof.service")
 CLIP_WEIGHT = 4  # images that a clip counts as, while it is under way
@@ -146,6 +148,7 @@ class Workers:
         for i, photo in enumerate(batch):
             with _settling(photo) as settle:
                 verdict = guard.check_many([photo.data])[0] if verdicts is None else verdicts[i]
+                verdict = _shown(guard, verdict) if photo.explain else verdict
                 settle(image_result(verdict, explain=photo.explain, decimals=decimals))
 
     def _answer_clips(self, guard: Guard, batch: list[Submission]) -> None:
@@ -179,6 +182,17 @@ def _settling(submission: Submission) -> Iterator[Callable[[ImageResult | ClipRe
         if not isinstance(error, RefusedError):
             LOG.exception("an image or clip could not be judged")
         submission.future.set_exception(error)
+
+
+def _shown(guard: Guard, verdict: Verdict) -> Verdict:
+    """Return the verdict with its pictures; where their generator is missing, whoever asks for them is refused."""
+    try:
+        return guard.with_counterpart(verdict)
+    except ArtefactError:
+        LOG.exception("no generator: pictures are refused until a restart with one")
+        raise RefusedError(
+            403, "no_explanations", "this service has no generator to make pictures with. Ask without explain."
+        ) from None
 
 
 def _take(waiting: Waiting, most: int) -> list[Submission]:
