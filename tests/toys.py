@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from despoof.detector.batches import Gathered
 from despoof.detector.config import TINY_TRAINING, Augmentation, DetectorTraining, OptimiserConfig
 from despoof.detector.network import Detector
+from despoof.faces.surroundings import surroundings
 
 
 def toys(count: int, seed: int) -> Gathered:
@@ -19,6 +21,13 @@ def toys(count: int, seed: int) -> Gathered:
     noise = rng.integers(0, 8, counterparts.shape)
     faces = (counterparts + stripes + noise).astype(np.uint8)
     return Gathered(faces, counterparts, live, domain, [f"{seed}-{i}" for i in range(count)])
+
+
+def around(face: np.ndarray) -> np.ndarray:
+    """Return surroundings (2, 160, 160, 3) for a face (S, S, 3) of a toy store: mirrored beyond it, near and far."""
+    reach = len(face) * 3 // 4
+    wide = cv2.copyMakeBorder(face, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
+    return surroundings(wide, (reach + len(face) / 4, reach + len(face) / 4, len(face) / 2, len(face) / 2))
 
 
 def content(detector: Detector) -> tuple[dict, dict[str, bytes]]:

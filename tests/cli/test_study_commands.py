@@ -29,7 +29,7 @@ class StubTeacher:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Captures of two domains, held-out faces, and weights that were never trained."""
     folder = tmp_path_factory.mktemp("studies")
-    captures, faces = (Store(folder / name, about={"version": 1}) for name in ("captures", "faces"))
+    captures, faces = (Store(folder / name, about={"face_size": 256}) for name in ("captures", "faces"))
     rng = np.random.default_rng(0)
     for i in range(16):
         image = rng.integers(0, 256, (256, 256, 3)).astype(np.uint8)

@@ -30,7 +30,7 @@ from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.faces.store import Store, StoredSample
 from despoof.metrics import bpcer_at_apcer
 from despoof.runs.folder import write_json
-from toys import content, learning, toys
+from toys import around, content, learning, toys
 
 BRIEF = DetectorRecipe(replace(TINY, insertion="none"), replace(TINY_TRAINING, steps=2))
 SMALL_PROBE = replace(PROBE, backbone="tiny_cnn", face_size=64, insertion="none", statistics=(4, 8))
@@ -251,7 +251,8 @@ def test_a_store_is_split_by_people_and_said_by_its_rows(tmp_path, monkeypatch):
     for i in range(48):
         label, species = (Label.LIVE, "none") if i % 2 else (Label.ATTACK, "print")
         sample = Sample(f"{i}.png", label, species, f"s{i // 4}", "ab"[i // 24], simulated=i >= 24)
-        store.add(StoredSample(sample, "face"), rng.integers(0, 256, (256, 256, 3), dtype=np.uint8))
+        face = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+        store.add(StoredSample(sample, "face"), face, around(face))
     whole = gather(store, store.rows, BRIEF.network, None)
     assert whole.faces.shape == (48, 64, 64, 3)
     assert whole.simulated.tolist() == [i >= 24 for i in range(48)]
@@ -272,7 +273,8 @@ def test_the_command_takes_a_preset_and_any_field(tmp_path):
     for i in range(32):
         label, species = (Label.LIVE, "none") if i % 2 else (Label.ATTACK, "print")
         sample = Sample(f"{i}.png", label, species, f"s{i // 4}", "ab"[i // 16])
-        store.add(StoredSample(sample, "face"), rng.integers(0, 256, (256, 256, 3), dtype=np.uint8))
+        face = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+        store.add(StoredSample(sample, "face"), face, around(face))
     network = ["--network.backbone", "tiny_cnn", "--network.face-size", 64, "--network.insertion", "none"]
     options = ["--preset", "probe", *network, "--probe.start", "random", "--probe.penalty", 0.5, "--threads", 1]
     command = ["train", "detector", tmp_path / "store", tmp_path / "none", tmp_path / "run", *options]

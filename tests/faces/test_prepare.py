@@ -11,7 +11,7 @@ from PIL import Image
 
 import despoof
 from despoof.data.manifest import from_folder
-from despoof.data.sample import Sample
+from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError
 from despoof.faces.align import TEMPLATE
 from despoof.faces.detect import find_faces
@@ -51,6 +51,7 @@ def test_every_sample_has_an_outcome(dataset, tmp_path):
         again = find_faces(np.ascontiguousarray(face))[0]  # on the template, up to the detector's own scatter
         assert np.abs(again.landmarks - TEMPLATE * 256).mean() < 14
         assert row.quality["eye_distance"] > 20
+        assert 1 <= row.quality["room"] <= 2.7
         assert Path(row.sample.file).is_file()
 
 
@@ -71,7 +72,19 @@ def test_a_second_run_does_nothing_and_new_samples_are_added(dataset, tmp_path, 
     assert contents(store) == contents(whole)
 
 
-# Kills itself the moment the third face has been written to its temporary file, before it gets its name.
+def test_a_sideways_picture_with_a_border_gives_the_same_pictures_and_landmarks_in_the_file(people, tmp_path):
+    turned = np.pad(np.rot90(people[0], 1), ((30, 50), (70, 10), (0, 0)))
+    for name, image in (("plain", people[0]), ("turned", turned)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    samples = [Sample(f"{name}.png", Label.LIVE, source=str(tmp_path)) for name in ("plain", "turned")]
+    store = prepare(samples, tmp_path / "store", workers=1)
+    plain, turned = store.rows
+    assert (plain.pixels, plain.around, plain.quality) == (turned.pixels, turned.around, turned.quality)
+    x, y = np.array(plain.landmarks).T
+    np.testing.assert_allclose(turned.landmarks, np.stack([y + 70, 239 - x + 30], 1), atol=0.01)
+
+
+# Kills itself the moment the third picture has been written to its temporary file, before it gets its name.
 KILLED = """
 import os, signal, sys
 from despoof.data.manifest import from_folder
@@ -116,12 +129,13 @@ def test_equal_names_of_two_folders_both_arrive(people, tmp_path):
     assert len(again.rows) == 2
 
 
+@pytest.mark.parametrize("kind", ["face_path", "around_path"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "another's"])
-def test_a_damaged_face_is_made_again(dataset, tmp_path, damage):
+def test_a_damaged_picture_is_made_again(dataset, tmp_path, damage, kind):
     samples, root = dataset
     store = prepare(samples, tmp_path / "store", workers=1)
     whole = contents(store.root)
-    one, other = (store.face_path(row) for row in store.with_face()[:2])
+    one, other = (getattr(store, kind)(row) for row in store.with_face()[:2])
     if damage == "missing":
         one.unlink()
     else:

@@ -14,7 +14,7 @@ from despoof.errors import ArtefactError
 from despoof.faces.align import face_hash, shrink
 from despoof.faces.store import Store, StoredSample
 
-ABOUT = {"face_size": 256, "version": 1}
+ABOUT = {"face_size": 256, "version": 3}
 
 
 def stored(name: str, outcome: str = "face") -> StoredSample:
@@ -37,6 +37,23 @@ def test_what_goes_in_comes_out(tmp_path, face):
     assert again.with_face() == [row]
     np.testing.assert_array_equal(again.faces(again.with_face(), 256)[0], face)
     np.testing.assert_array_equal(np.asarray(Image.open(again.face_path(stored("a")))), face)  # RGB, not BGR
+
+
+def test_surroundings_that_go_in_come_out_and_count(tmp_path, face):
+    around = np.stack([cv2.resize(face, (160, 160)), 255 - cv2.resize(face, (160, 160))])
+    store = Store(tmp_path, about=ABOUT)
+    row, bare = store.add(stored("a"), face, around), store.add(stored("b"), face)
+    assert row.around == face_hash(around)
+    assert bare.around == ""
+    assert Store(tmp_path).rows == [row, bare]
+    np.testing.assert_array_equal(Store(tmp_path).surroundings([row, row]), [around, around])
+    side_by_side = np.asarray(Image.open(tmp_path / f"surroundings/{row.key}.png"))  # near | far, RGB
+    np.testing.assert_array_equal(side_by_side, np.concatenate([around[0], around[1]], 1))
+    assert Store.data_hash([row]) != Store.data_hash([replace(row, around="0" * 24)])
+    cv2.imwrite(str(store.around_path(row)), side_by_side // 2)
+    for each in (row, bare):
+        with pytest.raises(ArtefactError, match="Run `despoof prepare` again"):
+            store.surroundings([each])
 
 
 def test_shrinking_is_the_mean_of_blocks(face):
@@ -107,7 +124,14 @@ def test_half_a_row_is_cut_off(tmp_path, face, rows):
 def test_another_recipe_is_refused(tmp_path):
     Store(tmp_path, about=ABOUT)
     with pytest.raises(ArtefactError, match="was made with"):
-        Store(tmp_path, about=ABOUT | {"version": 2})
+        Store(tmp_path, about=ABOUT | {"face_size": 128})
+
+
+def test_a_store_of_an_earlier_version_is_refused_with_the_next_step(tmp_path):
+    (tmp_path / "store.json").write_text('{"face_size": 256, "version": 2}')
+    for about in (None, ABOUT):
+        with pytest.raises(ArtefactError, match=r"is of version 2; expected 3.*Prepare the same samples again"):
+            Store(tmp_path, about=about)
 
 
 @pytest.mark.parametrize("line", ["{}", "null", "not json", '{"path": "a", "label": "1", "outcome": "face"}'])

@@ -21,7 +21,7 @@ FIGURES = Row("x", 1, 300, ONE, TWO, 12, {"a": Estimate(0.6, 0.5, 0.65)}, {"a": 
 
 @pytest.fixture
 def held_out(tmp_path: Path) -> HeldOut:
-    store = Store(tmp_path / "store", about={"version": 1})
+    store = Store(tmp_path / "store", about={"face_size": 256})
     for i in range(4):
         sample = Sample(f"{i}.png", Label.LIVE, domain="a", split=Split.TEST)
         store.add(StoredSample(sample, "face"), np.zeros((256, 256, 3), np.uint8))

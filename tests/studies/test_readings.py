@@ -19,7 +19,7 @@ def row(path: str, label: Label = Label.LIVE, **facts: object) -> StoredSample:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Fifty faces, thirty held out; captures of two domains, and recaptures of one."""
-    made = Store(tmp_path, about={"version": 1})
+    made = Store(tmp_path, about={"face_size": 256})
     made.rows = [row(f"{i}.png", split=Split.TEST if i < 30 else Split.TRAIN, domain="faces") for i in range(50)]
     for domain, facts in (("a", {}), ("b", {}), ("a again", {"simulated": True, "origin": "a"})):
         made.rows += [row(f"{domain}/{i}", (Label.LIVE, Label.ATTACK)[i % 2], domain=domain, **facts) for i in range(8)]

@@ -40,7 +40,7 @@ def test_pairs_by_hand():
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    made = Store(tmp_path, about={"version": 1})
+    made = Store(tmp_path, about={"face_size": 256})
     for i in range(40):
         label = Label.LIVE if i % 2 else Label.ATTACK
         sample = Sample(f"{i}.png", label, "none" if i % 2 else "print", f"s{i}", "a")
@@ -73,4 +73,4 @@ def test_protocols_are_not_averaged(store):
 
 def test_scores_of_another_store_are_refused(store, tmp_path):
     with pytest.raises(InputError, match="lacks 40 samples"):
-        dependences([file_of(store, [0.5] * 40)], Store(tmp_path / "other", about={"version": 1}))
+        dependences([file_of(store, [0.5] * 40)], Store(tmp_path / "other", about={"face_size": 256}))

@@ -18,13 +18,13 @@ from despoof.evaluation.protocols import is_live
 from despoof.evaluation.runner import Fit, Rows, Score
 from despoof.faces.detect import FindFaces, FoundFace, find_faces
 from despoof.faces.store import Store, StoredSample
+from despoof.faces.surroundings import Box, clamped_crop
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.onnx import open_onnx
 
 FACE_SIDE = 128  # every face at one size by one filter, or its size in the source would tell the class
 RIDGE = 10.0  # times half the squared weights is added to the summed log loss; fixed beforehand and not tuned
 BANDS = ((1, 2), (2, 4), (4, 8), (8, 16), (16, 32), (32, 64))  # cycles per face, up to Nyquist at 128 px
-Box = tuple[float, float, float, float]  # left, top, width, height
 
 
 def saturation(face: np.ndarray) -> float:
@@ -52,18 +52,6 @@ NUMBERS: dict[str, Callable[[np.ndarray], float]] = {
 def number(store: Store, name: str) -> Score:
     """Return the score function of one of `NUMBERS` on stored faces at 128 px."""
     return lambda rows: np.array([NUMBERS[name](store.faces([row], FACE_SIDE)[0]) for row in rows])
-
-
-def clamped_crop(image: np.ndarray, box: Box, scale: float) -> np.ndarray:
-    """Return the box enlarged about its centre, by less where the frame is smaller, moved into the frame."""
-    height, width = image.shape[:2]
-    left, top, box_width, box_height = box
-    scale = min(scale, width / box_width, height / box_height)
-    new_width, new_height = box_width * scale, box_height * scale
-    left = np.clip(left + (box_width - new_width) / 2, 0, width - new_width)
-    top = np.clip(top + (box_height - new_height) / 2, 0, height - new_height)
-    x, y = int(left), int(top)
-    return image[y : max(y + 1, round(top + new_height)), x : max(x + 1, round(left + new_width))]
 
 
 def square_crop(image: np.ndarray, box: Box, scale: float) -> np.ndarray:

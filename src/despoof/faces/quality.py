@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from despoof.faces.detect import FoundFace
+from despoof.faces.surroundings import room
 
 # A head's shape, in distances between the eyes: how far the nose tip stands before the plane of eyes and mouth,
 # how far below the eyes the mouth lies, and where between the two the nose lies as a share, seen from the front.
@@ -106,7 +107,11 @@ def measure(image: np.ndarray, found: FoundFace, face: np.ndarray) -> dict[str, 
         "pitch": pitch,
         "roll": roll,
     }
-    fine = {"margin": float(space / max(distance, 1e-6)), "clipped": float(((grey <= 2) | (grey >= 253)).mean())}
+    fine = {
+        "margin": float(space / max(distance, 1e-6)),
+        "clipped": float(((grey <= 2) | (grey >= 253)).mean()),
+        "room": room(image, found.box),
+    }
     return {k: round(v, 2) for k, v in values.items()} | {k: round(v, 3) for k, v in fine.items()}
 
 

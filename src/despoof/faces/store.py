@@ -2,11 +2,12 @@
 
     store/
       store.json       what made it: face size, detector, template
-      samples.jsonl    one row per sample: Sample fields, outcome, landmarks, quality, hash of the face's pixels
+      samples.jsonl    one row per sample: Sample fields, outcome, landmarks, quality, hashes of its pictures' pixels
       faces/KEY.png    aligned face, 256 x 256 RGB, for every row whose outcome is "face"
+      surroundings/KEY.png    what lies around it, near | far, 320 x 160 RGB
 
-Rows are appended one by one and a face is written before its row, so a killed run goes on where it stopped. Opening
-a store to read it writes nothing.
+Rows are appended one by one and pictures are written before their row, so a killed run goes on where it stopped.
+Opening a store to read it writes nothing.
 """
 
 import hashlib
@@ -22,6 +23,9 @@ from despoof.errors import ArtefactError
 from despoof.faces.align import face_hash, shrink
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
 
+FACTS = ("outcome", "landmarks", "quality", "frames", "pixels", "around")  # of a row, beside those of its sample
+VERSION = 3  # of the rows and pictures; what says another is refused
+
 
 @dataclass(frozen=True)
 class StoredSample:
@@ -29,7 +33,7 @@ class StoredSample:
 
     `outcome` is ``"face"`` or the reason why there is none. `landmarks` are five (x, y) in source pixels. `quality`
     holds the measured values. `frames` is how many rows there are of the same video once it is done. `pixels` is the
-    `face_hash` of the face.
+    `face_hash` of the face, `around` that of its surroundings, "" where the store holds none.
     """
 
     sample: Sample
@@ -39,6 +43,7 @@ class StoredSample:
     quality: dict[str, float] = field(default_factory=dict)
     frames: int = 1
     pixels: str = ""
+    around: str = ""
 
     @property
     def key(self) -> str:
@@ -55,6 +60,11 @@ class Store:
         if about is not None and not (self.root / "store.json").exists():
             write_json(self.root / "store.json", about)
         self.about = read_json(self.root / "store.json")
+        if (version := self.about.get("version", VERSION)) != VERSION:
+            raise ArtefactError(
+                f"store {self.root} is of version {version}; expected {VERSION}, which holds surroundings."
+                " Prepare the same samples again into another folder, or delete this one first."
+            )
         if about is not None and self.about != about:
             raise ArtefactError(
                 f"store {self.root} was made with {self.about}, now asked for {about}. "
@@ -83,12 +93,18 @@ class Store:
             seen.add(row.key)
             self.rows.append(row)
 
-    def add(self, row: StoredSample, face: np.ndarray | None) -> StoredSample:
-        """Append one sample and return its row; `face` is (256, 256, 3) uint8 RGB where the outcome is "face"."""
+    def add(self, row: StoredSample, face: np.ndarray | None, around: np.ndarray | None = None) -> StoredSample:
+        """Append one sample and return its row.
+
+        Where the outcome is "face", `face` is (256, 256, 3) uint8 RGB and `around` its surroundings (2, S, S, 3).
+        """
         if face is not None:
             self.write_face(row, face)
             row = replace(row, pixels=face_hash(face))
-        facts = {name: getattr(row, name) for name in ("outcome", "landmarks", "quality", "frames", "pixels")}
+        if around is not None:
+            self.write_around(row, around)
+            row = replace(row, around=face_hash(around))
+        facts = {name: getattr(row, name) for name in FACTS}
         if self._torn is not None:
             write_text(self._manifest, self._torn)
             self._torn = None
@@ -104,9 +120,11 @@ class Store:
 
     def write_face(self, row: StoredSample, face: np.ndarray) -> None:
         """Write the face (256, 256, 3) uint8 RGB of a row atomically."""
-        with atomic_path(self.face_path(row)) as temporary:
-            _, data = cv2.imencode(".png", face[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
-            temporary.write_bytes(data.tobytes())
+        _write_png(self.face_path(row), face)
+
+    def write_around(self, row: StoredSample, around: np.ndarray) -> None:
+        """Write the surroundings (2, S, S, 3) uint8 RGB of a row atomically, side by side."""
+        _write_png(self.around_path(row), np.hstack(list(around)))
 
     def with_face(self) -> list[StoredSample]:
         """Return the rows that have a face, in manifest order."""
@@ -116,12 +134,24 @@ class Store:
         """Return where the face of a row lies."""
         return self.root / "faces" / f"{row.key}.png"
 
+    def around_path(self, row: StoredSample) -> Path:
+        """Return where the surroundings of a row lie."""
+        return self.root / "surroundings" / f"{row.key}.png"
+
     def face(self, row: StoredSample) -> np.ndarray | None:
         """Return the face (256, 256, 3) uint8 RGB of a row; None if it is missing or not what the manifest says."""
         face = cv2.imread(str(self.face_path(row)))
         if face is None or (row.pixels and face_hash(face[..., ::-1]) != row.pixels):
             return None
         return face[..., ::-1]
+
+    def around(self, row: StoredSample) -> np.ndarray | None:
+        """Return the surroundings (2, S, S, 3) uint8 RGB of a row; None if missing or not what the manifest says."""
+        both = cv2.imread(str(self.around_path(row))) if row.around else None
+        if both is None:
+            return None
+        around = np.stack(np.hsplit(both[..., ::-1], 2))
+        return around if face_hash(around) == row.around else None
 
     def faces(self, rows: list[StoredSample], size: int) -> np.ndarray:
         """Return (N, size, size, 3) uint8 RGB, shrunk by area where size is below 256."""
@@ -133,20 +163,34 @@ class Store:
             out[i] = shrink(face, size)
         return out
 
+    def surroundings(self, rows: list[StoredSample]) -> np.ndarray:
+        """Return (N, 2, S, S, 3) uint8 RGB, near and far, of N rows (at least one)."""
+        found = [self.around(row) for row in rows]
+        for row, around in zip(rows, found, strict=True):
+            if around is None:
+                raise ArtefactError(f"{self.around_path(row)} is missing or damaged. Run `despoof prepare` again.")
+        return np.stack(found)
+
     @staticmethod
     def data_hash(rows: list[StoredSample]) -> str:
-        """Return twenty hex digits of rows and of their faces' pixels, in order; where the files lie does not count."""
+        """Return twenty hex digits of rows and of their pictures' pixels, in order; where files lie does not count."""
         digest = hashlib.blake2b(digest_size=10)
         for row in rows:
-            facts = row.sample.as_row() | {"source": "", "outcome": row.outcome, "pixels": row.pixels}
+            told = {"source": "", "outcome": row.outcome, "pixels": row.pixels, "around": row.around}
+            facts = row.sample.as_row() | told
             digest.update(json.dumps(facts, sort_keys=True).encode() + b"\n")
         return digest.hexdigest()
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        _, data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
+        temporary.write_bytes(data.tobytes())
 
 
 def _parsed(line: str, where: str) -> StoredSample:
     try:
         row = json.loads(line)
-        facts = {name: row[name] for name in ("landmarks", "quality", "frames", "pixels")}
-        return StoredSample(Sample.from_row(row), row["outcome"], **facts)
+        return StoredSample(Sample.from_row(row), **{name: row[name] for name in FACTS})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtefactError(f"{where} is damaged ({error!r}). Delete the store and prepare again.") from None
