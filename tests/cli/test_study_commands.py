@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -77,3 +78,24 @@ def test_a_study_writes_the_table_that_it_prints(
     text = out.with_suffix(".md").read_text(encoding="utf-8")
     assert capsys.readouterr().out == text
     assert sum(line.startswith("|") for line in text.splitlines()) == rows + 2
+
+
+def test_stability_judges_pictures_of_a_folder_and_of_a_table(
+    folder: Path, people: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("matplotlib", reason="its pictures need the extra `report`")
+    (tmp_path / "table.csv").write_text("path,label,domain\na.png,live,c\nb.png,attack,c\n")
+    for name, image in zip(("a.png", "b.png", "live/c.png", "attack/print/d.png"), people, strict=False):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), image[..., ::-1])
+    only = [token for word in ("colour", "turn mirrored") for token in ("--only", word)]
+    tokens = ["study", "stability", tmp_path / "out", tmp_path, tmp_path / "table.csv", "--weights", folder, *only]
+    build_app()([str(token) for token in (*tokens, "--threads", 1)], result_action="return_value")
+    shown = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert shown[2:] == [
+        *(f"colour warm {share} %" for share in ("-25", "-10", "+10", "+25")),
+        "colour grey",
+        "turn mirrored",
+    ]
+    assert "4 captures of 2 domains, 2 live" in (tmp_path / "out/report.md").read_text()
+    assert len((tmp_path / "out/verdicts.jsonl").read_text().splitlines()) == 1 + 4 * 7

@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "study shortcuts": "study:shortcuts",
     "study student": "study:student",
     "study reliance": "study:reliance",
+    "study stability": "study:stability",
     "export": "export:export",
     "serve": "serve:serve",
     "weights pack": "weights:pack",

@@ -63,6 +63,43 @@ def reliance(out: Path, captures: Path, *, weights: str = DEFAULT, taken: Captur
     _tell(found, f"{len(rows)} captures, weights {guard.weights}", out)
 
 
+def stability(
+    out: Path, *source: Path, peers: Path | None = None, weights: str = DEFAULT, engine: str = "auto",
+    only: list[str] | None = None, per_group: int = 6, seed: int = 0, threads: int = 2,
+) -> None:  # fmt: skip
+    """Measure which verdicts change when a capture is resized, cut, encoded, lit, turned or framed otherwise.
+
+    Writes report.md, report.html, stability.json and pictures; run again to go on. Each capture is judged some sixty
+    times, by public models too where their files are given.
+
+    Args:
+        out: folder.
+        source: folders with live/ and attack/, or CSV or Parquet files with path and label.
+        peers: folder with the ONNX files of the public models.
+        weights: a preset's name, or a folder of weights.
+        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
+            `despoof export` keeps for them, and torch where there is none.
+        only: only this disturbance, such as "border black 20 %", or this family, such as "face"; give one for each.
+        per_group: captures of each domain and label.
+        seed: of what is drawn.
+        threads: of the processor.
+    """
+    from despoof.data.manifest import read_source
+    from despoof.evaluation.tables import markdown
+    from despoof.pipeline import load
+    from despoof.studies.stability.disturbances import named
+    from despoof.studies.stability.sheet import write_sheet
+    from despoof.studies.stability.study import Captures, judge
+
+    _use(threads)
+    samples = [sample for each in source for sample in read_source(each)]
+    guard, captures = load(weights, engine=engine), Captures.taken(samples, per_group, seed)
+    judged = judge(guard, captures, named(only or ()), out, peers=peers)
+    head, *rows = write_sheet(out, guard, captures, judged)
+    print(markdown(head, rows))
+    print(f"  {out / 'report.html'}")
+
+
 def cue(out: Path, captures: Path, generator: Path, *, start_step: int | None = None, threads: int = 2) -> None:
     """Measure what the cue alone knows: AUC (live above attack) per domain of its own scores and of trivial ones.
 

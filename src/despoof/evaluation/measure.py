@@ -29,6 +29,7 @@ from despoof.pipeline import BATCH, Guard
 from despoof.runs.config import config_hash, to_dict
 from despoof.runs.folder import write_json, write_text
 from despoof.runs.identity import Identity, provenance
+from despoof.runs.lines import add_lines, kept_lines
 from despoof.runs.progress import track
 from despoof.verdict import Decision
 
@@ -66,13 +67,11 @@ def measure(guard: Guard, samples: Sequence[Sample], out: str | Path) -> dict:
         raise InputError(f"{len(missing)} of {len(samples)} files are missing: {missing[:1]}. Correct the table.")
     out, identity = Path(out), _identity(guard, samples)
     out.mkdir(parents=True, exist_ok=True)
-    kept = _kept(out / "verdicts.jsonl", identity)
+    kept = {key: row for key, *row in kept_lines(out / "verdicts.jsonl", identity)}
     rest = [sample for sample in samples if sample.key not in kept]
-    with (out / "verdicts.jsonl").open("a", encoding="utf-8") as file:
-        for one in track(_judge(guard, rest), "measure", len(rest)):
-            kept[one.sample.key] = [one.decision.value, one.liveness, one.reasons]
-            file.write(json.dumps([one.sample.key, *kept[one.sample.key]]) + "\n")
-            file.flush()
+    for one in track(_judge(guard, rest), "measure", len(rest)):
+        kept[one.sample.key] = [one.decision.value, one.liveness, one.reasons]
+        add_lines(out / "verdicts.jsonl", [[one.sample.key, *kept[one.sample.key]]])
     found = [Judged(each, Decision(kept[each.key][0]), kept[each.key][1], tuple(kept[each.key][2])) for each in samples]
     values = figures(guard, found)
     write_scores(out / "scores.csv", _score_file(values, found, identity))
@@ -180,16 +179,6 @@ def _identity(guard: Guard, samples: Sequence[Sample]) -> Identity:
     # Sizes in place of contents: clips may be many gigabytes, and are read once, when they are judged.
     data = config_hash([[sample.as_row(), Path(sample.file).stat().st_size] for sample in samples])
     return Identity("measure", json.loads(json.dumps(config)), data, guard.weights)
-
-
-def _kept(path: Path, identity: Identity) -> dict[str, list]:
-    """Return what was judged before, by key; a line that a kill left torn is cut off, and a new file begun."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")] or [json.dumps(identity.as_dict()) + "\n"]
-    identity.require(json.loads(whole[0]), path)
-    if whole != lines:
-        write_text(path, "".join(whole))
-    return {key: row for key, *row in map(json.loads, whole[1:])}
 
 
 def _judge(guard: Guard, samples: Sequence[Sample]) -> Iterator[Judged]:

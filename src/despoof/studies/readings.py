@@ -1,6 +1,7 @@
 """What every study shares: faces and captures chosen by seed, counterparts in batches, and what is read off a cue."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from despoof.metrics import auc
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
 
+T = TypeVar("T")
 BATCH = 32
 Make = Callable[[torch.Tensor], torch.Tensor]  # faces (N, 3, S, S) in [-1, 1] -> images of the same form
 Encode = Callable[[np.ndarray], np.ndarray]  # ArcFace crops (N, 112, 112, 3) uint8 -> unit embeddings (N, E)
@@ -31,7 +33,7 @@ def held_out_faces(store: Store, count: int | None = None, seed: int = 0) -> lis
             f"store {store.root} has no face in a test split; expected held-out faces. Prepare a table whose column "
             "`split` says `test`."
         )
-    return _some(rows, count, seed)
+    return some(rows, count, seed)
 
 
 def real_captures(store: Store, per_group: int | None = None, seed: int = 0) -> list[StoredSample]:
@@ -40,10 +42,11 @@ def real_captures(store: Store, per_group: int | None = None, seed: int = 0) -> 
     for row in store.with_face():
         if not row.sample.simulated:
             groups.setdefault((row.sample.domain, row.sample.label.value), []).append(row)
-    return [row for key in sorted(groups) for row in _some(groups[key], per_group, seed)]
+    return [row for key in sorted(groups) for row in some(groups[key], per_group, seed)]
 
 
-def _some(rows: list[StoredSample], count: int | None, seed: int) -> list[StoredSample]:
+def some(rows: Sequence[T], count: int | None, seed: int) -> list[T]:
+    """Return `count` of the rows, or all, in their order and the same in any run."""
     order = item_rng(seed, "study").permutation(len(rows))[:count]
     return [rows[i] for i in sorted(order)]
 

@@ -14,6 +14,7 @@ from despoof.faces.align import as_image
 from despoof.faces.store import StoredSample
 from despoof.generator.generator import Generator
 from despoof.studies.readings import aucs, correlation, cue_statistics, pairs, scores_across, signed_cues
+from despoof.studies.stability.disturbances import blurred, compressed
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,6 @@ class Steadiness:
     correlation: float
     percentile_5: float
     auc: dict[str, float]
-
-
-def blurred(face: np.ndarray, deviation: float) -> np.ndarray:
-    """Return the face under a Gaussian blur; deviation in pixels."""
-    return cv2.GaussianBlur(face, (0, 0), deviation)
-
-
-def compressed(face: np.ndarray, quality: int) -> np.ndarray:
-    """Return the face through a JPEG and back."""
-    return cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
 
 
 def brightened(face: np.ndarray, factor: float) -> np.ndarray:

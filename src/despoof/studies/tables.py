@@ -37,6 +37,8 @@ class Share:
     n: int
 
     def __str__(self) -> str:
+        if not self.n:
+            return "0 of 0"
         interval = proportion_interval(self.count, self.n)
         return f"{self.count} of {self.n} ({100 * interval.low:.1f}–{100 * interval.high:.1f} %)"
 

@@ -1,0 +1,1 @@
+"""How steady verdicts are: captures disturbed as cameras, networks and screens would, and judged again."""
