@@ -14,18 +14,7 @@ from despoof.evaluation import cameras
 from despoof.evaluation.crossfit import APCER_7, BPCER_5, EQUAL, cross_fitted, cross_fitted_thresholds
 from despoof.evaluation.intervals import CameraDraws
 from despoof.evaluation.scores import ScoreFile, ScoreRow
-
-
-def fold(number: int, scores: dict[str, dict[str, list]], others: str, **facts) -> ScoreFile:
-    """Return the test of a fold: camera -> species ("none" is live) -> liveness, None without an answer."""
-    rows = [
-        ScoreRow(f"{camera}/{kind}-{i}.jpg", camera, camera, Label.LIVE if kind == "none" else Label.ATTACK, kind,
-                 value, "" if value is not None else "no_face")
-        for camera, kinds in scores.items() for kind, values in kinds.items() for i, value in enumerate(values)
-    ]  # fmt: skip
-    told = {"protocol": "folds", "cell": f"fold-{number}", "model": "m", "seed": 0, "split": "test", "thresholds": {}}
-    return ScoreFile(tuple(rows), told | {"threshold": "cross-fitted", "sources": list(others)} | facts)
-
+from score_files import fold, random_folds
 
 A = {"none": [0.9, 0.8, 0.4, 0.7], "print": [0.1, 0.6]}
 B = {"none": [0.5, 0.3], "display": [0.2, 0.35, None], "print": [0.55]}
@@ -35,21 +24,6 @@ C = {"none": [0.95, None], "display": [0.05, 0.15]}
 def toy(**facts) -> list[ScoreFile]:
     """Three folds of one camera each."""
     return [fold(0, {"a": A}, "bc", **facts), fold(1, {"b": B}, "ac", **facts), fold(2, {"c": C}, "ab", **facts)]
-
-
-def random_folds(drawn: int, count: int = 4, size: int = 30, shift: float = 1.5, **facts) -> list[ScoreFile]:
-    """Folds of two cameras each; live lies `shift` above attacks."""
-    rng = np.random.default_rng(drawn)
-    names = [f"cam{i}" for i in range(2 * count)]
-    parts = {
-        name: {kind: list(rng.normal(shift if kind == "none" else 0, 1, size)) for kind in ("none", "print", "display")}
-        for name in names
-    }
-    held = [names[2 * i : 2 * i + 2] for i in range(count)]
-    return [
-        fold(i, {name: parts[name] for name in inside}, [n for n in names if n not in inside], **facts)
-        for i, inside in enumerate(held)
-    ]
 
 
 def test_the_threshold_of_a_fold_comes_from_all_other_cameras_which_weigh_the_same():

@@ -96,3 +96,27 @@ def test_evaluate_writes_scores_and_tables(captures: Path, tmp_path: Path, capsy
     with pytest.raises(InputError, match="'nnoe'"):
         command("evaluate", store, tmp_path / "other", *tiny, "--models", "nnoe")
     assert not (tmp_path / "other").exists()
+
+
+def test_evaluate_over_cameras_prints_tables_once_all_folds_are_there(
+    captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    store = tmp_path / "store"
+    command("prepare", captures / "labels.csv", store, "--workers", 1)
+    (tmp_path / "own.toml").write_text(
+        'format = "despoof-protocols/1"\n[own]\neach = "fold"\nfolds = 3\ndomains = ["*"]\nvalidation = 0\n'
+        'threshold = "cross-fitted"\n'
+    )
+    run = ("evaluate", store, tmp_path / "out", "--protocol", tmp_path / "own.toml", "--models", "statistics")
+    capsys.readouterr()
+    command(*run, "--cells", "fold-0")
+    first = capsys.readouterr().out
+    assert "expected all folds" in first
+    assert "worst AUC" not in first
+    command(*run)
+    whole = capsys.readouterr().out
+    assert "worst AUC" in whole
+    assert "luma, darkest third" in whole
+    assert "expected all folds" not in whole
+    files = list((tmp_path / "out/scores").rglob("*.csv"))
+    assert sorted(path.name for path in files) == [f"fold-{i}-seed0-test.csv" for i in range(3)]

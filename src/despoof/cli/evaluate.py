@@ -1,10 +1,16 @@
 """`despoof evaluate`: run a protocol; scores are files, the table is made from them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from despoof.cli.options import configured
 from despoof.detector.config import PRESETS, DetectorRecipe
 from despoof.detector.recipe import fitted
+
+if TYPE_CHECKING:
+    from despoof.evaluation.scores import ScoreFile
+    from despoof.faces.store import StoredSample
 
 
 @configured(PRESETS, "texture", fitted)
@@ -45,21 +51,46 @@ def evaluate(
     declared.require_frames(opened.about.get("frames"))
     made = named_models(models, recipe, Material(opened, counterparts, peers, workers), declared.selection)
     run_protocol(declared, opened.rows, made, out, seeds=seeds or [0, 1, 2], cells=cells)
-    tables(out)
+    tables(out, opened.rows)
 
 
-def tables(out: Path) -> None:
-    """Print the tables of all score files below `out` and write them there."""
-    from despoof.evaluation.tables import read_tests, species_markdown, table_lines, table_markdown
+def tables(out: Path, rows: "Sequence[StoredSample]" = ()) -> None:
+    """Print the tables of all score files below `out` and write them there; `rows` of the store tell groups apart."""
+    from despoof.evaluation.crossfit import is_cross_fitted
+    from despoof.evaluation.tables import read_tests
     from despoof.runs.folder import write_text
 
     files = read_tests(out / "scores")
+    parts = _by_domain([file for file in files if not is_cross_fitted(file)])
+    parts |= _by_camera([file for file in files if is_cross_fitted(file)], rows)
+    text = "\n\n".join(f"## {title}\n\n{body}" for title, body in parts.items())
+    print(text)
+    write_text(out / "report.md", text + "\n")
+
+
+def _by_domain(files: "Sequence[ScoreFile]") -> dict[str, str]:
+    from despoof.evaluation.tables import species_markdown, table_lines, table_markdown
+
+    if not files:
+        return {}
     lines = table_lines(files, "sources")
-    parts = {
+    return {
         "thresholds from source validation": table_markdown(lines),
         "per species": species_markdown(lines),
         "thresholds from the test set itself": table_markdown(table_lines(files, "target")),
     }
-    text = "\n\n".join(f"## {title}\n\n{body}" for title, body in parts.items())
-    print(text)
-    write_text(out / "report.md", text + "\n")
+
+
+def _by_camera(files: "Sequence[ScoreFile]", rows: "Sequence[StoredSample]") -> dict[str, str]:
+    from despoof.evaluation import cameras, groups
+    from despoof.evaluation.crossfit import complete, cross_fitted
+    from despoof.evaluation.tables import markdown
+
+    kept, left_out = complete(files)
+    models = [cameras.on_cameras(each) for each in cross_fitted(kept)]
+    parts = {}
+    if models:
+        found = cameras.all_tables(models) | {"Groups of live presentations": groups.group_table(models, rows)}
+        parts = {title: markdown(table[0], table[1:]) for title, table in found.items() if len(table) > 1}
+        parts["What the tables over cameras say"] = cameras.NOTES
+    return parts | ({"Not whole yet, and in no table": "\n".join(left_out) + "\n"} if left_out else {})

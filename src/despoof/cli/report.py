@@ -21,17 +21,19 @@ def report(
         out: folder for the report; written files of the same names are replaced.
         title: of the page.
         model: is compared with all others, and its best and worst cases are listed; the first if left out.
-        store: of the samples, for pictures of cases.
+        store: of the samples, for pictures of cases, and for groups of people where folds of cameras were tested.
         counterparts: folder made by `despoof reconstruct`, for pictures of cases.
         show_faces: says that the licence of the data allows to show the people in it; needs the two above.
         rounds: of the bootstrap; 0 leaves its intervals and the difference between models out.
     """
     from despoof.evaluation.tables import read_tests
+    from despoof.faces.store import Store
     from despoof.report.content import report_sections
     from despoof.report.page import write_report
 
     sheet = _sheet(store, counterparts) if show_faces else None
-    sections = report_sections(read_tests(scores), rounds=rounds, model=model, sheet=sheet)
+    stored = Store(store).rows if store is not None else ()
+    sections = report_sections(read_tests(scores), rounds=rounds, model=model, sheet=sheet, stored=stored)
     print(write_report(out, title, sections))
 
 

@@ -93,6 +93,18 @@ def on_cameras(judged: CrossFitted, *, rounds: int = 1000) -> Cameras:
     return Cameras(judged, names, figures, {kind: rate(errors, mask) for kind, mask in masks.items()}, counts, draws)
 
 
+def all_tables(models: Sequence[Cameras], first: str | None = None) -> dict[str, Rows]:
+    """Return every table of models on their cameras by its title; `first` is the model that all others are minus of."""
+    tables = {
+        "Mean over cameras": row_table(models),
+        f"Points of the mean over cameras, {CROSS_FITTED}": point_table(models),
+        "Attack species, mean over the cameras that have it": species_table(models),
+    }
+    if first is not None:
+        tables["Differences between models, percentage points (95 % interval)"] = difference_table(models, first)
+    return tables | {"Each camera": camera_table(models)}
+
+
 def row_table(models: Sequence[Cameras]) -> Rows:
     """Return one row for each model."""
     means = (AUC, HTER, APCER, BPCER, ONE_APCER, EER, "no answer")

@@ -78,6 +78,21 @@ def cross_fitted_thresholds(files: Sequence[ScoreFile]) -> dict[str, dict[str, O
     return found
 
 
+def complete(files: Sequence[ScoreFile]) -> tuple[list[ScoreFile], list[str]]:
+    """Return the test score files of the models and seeds of which all folds are there, and why others are not."""
+    kept, left_out = [], []
+    groups: dict[tuple[str, ...], list[ScoreFile]] = defaultdict(list)
+    for file in files:
+        groups[tuple(str(file.facts[name]) for name in ("protocol", "model", "seed"))].append(file)
+    for name, group in groups.items():
+        try:
+            _require_all(group, " / ".join(name))
+            kept += group
+        except InputError as error:
+            left_out.append(str(error))
+    return kept, left_out
+
+
 def cross_fitted(files: Sequence[ScoreFile]) -> list[CrossFitted]:
     """Return each protocol and model of test score files, all its seeds together, in alphabetic order."""
     groups: dict[tuple[str, str], dict[int, list[ScoreFile]]] = defaultdict(lambda: defaultdict(list))

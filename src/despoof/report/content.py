@@ -14,9 +14,13 @@ from pathlib import Path
 from despoof import metrics
 from despoof.data.sample import Label
 from despoof.errors import InputError
+from despoof.evaluation.crossfit import is_cross_fitted
 from despoof.evaluation.difference import COMPARED, Comparison, compare
+from despoof.evaluation.protocols import CROSS_FITTED
 from despoof.evaluation.scores import ScoreFile
 from despoof.evaluation.tables import FIXED, NOTES, ORACLE, SOURCE, Line, is_probability, shown, table_lines
+from despoof.faces.store import StoredSample
+from despoof.report.cameras import camera_sections
 from despoof.report.cases import Sheet, best_and_worst, case_picture, case_row
 from despoof.report.figures import curve_pictures, first_seeds, place_of, reliability_pictures, score_pictures
 from despoof.report.page import Section, Table
@@ -36,6 +40,7 @@ COUNTS_HEAD = ("cell", "what", "presentations", "subjects", "allowed, by present
 FACTS = ("sources", "target", "unit", "selection", "simulated", "data_hash", "config_hash", "counterparts", "commit")
 FEW_SUBJECTS = 10  # under about this a bootstrap of subjects is too narrow
 SHOWS = 0.01  # the rate that a species or class should have presentations enough to show
+ORIGIN = f"{CROSS_FITTED}, equal error of rates averaged over the cameras of all other folds"
 PERCENT = "Percent: mean ± sd over seeds (95 % interval)"
 
 
@@ -46,21 +51,48 @@ def words() -> dict:
 
 
 def report_sections(
-    files: Sequence[ScoreFile], *, rounds: int = 1000, model: str | None = None, sheet: Sheet | None = None
+    files: Sequence[ScoreFile],
+    *,
+    rounds: int = 1000,
+    model: str | None = None,
+    sheet: Sheet | None = None,
+    stored: Sequence[StoredSample] = (),
 ) -> list[Section]:
     """Return the whole report of test score files.
 
     `model` is compared with all others and shown in cases; the first in alphabetic order if left out. `sheet`
     turns a row of a score file into the PNG *face | counterpart | cue*, and is handed over only where the
-    licence of the data allows to show people.
+    licence of the data allows to show people. `stored` are rows of the store, to tell groups of people apart where
+    folds of cameras were tested.
     """
     if not files:
         raise InputError("no score files; expected at least one test file. Run `despoof evaluate` first.")
-    files = _cells_apart(files)
-    chosen = model or min(file.facts["model"] for file in files)
+    names = sorted({str(file.facts["model"]) for file in files})
+    if model not in (None, *names):
+        raise InputError(f"model {model!r} is not among the score files; expected one of {', '.join(names)}.")
+    folds = [file for file in files if is_cross_fitted(file)]
+    others = _cells_apart([file for file in files if not is_cross_fitted(file)])
+    sections = [_about(files)]
+    if folds:
+        sections += camera_sections(folds, _chosen(folds, model), rounds=rounds, rows=stored)
+    if others:
+        sections += _by_domain(others, _chosen(others, model), rounds, sheet)
+    return [
+        *sections,
+        Section("Terms of ISO/IEC 30107-3", points=tuple(words()["iso_30107_3"]["terms"])),
+        Section("What these figures do not show", points=tuple(words()["limits"]["not_shown"])),
+        _origin([*folds, *others]),
+    ]
+
+
+def _chosen(files: Sequence[ScoreFile], model: str | None) -> str:
+    names = {str(file.facts["model"]) for file in files}
+    return model if model in names else min(names)
+
+
+def _by_domain(files: Sequence[ScoreFile], chosen: str, rounds: int, sheet: Sheet | None) -> list[Section]:
     lines = table_lines(files, "sources", rounds=rounds)
     return [
-        _about(files),
         _thresholds_of_sources(lines),
         _thresholds_of_target(table_lines(files, "target", rounds=rounds)),
         _differences(files, chosen, compare(files, chosen, rounds=rounds)),
@@ -71,9 +103,6 @@ def report_sections(
         Section("Scores", (words()["pictures"]["scores"],), pictures=score_pictures(files)),
         _calibration(files),
         _cases([file for file in first_seeds(files) if file.facts["model"] == chosen], sheet),
-        Section("Terms of ISO/IEC 30107-3", points=tuple(words()["iso_30107_3"]["terms"])),
-        Section("What these figures do not show", points=tuple(words()["limits"]["not_shown"])),
-        _origin(files),
     ]
 
 
@@ -231,10 +260,11 @@ def _origin(files: Sequence[ScoreFile]) -> Section:
     rows: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for file in sorted(files, key=lambda file: (*place_of(file), file.facts["seed"])):
         facts = tuple(_fact(file.facts.get(name)) for name in FACTS)
-        rows[*place_of(file), *facts].append(f"{file.facts['seed']}: {file.threshold(SOURCE):.4g}")
+        fixed = CROSS_FITTED if is_cross_fitted(file) else f"{file.threshold(SOURCE):.4g}"
+        rows[*place_of(file), *facts].append(f"{file.facts['seed']}: {fixed}")
     head = ("protocol", "cell", "model", *FACTS, f"seed: {SOURCE}")
     body = [(*key, "; ".join(seeds)) for key, seeds in rows.items()]
-    origins = sorted({str(file.facts["thresholds"][SOURCE]["origin"]) for file in files})
+    origins = sorted({ORIGIN if is_cross_fitted(f) else str(f.facts["thresholds"][SOURCE]["origin"]) for f in files})
     paragraphs = (f"Thresholds were fixed by: {'; '.join(origins)}.", words()["origin"]["dash"])
     return Section("What this was made from", paragraphs, tables=(Table((head, *body), "Facts of the score files", 3),))
 
