@@ -16,7 +16,8 @@ from despoof.data.image import read_image
 from despoof.errors import InputError
 from despoof.evaluation.protocols import is_live
 from despoof.evaluation.runner import Fit, Rows, Score
-from despoof.faces.detect import FindFaces, FoundFace, find_faces
+from despoof.faces.detect import FindFaces, FoundFace
+from despoof.faces.scene import look
 from despoof.faces.store import Store, StoredSample
 from despoof.faces.surroundings import Box, clamped_crop
 from despoof.runs.checkpoint import file_hash
@@ -117,13 +118,12 @@ def peer_liveness(name: str, folder: str | Path) -> Callable[[np.ndarray, FoundF
 
 
 def peer(name: str, folder: str | Path, *, find: FindFaces | None = None) -> Score:
-    """Return one of `PEERS` on original images, whose faces it finds anew; NaN where there is none."""
+    """Return one of `PEERS` on original images, looked at as `despoof prepare` does; NaN where there is no face."""
     liveness = peer_liveness(name, folder)
 
     def one(row: StoredSample) -> float:
-        image = read_image(row.sample.file)
-        found = find_faces(image, find)
-        return liveness(image, found[0]) if found else np.nan
+        scene = look(read_image(row.sample.file), find)
+        return liveness(scene.image, scene.faces[0]) if scene.faces else np.nan
 
     return lambda rows: np.array([one(row) for row in rows])
 
