@@ -55,7 +55,11 @@ def evaluate(
 
 
 def tables(out: Path, rows: "Sequence[StoredSample]" = ()) -> None:
-    """Print the tables of all score files below `out` and write them there; `rows` of the store tell groups apart."""
+    """Write the tables of all score files below `out` there, and print all but the one of each camera.
+
+    `rows` of the store tell groups of people apart.
+    """
+    from despoof.evaluation.cameras import EACH
     from despoof.evaluation.crossfit import is_cross_fitted
     from despoof.evaluation.tables import read_tests
     from despoof.runs.folder import write_text
@@ -63,9 +67,9 @@ def tables(out: Path, rows: "Sequence[StoredSample]" = ()) -> None:
     files = read_tests(out / "scores")
     parts = _by_domain([file for file in files if not is_cross_fitted(file)])
     parts |= _by_camera([file for file in files if is_cross_fitted(file)], rows)
-    text = "\n\n".join(f"## {title}\n\n{body}" for title, body in parts.items())
-    print(text)
-    write_text(out / "report.md", text + "\n")
+    texts = {title: f"## {title}\n\n{body}" for title, body in parts.items()}
+    print("\n\n".join(text for title, text in texts.items() if title != EACH))
+    write_text(out / "report.md", "\n\n".join(texts.values()) + "\n")
 
 
 def _by_domain(files: "Sequence[ScoreFile]") -> dict[str, str]:

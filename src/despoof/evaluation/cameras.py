@@ -22,6 +22,7 @@ AT = f"@ {CROSS_FITTED}"
 HTER, APCER, BPCER = f"HTER {AT}", f"APCER {AT}", f"BPCER {AT}"
 ONE = "one threshold"  # for all cameras, where the mean BPCER over them is 5 %
 ONE_APCER = "APCER @ mean BPCER 5 %"
+EACH = "Each camera"  # title of a table of many lines
 COMPARED = (HTER, AUC, ONE_APCER)
 Rows = list[tuple[str, ...]]  # of a table, the first being its head
 NOTES = f"""Percent: mean over cameras ± sd over seeds (95 % interval). Each camera is judged by models that learned
@@ -102,7 +103,7 @@ def all_tables(models: Sequence[Cameras], first: str | None = None) -> dict[str,
     }
     if first is not None:
         tables["Differences between models, percentage points (95 % interval)"] = difference_table(models, first)
-    return tables | {"Each camera": camera_table(models)}
+    return tables | {EACH: camera_table(models)}
 
 
 def row_table(models: Sequence[Cameras]) -> Rows:
