@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -14,10 +14,10 @@ from despoof.clip.frame import Frame
 from despoof.clip.judge import judge_clip, part_medians
 from despoof.clip.rule import ClipRule
 from despoof.clip.timeline import save_timeline
-from despoof.clip.track import Track, assign, largest, overlap
+from despoof.clip.track import Track, assign, overlap
 from despoof.errors import ConfigError, InputError
 from despoof.faces.detect import FoundFace
-from despoof.faces.quality import Reason
+from despoof.faces.quality import QualityLimits, Reason
 from despoof.verdict import Decision, Verdict, decide
 
 LEFT, RIGHT = (0.0, 0.0, 40.0, 50.0), (60.0, 0.0, 30.0, 40.0)
@@ -25,7 +25,7 @@ DARK = Reason("too_dark", 1.0, 2.0, "Too dark.")
 
 
 def face(box=LEFT) -> FoundFace:
-    return FoundFace(box, np.zeros((5, 2)), 0.9)
+    return FoundFace(box, np.zeros((5, 2), np.float32), 0.999)
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Scripted:
     engine_name: str = "torch"
     profile: SimpleNamespace | None = None
     point: str = "balanced"
+    limits: QualityLimits = field(default_factory=QualityLimits)
     looked: int = 0
 
     def find(self, image: np.ndarray) -> list[FoundFace]:
@@ -91,6 +92,7 @@ def test_a_clip_that_is_live_for_a_while_is_not_live_in_either_order(count, shar
         assert guard.looked == count  # to the end, however live it begins
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([0.1, 0.45, 0.9]), min_size=6, max_size=32))
 def test_a_clip_is_live_only_if_each_part_is_and_backwards_it_is_too(liveness):
     verdict, _ = judged(one(*liveness))
@@ -161,9 +163,32 @@ def test_faces_keep_their_track_when_they_move_or_swap_order():
     assert len(tracks) == 3
 
 
-def test_only_the_largest_faces_are_followed():
-    boxes = [(0.0, 0.0, side, side) for side in (5.0, 50.0, 20.0)]
-    assert [each.box[2] for each in largest([face(box) for box in boxes], 2)] == [50.0, 20.0]
+def test_a_poster_is_not_followed_and_of_many_people_only_some():
+    poster = (60.0, 0.0, 20.0, 30.0)  # 600 px of 2,000
+    verdict, _ = judged([[(poster, 0.1), (LEFT, 0.9)]] * 6)
+    assert (verdict.decision, len(verdict.faces)) == (Decision.LIVE, 1)
+    crowd = [((50.0 * i, 0.0, 40.0, 50.0), 0.9) for i in range(6)]
+    assert len(judged([crowd] * 6)[0].faces) == 4
+    assert len(judged([crowd] * 6, most_faces=2)[0].faces) == 2
+
+
+def test_the_turn_of_a_clip_is_that_of_its_first_frames_with_a_face(portrait):
+    sideways, blank = np.ascontiguousarray(np.rot90(portrait, 1)), np.zeros((512, 512, 3), np.uint8)
+    given: list[np.ndarray] = []
+
+    class Watching(Scripted):
+        find = None  # the package's own search
+
+        def check_faces(self, image, found, thresholds):
+            given.extend([image] * len(found))
+            return [self.verdict(0.9) for _ in found]
+
+    shown = [blank, *[sideways] * 4, portrait, *[sideways] * 4]
+    verdict = judge_clip(Watching([]), [Frame(i / 4, image) for i, image in enumerate(shown)])
+    assert verdict.decision is Decision.LIVE
+    assert [len(face.sights) for face in verdict.faces] == [8]
+    clockwise = [np.array_equal(image, np.rot90(frame, -1)) for image, frame in zip(given, shown[1:], strict=False)]
+    assert clockwise == [True] * len(given)  # the upright frame too, if anything is found in it
 
 
 def test_the_example_is_the_frame_nearest_to_the_fused_liveness():

@@ -8,10 +8,10 @@ import numpy as np
 
 from despoof.clip.frame import Frame
 from despoof.clip.rule import ClipRule
-from despoof.clip.track import Track, assign, largest
+from despoof.clip.track import Track, assign
 from despoof.errors import InputError
-from despoof.faces.detect import find_faces
-from despoof.faces.quality import Reason
+from despoof.faces.quality import Reason, counted
+from despoof.faces.scene import Scene, look
 from despoof.pipeline import Guard
 from despoof.verdict import Decision, Outcome, Verdict, decide
 
@@ -94,11 +94,12 @@ def judge_clip(guard: Guard, frames: Iterable[Frame], rule: ClipRule | None = No
     if guard.profile is not None:
         guard.profile.must_fit(clip_rule=rule.deciding())
     tracks: list[Track] = []
+    turn = Turn()
     count, last = 0, 0.0
     try:
         for frame in frames:
             count, last = count + 1, frame.seconds
-            _look(guard, frame, tracks, rule)
+            _judge_frame(guard, turn.look(guard, frame), frame.seconds, tracks, rule)
     except InputError as error:
         return _verdict(guard, [], (Reason("unreadable", None, None, str(error)),), count, last)
     least = max(2.0, rule.least_share * count)  # a box in a frame or two is no face
@@ -116,11 +117,30 @@ def part_medians(liveness: list[float], rule: ClipRule) -> list[float]:
     return [float(np.median(part)) for part in np.array_split(liveness, count)]
 
 
-def _look(guard: Guard, frame: Frame, tracks: list[Track], rule: ClipRule) -> None:
-    found = largest(find_faces(frame.image, guard.find), rule.most_faces)
-    verdicts = guard.check_faces(frame.image, found, guard.clip_thresholds)
-    for track, verdict in zip(assign(tracks, found), verdicts, strict=True):
-        track.seen.append((frame.seconds, verdict))
+class Turn:
+    """The quarter turns that set a clip upright: those of most of the first frames with a face, and of all after."""
+
+    FIRST = 3  # frames with a face; a turn is a matter of how the camera was held, and of no single frame
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def look(self, guard: Guard, frame: Frame) -> Scene:
+        """Return the scene of the next frame."""
+        if len(self.seen) == self.FIRST:
+            return look(frame.image, guard.find, quarter_turns=max(self.seen, key=self.seen.count))
+        scene = look(frame.image, guard.find)
+        if scene.faces:
+            self.seen.append(scene.quarter_turns)
+        return scene
+
+
+def _judge_frame(guard: Guard, scene: Scene, seconds: float, tracks: list[Track], rule: ClipRule) -> None:
+    faces = counted(scene.faces, guard.limits)[: rule.most_faces]
+    verdicts = guard.check_faces(scene.image, faces, guard.clip_thresholds)
+    where = [scene.in_source(face) for face in faces]  # borders and turns may differ from frame to frame
+    for track, verdict in zip(assign(tracks, where), verdicts, strict=True):
+        track.seen.append((seconds, verdict))
 
 
 def _fused(guard: Guard, track: Track, rule: ClipRule) -> FaceVerdict:

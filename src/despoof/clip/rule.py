@@ -21,7 +21,7 @@ class ClipRule:
         parts: of equal numbers of judged frames, one after the other; the lowest of their medians is the liveness, so
             that a face has to be live from beginning to end.
         least_part: judged frames of a part; a clip of few has fewer parts.
-        most_faces: judged in one frame, the largest.
+        most_faces: judged in one frame, the main one and the largest of those of like size.
         max_seconds: of a clip; longer is no decision.
         max_pixels: of one frame; more is no decision. 4K has 8.3 million.
         work_seconds: for reading and judging one clip; none is as long as it takes. More is no decision.

@@ -17,11 +17,6 @@ class Track:
     seen: list[tuple[float, Verdict]] = field(default_factory=list)
 
 
-def largest(found: list[FoundFace], count: int) -> list[FoundFace]:
-    """Return the largest faces, at most `count`, in the order of their size."""
-    return sorted(found, key=lambda face: -face.box[2] * face.box[3])[:count]
-
-
 def assign(tracks: list[Track], found: list[FoundFace]) -> list[Track]:
     """Return the track of each face, in their order; a face that overlaps none begins one, which `tracks` then holds.
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from despoof.faces.detect import FoundFace
+from despoof.faces.scene import LIKE_SIZE, SURE, like_size
 from despoof.faces.surroundings import room
 
 # A head's shape, in distances between the eyes: how far the nose tip stands before the plane of eyes and mouth,
@@ -26,7 +27,6 @@ CHECKS = (  # name, measured value, limit, what to say
     ("clipped", "clipped", "clipped", "Black or white hides the face. Use even light."),
     ("extreme_yaw", "yaw", "yaw", "The head is turned aside. Look at the camera."),
     ("extreme_pitch", "pitch", "pitch", "The head is tilted up or down. Level it."),
-    ("extreme_roll", "roll", "roll", "The head leans aside. Hold it upright."),
     ("at_border", "margin", "margin", "The border cuts the face. Move it to the middle."),
 )
 AT_LEAST = {"too_small", "too_blurred", "too_dark", "at_border"}  # the limit is the least allowed; of others the most
@@ -48,10 +48,9 @@ class QualityLimits:
     clipped: float = 0.35  # share of the face at black or white; flash and back-light go beyond
     yaw: float = 35.0  # degrees; five points scatter by 10 degrees on faces that look straight ahead
     pitch: float = 40.0  # degrees; they scatter by 15, since noses and chins differ in length
-    roll: float = 30.0  # degrees; alignment takes roll out, but the detector is trained on upright heads
     margin: float = 0.15  # from eyes and mouth to the border, in eye distances; less cuts off mouth or brow
-    second_area: float = 0.3  # another face counts from this share of the first one's area; less is a passer-by
-    second_score: float = 0.9  # and from this score, so that a pattern in the background does not
+    second_area: float = LIKE_SIZE  # another face counts from this share of the main one's area; less is a passer-by
+    second_score: float = SURE  # and from this score, so that a pattern in the background does not
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,8 @@ def gate(
 ) -> list[Reason]:
     """Return every reason not to judge; an empty list means good.
 
-    `found_faces` are those of the whole image (H, W, 3) uint8, the chosen one first; `face` is that one aligned,
-    or None where there is none.
+    `found_faces` are those of the whole image (H, W, 3) uint8, the main one first, see `faces.scene.look`; `face` is
+    that one aligned, or None where there is none.
     """
     limits = limits or QualityLimits()
     if not found_faces or face is None:
@@ -133,17 +132,19 @@ def gate(
     return _several(found_faces, limits) + _beyond(values, limits)
 
 
-def _several(found_faces: list[FoundFace], limits: QualityLimits) -> list[Reason]:
-    first = found_faces[0].box[2] * found_faces[0].box[3]
-    others = [
+def counted(found_faces: list[FoundFace], limits: QualityLimits) -> list[FoundFace]:
+    """Return the main face, which is the first, and those too large and sure for a passer-by or a poster."""
+    return found_faces[:1] + [
         face
         for face in found_faces[1:]
-        if face.score >= limits.second_score and face.box[2] * face.box[3] >= limits.second_area * first
+        if face.score >= limits.second_score and like_size(face, found_faces[0], limits.second_area)
     ]
-    if not others:
-        return []
-    count = len(others) + 1
-    return [Reason("several_faces", count, 1, f"{count} faces are in the picture. Take it with one person alone.")]
+
+
+def _several(found_faces: list[FoundFace], limits: QualityLimits) -> list[Reason]:
+    count = len(counted(found_faces, limits))
+    sentence = f"{count} faces are in the picture. Take it with one person alone."
+    return [Reason("several_faces", count, 1, sentence)] if count > 1 else []
 
 
 def _beyond(values: dict[str, float], limits: QualityLimits) -> list[Reason]:
