@@ -74,9 +74,10 @@ def test_a_group_that_is_refused_more_beyond_chance_is_said_plainly():
             stored.append(StoredSample(Sample(row.path, row.label, row.attack_type), "face", quality=values))
     found = on_cameras(cross_fitted(files)[0], rounds=200)
     table = group_table([found], stored)
-    said = far_groups(table)
+    said = far_groups(table, "m")
     assert any("luma, darkest third" in each for each in said)
     assert not any("eye_distance" in each for each in said)
+    assert not far_groups(table, "another")
     assert {row[2].partition(",")[0]: row[-1] for row in table[1:]}["eye_distance"] == "no"
 
 

@@ -29,7 +29,8 @@ NOTES = f"""Percent: mean over cameras ± sd over seeds (95 % interval). Each ca
 nothing of it. `{CROSS_FITTED}`: the threshold of a fold is where APCER and BPCER, averaged over the cameras of all
 other folds, are equal. No answer counts as an error. {ONE_APCER}: one threshold for all cameras, at which the mean
 BPCER of what was answered is 5 %. {EER}: each camera at its own threshold, which no deployment can know. Intervals
-redraw cameras, and in each its people (its images, where people are not told apart); thresholds stay as they are.
+redraw cameras, and in each its people (its images, where people are not told apart); thresholds stay as they are, and
+of fewer than about ten cameras they are too narrow.
 """
 
 

@@ -47,9 +47,10 @@ def group_table(models: Sequence[Cameras], rows: Sequence[StoredSample]) -> Rows
     return table
 
 
-def far_groups(table: Rows) -> list[str]:
-    """Return a sentence for each group of a table whose BPCER is far from the others', beyond chance."""
-    return [f"{row[1]}, {row[2]}: BPCER {row[5]}, {row[6]} from the others." for row in table[1:] if row[-1] == "yes"]
+def far_groups(table: Rows, model: str) -> list[str]:
+    """Return a sentence for each group whose BPCER by a model of the table is far from the others', beyond chance."""
+    far = [row for row in table[1:] if row[1] == model and row[-1] == "yes"]
+    return [f"{model}, {row[2]}: BPCER {row[5]}, {row[6]} from the others." for row in far]
 
 
 def _groups(each: Cameras, rows: Sequence[StoredSample]) -> list[_Group]:

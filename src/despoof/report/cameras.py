@@ -34,7 +34,7 @@ def camera_sections(
     found += [Section("HTER of each camera", pictures=(_picture(models, protocol),)) for protocol in _protocols(models)]
     grouped = groups.group_table(models, rows)
     if len(grouped) > 1:
-        far = tuple(groups.far_groups(grouped)) or ("No group's BPCER is far from the others'.",)
+        far = tuple(groups.far_groups(grouped, first)) or (f"{first}: no group's BPCER is far from the others'.",)
         title = "Groups of live presentations"
         found.append(Section(title, (_plain(groups.NOTES),), far, (_table(title, grouped),)))
     return found
