@@ -30,6 +30,14 @@ def around(face: np.ndarray) -> np.ndarray:
     return surroundings(wide, (reach + len(face) / 4, reach + len(face) / 4, len(face) / 2, len(face) / 2))
 
 
+def surrounded(gathered: Gathered) -> Gathered:
+    """Return a set with surroundings, near and far; those of attacks carry stripes."""
+    rng = np.random.default_rng(len(gathered.keys))
+    pictures = rng.integers(90, 160, (len(gathered.keys), 2, 160, 160, 3), np.uint8)
+    pictures[~gathered.live, :, ::8] = 255
+    return gathered._replace(surroundings=pictures)
+
+
 def content(detector: Detector) -> tuple[dict, dict[str, bytes]]:
     """Return what a detector is, to the bit."""
     return detector.facts, {name: tensor.numpy().tobytes() for name, tensor in detector.state_dict().items()}

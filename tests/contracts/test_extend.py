@@ -153,7 +153,7 @@ def gathered(name):
     live, domain = np.arange(16) % 2 == 0, np.arange(16) // 8
     return Gathered(faces[0], faces[1], live, domain, [f"{name}{i}" for i in range(16)], *rest(live))
 def rest(live):
-    known = {"species": np.where(live, "none", "print"), "simulated": np.zeros(16, bool)}
+    known = {"species": np.where(live, "none", "print"), "simulated": np.zeros(16, bool), "surroundings": None}
     return [known[field] for field in Gathered._fields[5:]]
 train_recipe(recipe, gathered("a"), gathered("b"), out)
 detector = load_detector(out / "detector.safetensors")

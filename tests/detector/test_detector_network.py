@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from despoof.detector.backbones.cue_encoder import CueEncoder
 from despoof.detector.config import MOBILENET, PAPER, PRESETS, TINY, DetectorConfig
-from despoof.detector.cue_encoder import CueEncoder
 from despoof.detector.network import CueAttention, Detector, load_detector, save_detector
 from despoof.errors import ArtefactError, ConfigError, InputError
 

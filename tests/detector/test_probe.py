@@ -9,7 +9,8 @@ import torch
 from despoof.detector.batches import Gathered
 from despoof.detector.config import PROBE, DetectorConfig, DetectorRecipe, ProbeTraining
 from despoof.detector.network import Detector, channel_statistics
-from despoof.detector.probe import fit_probe, logistic_regression, read_statistics, shares
+from despoof.detector.probe import fit_probe, logistic_regression, shares
+from despoof.detector.reading import Numbers
 from despoof.detector.scoring import logits
 from despoof.errors import ConfigError, InputError
 
@@ -95,7 +96,7 @@ def test_learns_and_answers_what_was_fitted(insertion):
     logit = logits(detector, sets[1])
     assert logit[sets[1].live].min() > logit[~sets[1].live].max()
     # by hand from the parts: standardise, weigh, add
-    numbers = read_statistics(detector, sets[1])
+    numbers = Numbers().read(detector, sets[1])
     norm = detector.standardise
     standard = (numbers - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
     by_hand = standard @ detector.embed.weight[0] + detector.embed.bias
@@ -105,19 +106,6 @@ def test_learns_and_answers_what_was_fitted(insertion):
 def test_fits_to_the_same_bits():
     sets = _gathered(1), _gathered(2)
     first, second = (fit_probe(CONFIG, TRAINING, *sets).state_dict() for _ in "ab")
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
-
-
-def test_what_was_read_before_is_not_read_again_and_gives_the_same(monkeypatch):
-    import despoof.detector.probe as probe
-
-    sets, known = (_gathered(1), _gathered(2)), {}
-    plain = fit_probe(CONFIG, TRAINING, *sets)
-    fit_probe(CONFIG, TRAINING, *sets, known=known)
-    assert len(known) == 80  # faces and mirror images
-    monkeypatch.setattr(probe, "read_statistics", lambda *parts: pytest.fail("read again"))
-    again = fit_probe(CONFIG, TRAINING, *sets, known=known)
-    first, second = plain.state_dict(), again.state_dict()
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 

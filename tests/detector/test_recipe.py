@@ -54,7 +54,7 @@ def test_every_preset_starts_on_every_backbone(preset, backbone):
     with torch.device("meta"):
         detector = Detector(config).eval()
         picture = torch.zeros(2, 3, config.face_size, config.face_size)
-        output = detector(picture, picture)
+        output = detector(picture, picture if config.uses_cue else None)
     assert output.logit.shape == (2,)
     assert output.embedding.shape == (2, config.embedding)
     strides = {stage.stride for stage in detector.backbone.stages}

@@ -34,7 +34,7 @@ def test_a_probe_has_models_of_its_own(monkeypatch):
     monkeypatch.setattr("despoof.detector.recipe.start_hash", lambda *given: {"start": "hash"})  # no wheel is read
     assert [model.name for model in named_models(None, PRESETS["probe"], STORE)][0] == "none-probe"
     for name in ("attention", "none+dann"):
-        with pytest.raises(DespoofError, match="none, dual, cue"):
+        with pytest.raises(DespoofError, match="none, dual, features, cue"):
             named_models([name], PRESETS["probe"], STORE)
 
 

@@ -4,7 +4,7 @@ One `Change` is drawn per item and applied to both, so that augmentation never m
 images stay equal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -37,6 +37,8 @@ class Augmentation:
     shrink: float = 0.5  # smallest size to which the face is averaged before it is enlarged again
     noise: float = 5.0  # largest deviation, grey levels of 255
     jpeg: int = 40  # lowest quality
+    framed: float = 0.0  # chance of a plain border, as a bezel or a letterbox makes one
+    frame: float = 0.0  # its largest width on each side, of the side
 
 
 class Change(NamedTuple):
@@ -49,6 +51,7 @@ class Change(NamedTuple):
     shrink: int | None  # side in between, pixels
     noise: np.ndarray | None  # (S, S, 3) int16, added
     jpeg: int | None  # quality
+    frame: tuple[np.ndarray, np.ndarray] | None = None  # pixels left, top, right, bottom (4,), colour (3,)
 
 
 def draw_change(rng: np.random.Generator, ranges: Augmentation, side: int) -> Change:
@@ -64,10 +67,26 @@ def draw_change(rng: np.random.Generator, ranges: Augmentation, side: int) -> Ch
         warp,
         curve,
         colour,
-        blur if degrade[0] else None,
+        blur if degrade[0] and ranges.blur else None,
         shrink if degrade[1] else None,
         _draw_noise(rng, deviation, side) if degrade[2] else None,
         jpeg if degrade[3] else None,
+        _draw_frame(rng, ranges, side) if ranges.framed and rng.random() < ranges.framed else None,
+    )
+
+
+def moved(change: Change, rng: np.random.Generator, ranges: Augmentation, side: int) -> Change:
+    """Return the change for another picture of `side` pixels of the same sample: its own place, noise and border.
+
+    Mirroring, tones and encoding are the capture's, hence the same.
+    """
+    flip = 1.0 if np.linalg.det(change.warp[:, :2]) < 0 else 0.0
+    own = replace(ranges, flip=flip, turn=0.0)
+    return change._replace(
+        warp=_draw_warp(rng, own, side),
+        shrink=None if change.shrink is None else round(side * rng.uniform(ranges.shrink, 1)),
+        noise=None if change.noise is None else _draw_noise(rng, float(change.noise.std()), side),
+        frame=None if change.frame is None else _draw_frame(rng, ranges, side),
     )
 
 
@@ -90,6 +109,11 @@ def apply_change(image: np.ndarray, change: Change) -> np.ndarray:
     if change.jpeg is not None:
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, change.jpeg])
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    if change.frame is not None:
+        (left, top, right, bottom), colour = change.frame
+        inside = image[top : side - bottom, left : side - right]
+        image = np.full_like(image, colour)
+        image[top : side - bottom, left : side - right] = inside
     return image
 
 
@@ -110,6 +134,15 @@ def _draw_curve(rng: np.random.Generator, ranges: Augmentation) -> np.ndarray:
     tone = (np.linspace(0, 1, 256) ** gamma - 0.5) * contrast + 0.5
     values = 255 * gain * tone[:, None] * (red, 1.0, blue)
     return np.clip(values.round(), 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
+
+
+def _draw_frame(rng: np.random.Generator, ranges: Augmentation, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a border: absent on a quarter of the sides; black, white, grey or coloured."""
+    widths = (rng.uniform(0, ranges.frame, 4) * side * (rng.random(4) < 0.75)).astype(int)
+    grey, colours = rng.integers(0, 256), rng.integers(0, 256, 3)
+    kind = rng.choice(4, p=(0.35, 0.2, 0.25, 0.2))
+    colour = (np.zeros(3), np.full(3, 255), np.full(3, grey), colours)[kind]
+    return widths, colour.astype(np.uint8)
 
 
 def _draw_noise(rng: np.random.Generator, deviation: float, side: int) -> np.ndarray:

@@ -18,9 +18,10 @@ from despoof.data.sample import Label
 from despoof.detector.augment import apply_change, draw_change
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.errors import InputError
-from despoof.faces.align import as_tensor
+from despoof.faces.align import as_tensor, scaled
 from despoof.faces.counterparts import read_counterparts
 from despoof.faces.store import Store, StoredSample
+from despoof.faces.surroundings import SCALES, SURROUNDINGS_SIZE
 from despoof.runs.seed import item_rng
 
 
@@ -34,6 +35,7 @@ class Gathered(NamedTuple):
     keys: list[str]  # (N,) names, for score files
     simulated: np.ndarray | None = None  # (N,) bool, whether a simulated camera made it; None: none
     species: np.ndarray | None = None  # (N,) text, the attack's instrument; None: attacks are not told apart
+    surroundings: np.ndarray | None = None  # (N, 2, R, R, 3) uint8 RGB, near and far; None where none are looked at
 
 
 class Batch(NamedTuple):
@@ -60,22 +62,29 @@ def gather(store: Store, rows: list[StoredSample], config: DetectorConfig, count
         [row.key for row in rows],
         np.array([row.sample.simulated for row in rows], bool),
         np.array([row.sample.attack_type for row in rows]),
+        store.surroundings(rows) if config.uses_surroundings else None,
     )
 
 
 def check_gathered(gathered: Gathered, config: DetectorConfig, name: str) -> None:
     """Raise InputError where a set does not fit the config, before any work is done."""
     count, side = len(gathered.keys), config.face_size
-    expected = (count, side, side, 3)
-    images = {"faces": gathered.faces}
+    images, expected = {"faces": gathered.faces}, dict.fromkeys(("faces", "counterparts"), (count, side, side, 3))
     if config.uses_cue:
         if gathered.counterparts is None:
             raise InputError(f"{name} has no counterparts; insertion {config.insertion!r} needs them. Make them.")
         images["counterparts"] = gathered.counterparts
-    for what, array in images.items():
-        if array.shape != expected or array.dtype != np.uint8:
+    if config.uses_surroundings:
+        if gathered.surroundings is None:
             raise InputError(
-                f"{what} of {name} are {array.shape} {array.dtype}; expected {expected} uint8. Gather them again."
+                f"{name} has no surroundings; branches {config.branches} need them. Prepare a store again."
+            )
+        images["surroundings"] = gathered.surroundings
+        expected["surroundings"] = (count, len(SCALES), SURROUNDINGS_SIZE, SURROUNDINGS_SIZE, 3)
+    for what, array in images.items():
+        if array.shape != expected[what] or array.dtype != np.uint8:
+            raise InputError(
+                f"{what} of {name} are {array.shape} {array.dtype}; expected {expected[what]} uint8. Gather them again."
             )
     if gathered.live.shape != (count,) or gathered.live.dtype != bool or gathered.domain.shape != (count,):
         raise InputError(
@@ -160,12 +169,16 @@ def inputs(
 
 def input_batches(
     gathered: Gathered, config: DetectorConfig, batch: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Yield face and cue of a set, in order."""
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]]:
+    """Yield face, cue and surroundings of a set, in order."""
     for start in range(0, len(gathered.keys), batch):
         part = slice(start, start + batch)
         counterparts = None if gathered.counterparts is None else gathered.counterparts[part]
-        yield inputs(gathered.faces[part], counterparts, config)
+        around = None
+        if gathered.surroundings is not None and config.uses_surroundings:
+            pixels = torch.from_numpy(gathered.surroundings[part])
+            around = scaled(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+        yield *inputs(gathered.faces[part], counterparts, config), around
 
 
 def without_simulated(gathered: Gathered) -> Gathered:

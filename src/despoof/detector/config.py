@@ -7,8 +7,9 @@ from despoof.cue import CUE_FORMS
 from despoof.detector.augment import Augmentation
 from despoof.errors import ConfigError
 
-INSERTIONS = ("attention", "last", "concat", "dual", "cue", "none")
-FROZEN = ("none", "dual", "cue")  # insertions that add no weight to the backbone, which in a probe learns nothing
+INSERTIONS = ("attention", "last", "concat", "dual", "features", "cue", "none")
+KINDS = ("training", "probe", "head")  # of a recipe, which has one of them
+FROZEN = ("none", "dual", "features", "cue")  # insertions that add no weight to networks, which may then be frozen
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,9 @@ class DetectorConfig:
     """The network. `insertion` says where the cue enters.
 
     attention: cross-attention after every stage named; last: after the last of them; concat: three more channels of
-    the first convolution; dual: fused late (where statistics are judged, the backbone reads the cue as well); cue: the
-    backbone sees the cue in place of the face; none: nowhere.
+    the first convolution; dual: fused late (where statistics are judged, the backbone reads the cue as well); features:
+    in feature space, the face's statistics minus its counterpart's beside the face's; cue: the backbone sees the cue in
+    place of the face; none: nowhere.
     """
 
     backbone: str = "mobilenet_v2"  # a key of backbones.BACKBONES
@@ -36,6 +38,8 @@ class DetectorConfig:
     statistics: tuple[int, ...] = ()
     every_layer: bool = False  # statistics of every layer at these strides, not of each stride's last alone
     rectified: bool = False  # ReLU after the projection, so that the head is not linear in what it judges
+    branches: tuple[str, ...] = ()  # keys of branches.BRANCHES: what else is read, in the face's surroundings
+    clamp: float | None = None  # largest absolute number that is judged, once standardised; none: any
 
     def __post_init__(self) -> None:
         for name, known in (("insertion", INSERTIONS), ("cue_form", CUE_FORMS)):
@@ -48,6 +52,19 @@ class DetectorConfig:
                 f"cue_widths is {self.cue_widths} and attention_width {self.attention_width} with {self.heads} heads; "
                 "expected a width, the last one if none is named, that the heads divide. Change one of them."
             )
+
+        if (self.branches or self.insertion == "features") and not self.statistics:
+            raise ConfigError(
+                f"branches {self.branches} and insertion {self.insertion!r} without statistics; expected some strides, "
+                "beside whose numbers theirs stand. Name them, or leave these out."
+            )
+        if self.insertion == "features" and self.cue_form != "signed":
+            raise ConfigError(
+                f'insertion "features" with cue_form {self.cue_form!r}; expected "signed", from which the counterpart '
+                "follows. Name it."
+            )
+        if self.clamp is not None and not self.clamp > 0:
+            raise ConfigError(f"clamp is {self.clamp}; expected above 0, in deviations, or none.")
 
     @property
     def attended(self) -> int:
@@ -68,6 +85,11 @@ class DetectorConfig:
     def uses_cue(self) -> bool:
         """Whether this detector takes a cue at all."""
         return self.insertion != "none"
+
+    @property
+    def uses_surroundings(self) -> bool:
+        """Whether this detector looks around the face."""
+        return bool(self.branches)
 
 
 @dataclass(frozen=True)
@@ -127,19 +149,53 @@ class DetectorTraining:
 
 @dataclass(frozen=True)
 class ProbeTraining:
-    """How a linear probe is fitted on a frozen backbone (probe.py): a convex problem, so there are no steps."""
+    """How a linear probe is fitted on frozen networks (probe.py): a convex problem, so there are no steps."""
 
     penalty: float = 0.1  # half of it times the squared weights is added to the mean loss
     simulated_share: float = 0.1  # of a simulated domain in the loss; a real one has 1
     start: str = "imagenet"  # of the backbone, as in training
+    released: str = "random"  # of the branches that others trained: the folder of their files, or "random"
 
     def __post_init__(self) -> None:
         check_share(self.simulated_share)
 
 
 @dataclass(frozen=True)
+class HeadTraining:
+    """How a head is trained on what frozen networks read in samples and in changed copies of them (head.py).
+
+    Several `heads` are trained apart and stand as one, whose answer is the mean of theirs; `embedding` of the network
+    is the width of all together.
+    """
+
+    steps: int = 250
+    batch: int = 128
+    heads: int = 1
+    augmented: int = 2  # changed copies of a sample, beside the original and its mirror image
+    dropped: dict[str, float] = field(default_factory=lambda: {"near": 0.5})  # block -> share of a batch without it
+    # attacks weigh alike by domain alone; by species within each domain; or by species over all domains
+    species_balance: Literal["none", "domain", "all"] = "none"
+    simulated_share: float = 0.1  # of a simulated domain; a real one has 1
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(warmup=15, weight_decay=0.05))
+    average: float = 0.97  # largest decay of the running mean of the weights, which is what is kept
+    start: str = "imagenet"  # of the backbone, and of the branch that is one, as in training
+    released: str = "weights"  # of the branches that others trained: the folder of their files, or "random"
+    augmentation: Augmentation = field(default_factory=lambda: HEAD_AUGMENTATION)
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 2), ("heads", 1), ("augmented", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}.")
+        if wrong := {name: share for name, share in self.dropped.items() if not 0 <= share < 1}:
+            raise ConfigError(f"dropped is {wrong}; expected shares from 0 to below 1. Correct them.")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average is {self.average}; expected a decay from 0 to below 1.")
+        check_share(self.simulated_share)
+
+
+@dataclass(frozen=True)
 class DetectorRecipe:
-    """What is made and how: a network, and either its training or the fit of a probe on it.
+    """What is made and how: a network, and its training, or the fit of a probe or a head on it.
 
     Several members start from the same weights, see other batches, and are averaged; real members learn from real
     captures alone.
@@ -148,35 +204,56 @@ class DetectorRecipe:
     network: DetectorConfig = field(default_factory=DetectorConfig)
     training: DetectorTraining | None = None
     probe: ProbeTraining | None = None
+    head: HeadTraining | None = None
     members: int = 1
     real_members: int = 0
 
     def __post_init__(self) -> None:
-        if (self.training is None) == (self.probe is None):
-            raise ConfigError("a recipe has both training and probe, or neither; expected one. Leave the other out.")
+        told = [name for name in KINDS if getattr(self, name) is not None]
+        if len(told) != 1:
+            raise ConfigError(
+                f"a recipe has {' and '.join(told) or 'none'} of {', '.join(KINDS)}; expected one. Name one alone."
+            )
         if self.members < 0 or self.real_members < 0 or not self.members + self.real_members:
             raise ConfigError(f"members is {self.members}, real_members {self.real_members}; expected at least one.")
-        if self.probe is not None:
-            self._check_probe()
+        if self.training is not None and self.network.branches:
+            raise ConfigError(
+                f"training with branches {self.network.branches}, which are frozen; expected none. Train a head."
+            )
+        if self.training is None:
+            self._check_frozen()
 
-    def _check_probe(self) -> None:
+    def _check_frozen(self) -> None:
         network = self.network
         if (self.members, self.real_members) != (1, 0):
             raise ConfigError(
-                f"members is {self.members} and real_members {self.real_members} with a probe, whose fit has no "
-                "chance in it; expected 1 and 0. Train instead, or leave both out."
+                f"members is {self.members} and real_members {self.real_members} with a probe or a head; expected 1 "
+                "and 0. Name head.heads, or leave both out."
             )
-        if not network.statistics or network.insertion not in FROZEN or network.embedding != 1:
+        if not network.statistics or network.insertion not in FROZEN:
             raise ConfigError(
-                f"a probe with insertion {network.insertion!r}, statistics {network.statistics} and embedding "
-                f"{network.embedding}; expected one of {', '.join(FROZEN)} (a frozen network hears the cue no other "
-                "way), some strides, and 1. Take preset probe, or train."
+                f"frozen networks with insertion {network.insertion!r} and statistics {network.statistics}; expected "
+                f"one of {', '.join(FROZEN)} (they hear the cue no other way), and some strides. Take preset probe or "
+                "cameras, or train."
+            )
+        if self.probe is not None and network.embedding != 1:
+            raise ConfigError(f"a probe with embedding {network.embedding}; expected 1. Take preset probe.")
+        if self.head is not None and (network.embedding % self.head.heads or not network.rectified):
+            raise ConfigError(
+                f"{self.head.heads} heads with embedding {network.embedding}, rectified {network.rectified}; expected "
+                "a width that they divide, and true. Change one of them."
             )
 
     @property
     def start(self) -> str:
         """What the backbone starts from."""
-        return (self.training or self.probe).start  # type: ignore[union-attr]
+        return (self.training or self.probe or self.head).start  # type: ignore[union-attr]
+
+    @property
+    def released(self) -> str:
+        """Folder of what the branches start from."""
+        frozen = self.probe or self.head
+        return "random" if frozen is None else frozen.released
 
 
 def check_share(share: float) -> None:
@@ -212,6 +289,14 @@ TEXTURE_TRAINING = DetectorTraining(  # blur, noise and paleness are what tells 
     steps=300, simulated_share=0.1, frozen_stages=0, optimiser=OptimiserConfig(learning_rate=1e-4),
     technique=TechniqueConfig("erm"), augmentation=GEOMETRY,
 )  # fmt: skip
+HEAD_AUGMENTATION = Augmentation(  # what cameras do, encoding, and plain borders, which must not make a face live
+    turn=4.0, brightness=0.2, contrast=0.15, gamma=0.2, white_balance=0.08, saturation=0.0, grey=0.0, degrade=0.3,
+    blur=0.0, shrink=1.0, noise=0.0, jpeg=50, framed=0.2, frame=0.2,
+)  # fmt: skip
+CAMERAS = replace(  # face and surroundings, read by frozen networks
+    PROBE, insertion="none", cue_form="signed", embedding=128, rectified=True, dropout=0.2, clamp=6.0,
+    branches=("near", "near_minifasnet", "far_minifasnet"),
+)  # fmt: skip
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
     steps=4000, live_per_domain=10, attack_per_domain=10, frozen_stages=0, average=0.0,
     optimiser=OptimiserConfig(
@@ -227,6 +312,7 @@ PRESETS = {
     "texture": DetectorRecipe(TEXTURE, TEXTURE_TRAINING),
     "mobilenet": DetectorRecipe(MOBILENET, DetectorTraining()),
     "field": DetectorRecipe(MOBILENET, FIELD_TRAINING),
+    "cameras": DetectorRecipe(CAMERAS, head=HeadTraining()),
     "probe": DetectorRecipe(PROBE, probe=ProbeTraining()),
     "tiny": DetectorRecipe(TINY, TINY_TRAINING),
     "paper": DetectorRecipe(PAPER, PAPER_TRAINING),

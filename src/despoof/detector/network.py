@@ -1,5 +1,6 @@
-"""The detector: face, cue -> liveness logit and embedding; and its file."""
+"""The detector: face, cue, surroundings -> liveness logit and embedding; and its file."""
 
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,9 +9,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from despoof.detector.backbones import BACKBONES
+from despoof.detector.backbones.backbone import channel_statistics
+from despoof.detector.backbones.cue_encoder import CUE_ENCODERS
+from despoof.detector.branches import BRANCHES, statistics_count
 from despoof.detector.config import DetectorConfig
-from despoof.detector.cue_encoder import CUE_ENCODERS
 from despoof.errors import ArtefactError, ConfigError, InputError
+from despoof.faces.surroundings import SCALES, SURROUNDINGS_SIZE
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
 from despoof.runs.config import from_dict, to_dict
 
@@ -64,15 +68,10 @@ class CueAttention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, heads, T, width / heads)
 
 
-def channel_statistics(features: torch.Tensor) -> torch.Tensor:
-    """Return each channel's mean and deviation over the positions, (N, 2 C), of a map (N, C, H, W) or tokens."""
-    positions = features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
-    deviation = (positions.var(2, unbiased=False) + 1e-6).sqrt()
-    return torch.cat([positions.mean(2), deviation], 1)
-
-
 class Detector(nn.Module):
-    """Backbone, embedding, classifier, and the cue's way in. `facts` travel with the weights file.
+    """Backbone, branches, embedding, classifier, and the cue's way in. `facts` travel with the weights file.
+
+    Where statistics are judged, numbers stand in `blocks`: the face's, the cue's where it is fused late, each branch's.
 
     The parts of the plain detector are made first, so that one seed gives every insertion the same start.
     """
@@ -88,7 +87,9 @@ class Detector(nn.Module):
             self.backbone.widen(6)
         judged = self.backbone.out_channels
         if config.statistics:
-            judged = self._read_statistics()
+            self.blocks = self._blocks()
+            judged = max(block.stop for block in self.blocks.values())
+            self.standardise = nn.BatchNorm1d(judged, affine=False)
         self.embed = nn.Linear(judged, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(config.embedding, 1)
@@ -127,30 +128,49 @@ class Detector(nn.Module):
             )
         return float(found["attack_below"]), float(found["live_from"])
 
-    def forward(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> DetectorOutput:
-        """Return logit and embedding; without a cue, the way in is skipped and the plain detector answers."""
-        self._check(face, cue)
-        tokens = self._tokens(cue)
-        judged = self._pooled(self._entering(face, cue), tokens)
+    def forward(
+        self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
+    ) -> DetectorOutput:
+        """Return logit and embedding of faces (N, 3, S, S).
+
+        Without a cue, the way in is skipped and the plain detector answers; without surroundings (N, 2, 3, R, R), near
+        and far, the mean numbers stand for those of the branches.
+        """
+        self._check(face, cue, surroundings)
         if self.config.statistics:
-            judged = self.standardise(self._beside_cue(judged, cue))
+            return self.answer(self._numbers(face, cue, surroundings))
+        tokens = self._tokens(cue)
+        logit, embedding = self._head(self._pooled(self._entering(face, cue), tokens))
+        if tokens is not None and not self.config.attends:
+            logit = logit + self.classify_cue(tokens.mean(1)).squeeze(1)
+        return DetectorOutput(logit, embedding)
+
+    def answer(self, numbers: torch.Tensor) -> DetectorOutput:
+        """Return logit and embedding of what `statistics` gave (N, K)."""
+        return self._head(self.standard(numbers))
+
+    def standard(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return numbers (N, K) of `statistics` less their mean, over their deviation, within the clamp."""
+        standard = self.standardise(numbers)
+        return standard if self.config.clamp is None else standard.clamp(-self.config.clamp, self.config.clamp)
+
+    def _head(self, judged: torch.Tensor) -> DetectorOutput:
         projected = self.embed(self.dropout(judged))
         if self.config.rectified:
             projected = F.relu(projected)
-        logit = self.classify(self.dropout(projected))
-        if tokens is not None and not self.config.attends:
-            logit = logit + self.classify_cue(tokens.mean(1))
-        embedding = F.normalize(projected.float(), dim=1) if self.config.unit_norm else projected
-        return DetectorOutput(logit.squeeze(1), embedding)
+        logit = self.classify(self.dropout(projected)).squeeze(1)
+        return DetectorOutput(logit, F.normalize(projected.float(), dim=1) if self.config.unit_norm else projected)
 
     @torch.no_grad()
-    def liveness(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
+    def liveness(
+        self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the probability of live (N,), or a scalar for one face (3, S, S), calibrated."""
         if self.training:
             raise InputError("detector is in training mode, where liveness is random. Call its eval() first.")
         batched = face.ndim == 4
-        faces, cues = (x if x is None or batched else x[None] for x in (face, cue))
-        probability = self.calibrated(self(faces, cues).logit.float())
+        given = (x if x is None or batched else x[None] for x in (face, cue, surroundings))
+        probability = self.calibrated(self(*given).logit.float())
         return probability if batched else probability[0]
 
     def calibrated(self, logit: torch.Tensor) -> torch.Tensor:
@@ -197,41 +217,64 @@ class Detector(nn.Module):
                 read += map(channel_statistics, outputs if self.config.every_layer else [features])
         return torch.cat(read, 1) if read else self.backbone.pool(self.backbone.head(features))
 
-    def statistics(self, face: torch.Tensor, cue: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the channel statistics (N, K) that are judged, before they are standardised."""
-        self._check(face, cue)
-        return self._beside_cue(self._pooled(self._entering(face, cue), self._tokens(cue)), cue)
+    def statistics(
+        self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the numbers (N, K) that are judged, before they are standardised."""
+        self._check(face, cue, surroundings)
+        return self._numbers(face, cue, surroundings)
+
+    def block(
+        self, name: str, face: torch.Tensor, cue: torch.Tensor | None, surroundings: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Return the numbers of one of `blocks`; None where there is nothing to read them in."""
+        if name == "face":
+            return self._pooled(self._entering(face, cue), self._tokens(cue))
+        if name != "cue":
+            branch = self.branches[name]
+            return None if surroundings is None else branch(surroundings[:, branch.view])
+        if cue is None:
+            return None
+        if self.config.insertion == "dual":
+            return self._pooled(self.backbone.resize(cue), None)
+        return self._pooled(self.backbone.normalise(face), None) - self._pooled(
+            self.backbone.normalise(face - cue), None
+        )
 
     def _tokens(self, cue: torch.Tensor | None) -> torch.Tensor | None:
         return self.cue_encoder(cue) if cue is not None and self.config.encodes_cue else None
 
-    def _beside_cue(self, judged: torch.Tensor, cue: torch.Tensor | None) -> torch.Tensor:
-        """Add what the backbone reads in the cue, where it is fused late; the running means if there is none."""
-        if self.config.insertion != "dual":
-            return judged
-        if cue is None:
-            mean = self.standardise.running_mean[judged.shape[1] :]
-            return torch.cat([judged, mean.expand(len(judged), -1)], 1)
-        return torch.cat([judged, self._pooled(self.backbone.resize(cue), None)], 1)
+    def _numbers(self, face: torch.Tensor, cue: torch.Tensor | None, surroundings: torch.Tensor | None) -> torch.Tensor:
+        """Return the numbers of all blocks; running means for what is absent."""
+        parts = []
+        for name, place in self.blocks.items():
+            read = self.block(name, face, cue, surroundings)
+            if read is None:
+                read = self.standardise.running_mean[place].expand(face.shape[0], -1)
+            parts.append(read)
+        return torch.cat(parts, 1)
 
-    def _read_statistics(self) -> int:
-        """Cut the backbone after the last stage that is read, and return how many statistics there are."""
-        wanted = self.config.statistics
+    def _blocks(self) -> dict[str, slice]:
+        """Cut the backbone after the last stage that is read, make the branches, and return where numbers stand."""
+        config = self.config
+        wanted = config.statistics
         found = [stage for stage in self.backbone.stages if stage.stride in wanted]
         if missing := sorted(set(wanted) - {stage.stride for stage in found}):
             raise ConfigError(
-                f"statistics is {wanted}; {self.config.backbone} has no stride {', '.join(map(str, missing))}. "
+                f"statistics is {wanted}; {config.backbone} has no stride {', '.join(map(str, missing))}. "
                 f"Name some of {', '.join(map(str, sorted({stage.stride for stage in self.backbone.stages})))}."
             )
         self.backbone.shorten(max(wanted))
-        weight = self.backbone.first.weight
-        empty = weight.new_zeros(1, weight.shape[1], *[self.backbone.side or max(wanted)] * 2)
-        self.backbone.eval()  # or batch norms would take the empty picture in
-        with torch.no_grad():
-            count = self._pooled(empty, None).shape[1] * (2 if self.config.insertion == "dual" else 1)
-        self.backbone.train()
-        self.standardise = nn.BatchNorm1d(count, affine=False)
-        return count
+        counts = {"face": statistics_count(self.backbone, wanted, config.every_layer)}
+        if config.insertion in ("dual", "features"):
+            counts["cue"] = counts["face"]
+        if config.branches:
+            if unknown := [name for name in config.branches if name not in BRANCHES]:
+                raise ConfigError(f"branch {unknown[0]!r} is unknown; expected some of {', '.join(BRANCHES)}.")
+            self.branches = nn.ModuleDict({name: BRANCHES[name](config) for name in config.branches})
+            counts |= {name: branch.count for name, branch in self.branches.items()}
+        ends = list(accumulate(counts.values()))
+        return {name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)}
 
     def _attention_blocks(self, width: int) -> dict[str, CueAttention]:
         strides = {stage.stride for stage in self.backbone.stages}
@@ -246,7 +289,7 @@ class Detector(nn.Module):
         sizes = (width, self.config.heads, self.config.attended)
         return {stage.label: CueAttention(stage.channels, *sizes) for stage in looking}
 
-    def _check(self, face: torch.Tensor, cue: torch.Tensor | None) -> None:
+    def _check(self, face: torch.Tensor, cue: torch.Tensor | None, surroundings: torch.Tensor | None = None) -> None:
         side = self.config.face_size
         if face.ndim != 4 or face.shape[1:] != (3, side, side) or not face.is_floating_point():
             raise InputError(
@@ -259,6 +302,18 @@ class Detector(nn.Module):
             raise InputError(
                 f"cue of shape {tuple(cue.shape)}; expected the face's {tuple(face.shape)}. "
                 "Make it from this face and its counterpart."
+            )
+        if surroundings is not None:
+            self._check_surroundings(surroundings, face.shape[0])
+
+    def _check_surroundings(self, surroundings: torch.Tensor, count: int) -> None:
+        if not self.config.uses_surroundings:
+            raise InputError("surroundings were given to a detector without branches. Leave them out.")
+        expected = (count, len(SCALES), 3, SURROUNDINGS_SIZE, SURROUNDINGS_SIZE)
+        if surroundings.shape != expected or not surroundings.is_floating_point():
+            raise InputError(
+                f"surroundings of shape {tuple(surroundings.shape)}, {surroundings.dtype}; expected floats {expected}, "
+                "near and far. Make them with despoof.faces.surroundings."
             )
 
 

@@ -1,4 +1,4 @@
-"""A linear probe: what a frozen backbone reads in a face, and in its cue, judged by logistic regression.
+"""A linear probe: what frozen networks read in a face, its cue and its surroundings, by logistic regression.
 
 With x the standardised channel statistics and y = 1 for live, -1 for attack it minimises
 
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from despoof.detector.batches import Gathered, chosen, input_batches
+from despoof.detector.batches import Gathered
 from despoof.detector.config import DetectorConfig, ProbeTraining
 from despoof.detector.network import Detector
+from despoof.detector.reading import Copy, Numbers
 from despoof.detector.scoring import logits
 from despoof.detector.train import check_sets, started
 from despoof.metrics import auc
@@ -27,25 +28,27 @@ def fit_probe(
     config: DetectorConfig,
     probe: ProbeTraining,
     train_set: Gathered,
-    validation: Gathered,
+    validation: Gathered | None = None,
     *,
     seed: int = 0,
-    known: dict[str, torch.Tensor] | None = None,
+    numbers: Numbers | None = None,
 ) -> Detector:
     """Return a detector with a fitted probe, not calibrated yet; the same to the bit whenever it is made.
 
-    `known` holds what this config's backbone read in samples, by their names; what is missing is added. `seed` is of
-    a backbone that starts random.
+    `numbers` holds what networks read in samples before; what is missing is added. `seed` is of networks that start
+    random.
     """
     check_sets(config, train_set, validation)
     torch.manual_seed(seed)
-    detector = started(config, probe.start).eval().to(memory_format=torch.channels_last)
-    known = {} if known is None else known
-    statistics = torch.cat([_read(detector, each, known) for each in (train_set, mirrored(train_set))]).double()
+    detector = started(config, probe.start, probe.released).eval().to(memory_format=torch.channels_last)
+    numbers = numbers or Numbers()
+    statistics = torch.cat([numbers.read(detector, train_set, Copy(number)) for number in (0, 1)]).double()
     share_of = shares(train_set, probe.simulated_share)
     live, share = (torch.from_numpy(np.tile(part, 2)) for part in (train_set.live, share_of))
     mean, variance = statistics.mean(0), statistics.var(0, unbiased=False)
     standard = (statistics - mean) / (variance + detector.standardise.eps).sqrt()
+    if config.clamp is not None:
+        standard = standard.clamp(-config.clamp, config.clamp)
     weight, bias = logistic_regression(standard, live, share / share.sum(), probe.penalty)
     with torch.no_grad():
         detector.standardise.running_mean.copy_(mean)
@@ -54,8 +57,9 @@ def fit_probe(
         detector.embed.bias.copy_(bias[None])
         detector.classify.weight.fill_(1.0)
         detector.classify.bias.zero_()
-    logit = logits(detector, validation)
-    detector.facts["validation_auc"] = auc(logit[validation.live], logit[~validation.live])
+    if validation is not None:
+        logit = logits(detector, validation, numbers=numbers)
+        detector.facts["validation_auc"] = auc(logit[validation.live], logit[~validation.live])
     return detector
 
 
@@ -91,28 +95,3 @@ def shares(gathered: Gathered, simulated: float = 1.0) -> np.ndarray:
     made = np.zeros(len(groups), bool) if gathered.simulated is None else gathered.simulated
     share = np.where(made, simulated, 1.0) / counts[which]
     return share / share.sum()
-
-
-def mirrored(gathered: Gathered) -> Gathered:
-    """Return the mirror images, of faces and counterparts alike, under names of their own."""
-    faces, counterparts = (
-        None if images is None else np.ascontiguousarray(images[:, :, ::-1])
-        for images in (gathered.faces, gathered.counterparts)
-    )
-    keys = [f"{key}|mirrored" for key in gathered.keys]
-    return gathered._replace(faces=faces, counterparts=counterparts, keys=keys)
-
-
-@torch.no_grad()
-def read_statistics(detector: Detector, gathered: Gathered, batch: int = 64) -> torch.Tensor:
-    """Return the statistics (N, K) of a whole set."""
-    return torch.cat([detector.statistics(*part) for part in input_batches(gathered, detector.config, batch)])
-
-
-def _read(detector: Detector, gathered: Gathered, known: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the statistics (N, K) of a set, of which those in `known` are not read again."""
-    missing = np.flatnonzero([key not in known for key in gathered.keys])
-    if len(missing):
-        unread = chosen(gathered, missing)
-        known.update(zip(unread.keys, read_statistics(detector, unread), strict=True))
-    return torch.stack([known[key] for key in gathered.keys])

@@ -5,7 +5,7 @@ their first weights, or their hidden units would not correspond and the mean be 
 mean of their answers does, at the price of one.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ import torch
 from despoof.data.split import split_by_subject
 from despoof.detector.backbones import BACKBONES
 from despoof.detector.batches import Gathered, chosen, gather, gathered_hash, real_places, without_simulated
-from despoof.detector.config import DetectorRecipe
+from despoof.detector.config import KINDS, DetectorRecipe
+from despoof.detector.head import fit_head
 from despoof.detector.network import Detector, save_detector
+from despoof.detector.points import figures, thresholds
 from despoof.detector.probe import fit_probe
+from despoof.detector.reading import Numbers
 from despoof.detector.scoring import fit_calibration, logits
 from despoof.detector.train import frozen, settings, start_hash, train
 from despoof.errors import ConfigError
 from despoof.faces.store import Store
-from despoof.metrics import apcer_at_bpcer, auc, bpcer_at_apcer, by_species, ece, eer, proportion_interval
+from despoof.metrics import auc
 from despoof.runs.config import to_dict
 from despoof.runs.folder import read_json
 from despoof.runs.identity import Identity, provenance
@@ -30,8 +33,8 @@ from despoof.runs.processes import claim_together, open_processes
 
 FILE = "detector.safetensors"
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
+NUMBERS = "numbers"  # folder of a store in which is kept what frozen networks read
 HELD_OUT = 0.15  # share of the people that `train_on_store` keeps for validation, as protocols do
-POINTS = (0.1, 0.05, 0.01)  # rates of the operating points that a detector's facts tell
 
 
 def fitted(recipe: DetectorRecipe, changes: dict) -> DetectorRecipe:
@@ -65,10 +68,10 @@ def identity(recipe: DetectorRecipe, seed: int, counterparts: Path | None) -> Id
     if recipe.training is not None:
         frozen(detector, recipe.training)
     config = to_dict(recipe) | {"seed": seed}
-    for name in ("training", "probe"):
+    for name in KINDS:
         if (part := getattr(recipe, name)) is not None:
             config[name] = settings(part)
-    parents = start_hash(recipe.network, recipe.start)
+    parents = start_hash(recipe.network, recipe.start, recipe.released)
     if recipe.network.uses_cue and counterparts is not None:
         about = read_json(counterparts / "about.json")
         parents |= {name: str(about[name]) for name in ("generator", "start_step", "salt")}
@@ -78,37 +81,40 @@ def identity(recipe: DetectorRecipe, seed: int, counterparts: Path | None) -> Id
 def train_recipe(
     recipe: DetectorRecipe,
     train_set: Gathered,
-    validation: Gathered,
+    validation: Gathered | None,
     folder: Path,
     *,
     seed: int = 0,
     counterparts: Path | None = None,
     workers: int = 0,
-    known: dict[str, torch.Tensor] | None = None,
+    numbers: Numbers | None = None,
 ) -> Detector:
     """Make a detector, write it to `folder`, and return it in eval mode on the device of this process.
 
     Real captures of `validation` select the step and give the figures in its facts; calibration and the two
     thresholds of the decision are of its simulated ones too, where there are any: a threshold fixed on the cameras
-    that were learned from lies too high for others (docs/log.md). `known` is of a probe: what its backbone has read.
+    that were learned from lies too high for others (docs/log.md). Without `validation` there are no figures, the logit
+    is liveness as it is, and no thresholds: whoever decides has to set them. `numbers` is of a probe or a head: what
+    their frozen networks read before.
     """
     whole = identity(recipe, seed, counterparts)
-    whole = replace(whole, data=gathered_hash(train_set, validation))
+    whole = replace(whole, data=gathered_hash(*(each for each in (train_set, validation) if each is not None)))
     processes = open_processes()
-    if recipe.probe is not None or recipe.members + recipe.real_members > 1:
+    if recipe.training is None or recipe.members + recipe.real_members > 1:
         claim_together(processes, folder, whole)  # a single training claims it by itself
-    real = without_simulated(validation)
-    if recipe.probe is not None:
-        detector = fit_probe(recipe.network, recipe.probe, train_set, real, seed=seed, known=known)
-        detector.to(processes.device)
+    real = None if validation is None else without_simulated(validation)
+    if recipe.training is None:
+        detector = _fitted(recipe, (train_set, real), seed, numbers).to(processes.device)
     else:
         options = {"parents": whole.parents, "processes": processes, "workers": workers}
         detector = _trained(recipe, (train_set, real), folder, seed, options)
+        numbers = None  # its networks are its own
     if processes.is_main_process:
-        liveness = calibrate(detector, validation)
-        limits = thresholds(liveness, validation)
-        measured = figures(liveness[real_places(validation)], real, limits)
-        detector.facts |= {"thresholds": limits, "validation": measured}
+        if validation is not None:
+            liveness = calibrate(detector, validation, numbers)
+            limits = thresholds(liveness, validation)
+            measured = figures(liveness[real_places(validation)], real, limits)
+            detector.facts |= {"thresholds": limits, "validation": measured}
         detector.facts |= provenance(whole)
         save_detector(folder / FILE, detector)
     processes.wait_for_everyone()
@@ -126,12 +132,13 @@ def train_on_store(
     apart = np.array([row.key in keys for row in rows], bool)
     whole = gather(store, rows, recipe.network, counterparts)
     sets = (chosen(whole, np.flatnonzero(mask)) for mask in (~apart, apart))
-    return train_recipe(recipe, *sets, folder, seed=seed, counterparts=counterparts, workers=workers)
+    numbers = Numbers(store.root / NUMBERS)
+    return train_recipe(recipe, *sets, folder, seed=seed, counterparts=counterparts, workers=workers, numbers=numbers)
 
 
-def calibrate(detector: Detector, validation: Gathered) -> np.ndarray:
+def calibrate(detector: Detector, validation: Gathered, numbers: Numbers | None = None) -> np.ndarray:
     """Set temperature and offset on samples that no weight was trained on; return their liveness (N,) by these."""
-    logit = logits(detector, validation)
+    logit = logits(detector, validation, numbers=numbers)
     temperature, offset = fit_calibration(logit, validation.live)
     detector.facts |= {"temperature": temperature, "offset": offset}
     return detector.calibrated(torch.from_numpy(logit)).numpy()
@@ -149,38 +156,17 @@ def merged(members: list[Detector]) -> Detector:
     return detector
 
 
-def thresholds(liveness: np.ndarray, gathered: Gathered) -> dict[str, float]:
-    """Return the two thresholds of the decision from liveness (N,) of validation.
-
-    A face is LIVE from the threshold of equal error, ATTACK below the one where BPCER is at most 5 %, and UNCERTAIN
-    between.
-    """
-    live, attacks = liveness[gathered.live], by_species(liveness[~gathered.live], _species(gathered))
-    high = eer(live, liveness[~gathered.live])[1]
-    low = min(apcer_at_bpcer(live, attacks, 0.05).threshold, high)
-    return {"attack_below": low, "live_from": high}
-
-
-def figures(liveness: np.ndarray, gathered: Gathered, limits: dict[str, float]) -> dict:
-    """Return figures of liveness (N,) at the thresholds, and stricter points of APCER in every species and of BPCER."""
-    live, attack = liveness[gathered.live], liveness[~gathered.live]
-    attacks = by_species(attack, _species(gathered))
-    refused, passed = (live < limits["live_from"]).sum(), (attack >= limits["live_from"]).sum()
-    return {
-        "live": len(live),
-        "attack": len(attack),
-        "auc": auc(live, attack),
-        "eer": eer(live, attack)[0],
-        "ece": ece(live, attack),
-        "bpcer_at_live_from": asdict(proportion_interval(int(refused), len(live))),
-        "apcer_pooled_at_live_from": asdict(proportion_interval(int(passed), len(attack))),
-        **{f"bpcer_at_apcer_{share:g}": asdict(bpcer_at_apcer(live, attacks, share)) for share in POINTS},
-        **{f"apcer_at_bpcer_{share:g}": asdict(apcer_at_bpcer(live, attacks, share)) for share in POINTS},
-    }
+def _fitted(
+    recipe: DetectorRecipe, sets: tuple[Gathered, Gathered | None], seed: int, numbers: Numbers | None
+) -> Detector:
+    """Return frozen networks with a probe or a head."""
+    if recipe.probe is not None:
+        return fit_probe(recipe.network, recipe.probe, *sets, seed=seed, numbers=numbers)
+    return fit_head(recipe.network, recipe.head, *sets, seed=seed, numbers=numbers)
 
 
 def _trained(
-    recipe: DetectorRecipe, sets: tuple[Gathered, Gathered], folder: Path, seed: int, options: dict[str, Any]
+    recipe: DetectorRecipe, sets: tuple[Gathered, Gathered | None], folder: Path, seed: int, options: dict[str, Any]
 ) -> Detector:
     """Return the one run, or the mean of the members; each has batches and augmentation of its own."""
     config, training = recipe.network, recipe.training
@@ -195,14 +181,8 @@ def _trained(
         learned = (sets[0] if whole else real, sets[1])
         made.append(train(config, training, *learned, folder / name, seed=own, start_seed=seed, **options))
     detector = merged(made)
-    logit = logits(detector, sets[1])
-    live = sets[1].live
-    seeds = [seed + MEMBER_SEEDS * number for number in range(len(made))]
-    detector.facts = {"members": seeds, "validation_auc": auc(logit[live], logit[~live])}
+    detector.facts = {"members": [seed + MEMBER_SEEDS * number for number in range(len(made))]}
+    if sets[1] is not None:
+        logit, live = logits(detector, sets[1]), sets[1].live
+        detector.facts["validation_auc"] = auc(logit[live], logit[~live])
     return detector
-
-
-def _species(gathered: Gathered) -> np.ndarray:
-    """Return the species (A,) of the attacks."""
-    count = int((~gathered.live).sum())
-    return np.full(count, "attack") if gathered.species is None else gathered.species[~gathered.live]

@@ -5,28 +5,35 @@ import torch
 
 from despoof.detector.batches import Gathered, check_gathered, input_batches
 from despoof.detector.network import Detector
+from despoof.detector.reading import Numbers
 
 # From 1: source validation is easier than the field, so it must never make a detector more certain.
 TEMPERATURES = (1.0, 20.0)
 
 
-def scores(detector: Detector, gathered: Gathered, batch: int = 64) -> np.ndarray:
+def scores(detector: Detector, gathered: Gathered, batch: int = 64, *, numbers: Numbers | None = None) -> np.ndarray:
     """Return liveness (N,) in 0..1, float64, higher is more live, calibration included."""
-    return detector.calibrated(torch.from_numpy(logits(detector, gathered, batch))).numpy()
+    return detector.calibrated(torch.from_numpy(logits(detector, gathered, batch, numbers=numbers))).numpy()
 
 
-def logits(detector: Detector, gathered: Gathered, batch: int = 64) -> np.ndarray:
-    """Return liveness logits (N,), float64, judged in eval mode; the detector's own mode is kept."""
+def logits(detector: Detector, gathered: Gathered, batch: int = 64, *, numbers: Numbers | None = None) -> np.ndarray:
+    """Return liveness logits (N,), float64, judged in eval mode; the detector's own mode is kept.
+
+    `numbers` is of a detector whose networks are frozen: what they read before is not read again.
+    """
     check_gathered(gathered, detector.config, "the set to score")
     device = next(detector.parameters()).device
     modes = {module: module.training for module in detector.modules()}
     detector.eval()
     try:
         with torch.inference_mode():
-            parts = [
-                detector(*(x if x is None else x.to(device) for x in part)).logit.double().cpu()
-                for part in input_batches(gathered, detector.config, batch)
-            ]
+            if numbers is not None and len(gathered.keys):
+                parts = [detector.answer(numbers.read(detector, gathered).to(device)).logit.double().cpu()]
+            else:
+                parts = [
+                    detector(*(x if x is None else x.to(device) for x in part)).logit.double().cpu()
+                    for part in input_batches(gathered, detector.config, batch)
+                ]
     finally:
         for module, mode in modes.items():
             module.training = mode

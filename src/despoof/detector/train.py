@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from despoof.detector.backbones import BACKBONES
 from despoof.detector.backbones.backbone import path_hash
 from despoof.detector.batches import Batch, Gathered, Prefetched, check_gathered, draw, gathered_hash, make_batch
-from despoof.detector.config import DetectorConfig, DetectorTraining, ProbeTraining
+from despoof.detector.config import DetectorConfig, DetectorTraining, HeadTraining, ProbeTraining
 from despoof.detector.network import Detector, DetectorOutput
 from despoof.detector.scoring import logits
 from despoof.detector.techniques import technique as find_technique
@@ -41,7 +40,7 @@ def train(
     config: DetectorConfig,
     training: DetectorTraining,
     train_set: Gathered,
-    validation: Gathered,
+    validation: Gathered | None,
     folder: str | Path,
     *,
     seed: int = 0,
@@ -52,9 +51,9 @@ def train(
 ) -> Detector:
     """Train a detector in `folder`, or go on where an earlier call stopped; return it in eval mode on its device.
 
-    `validation` is of the source domains too: its AUC selects the step. `seed` is of batches and of the first weights,
-    unless those have their own, `start_seed`. `parents` names what made the counterparts. `workers` processes make
-    batches ahead, which an accelerator would wait for.
+    `validation` is of the source domains too: its AUC selects the step; without it the last is kept. `seed` is of
+    batches and of the first weights, unless those have their own, `start_seed`. `parents` names what made the
+    counterparts. `workers` processes make batches ahead, which an accelerator would wait for.
 
     Under `torchrun` each process takes its share of a batch and the loss is that of the whole, so the result is the
     same but for batch norms: they see their process's share on a CPU, the whole batch on CUDA.
@@ -62,12 +61,16 @@ def train(
     # Refuse what cannot end well before any work
     technique_kind, options = find_technique(training.technique)
     check_sets(config, train_set, validation)
+    if validation is None and training.selection == "validation":
+        raise InputError(
+            'selection "validation" without a validation set; expected one, or "last". Name the last step.'
+        )
     processes = processes or open_processes()
     where = processes.device
     share = own_share(processes, len(draw(train_set, training, 0, seed)))  # refuses a source without live or attack
     run_config = {"network": to_dict(config), "training": settings(training), "seeds": [seed, start_seed]}
     parents = (parents or {}) | start_hash(config, training.start)
-    run = Identity("train detector", run_config, gathered_hash(train_set, validation), parents)
+    run = Identity("train detector", run_config, gathered_hash(*_given(train_set, validation)), parents)
 
     # Build
     torch.manual_seed(seed if start_seed is None else start_seed)
@@ -108,7 +111,7 @@ def train(
         average.update_parameters(detector)
         values = {name: term.loss.item() for name, term in terms.items()}
         ends = (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps
-        if ends and processes.is_main_process:
+        if ends and validation is not None and processes.is_main_process:
             values["validation_auc"] = value = _auc(average.module, validation)
             best.offer(value, number + 1, average.module, always=training.selection == "last")
         return values
@@ -120,42 +123,53 @@ def train(
     }  # fmt: skip
     loop = LoopConfig(training.steps, training.checkpoint_every, 1)
     run_together(processes, folder, parts, step, loop, title="train detector", identity=run)
-    found = Detector(config, {"step": best.step, "validation_auc": best.auc})
+    selected = {"step": training.steps} if validation is None else {"step": best.step, "validation_auc": best.auc}
+    found = Detector(config, selected)
     found.load_state_dict(best.weights or average.module.state_dict())
     return found.eval().to(where)
 
 
-def started(config: DetectorConfig, start: str) -> Detector:
-    """Return a detector whose backbone starts from random weights, or from those that others released."""
+def started(config: DetectorConfig, start: str, released: str = "random") -> Detector:
+    """Return a detector whose networks start from random weights, or from those that others released.
+
+    `start` is of its backbone, and of branches that are one; `released` the folder of the files of others.
+    """
     detector = Detector(config)
     if start != "random":
         detector.backbone.load_released(start)
+    for name in config.branches:
+        branch = detector.branches[name]
+        if (path := branch.source(start, released)) is not None:
+            branch.load(path, start)
     return detector
 
 
-def start_hash(config: DetectorConfig, start: str) -> dict[str, str]:
-    """Return the hash of the weights that a backbone starts from, under its role; nothing for random ones."""
-    if start == "random":
-        return {}
+def start_hash(config: DetectorConfig, start: str, released: str = "random") -> dict[str, str]:
+    """Return the hash of the weights that networks start from, under their roles; nothing for random ones."""
     with torch.device("meta"):
-        backbone = BACKBONES[config.backbone]()
-    return {"start": path_hash(backbone.released_path(start))}
+        detector = Detector(config)
+    found = {} if start == "random" else {"start": path_hash(detector.backbone.released_path(start))}
+    sources = {name: detector.branches[name].source(start, released) for name in config.branches}
+    return found | {name: path_hash(path) for name, path in sources.items() if path is not None}
 
 
-def settings(training: DetectorTraining | ProbeTraining) -> dict:
-    """Return all that a training is, for its identity: its technique's options in full, a start without its place."""
-    values = to_dict(training) | {"start": "random" if training.start == "random" else "weights"}
+def settings(training: DetectorTraining | ProbeTraining | HeadTraining) -> dict:
+    """Return all that a training is, for its identity: its technique's options in full, weights without their place."""
+    values = to_dict(training)
+    for name in {"start", "released"} & set(values):
+        values[name] = "random" if values[name] == "random" else "weights"
+    if not isinstance(training, ProbeTraining) and training.optimiser.name not in OPTIMISERS:
+        known = ", ".join(OPTIMISERS)
+        raise ConfigError(f"optimiser {training.optimiser.name!r}; expected one of {known}. Name one.")
     if isinstance(training, DetectorTraining):
-        if training.optimiser.name not in OPTIMISERS:
-            known = ", ".join(OPTIMISERS)
-            raise ConfigError(f"optimiser {training.optimiser.name!r}; expected one of {known}. Name one.")
         values["technique"]["options"] = to_dict(find_technique(training.technique)[1])
     return values
 
 
-def check_sets(config: DetectorConfig, train_set: Gathered, validation: Gathered) -> None:
+def check_sets(config: DetectorConfig, train_set: Gathered, validation: Gathered | None) -> None:
     """Raise InputError where a set does not fit the config or lacks a class, or the two share a sample."""
-    for gathered, name in ((train_set, "the training set"), (validation, "the validation set")):
+    names = ("the training set", "the validation set")
+    for gathered, name in zip(_given(train_set, validation), names, strict=False):
         check_gathered(gathered, config, name)
         live = int(gathered.live.sum())
         if live in (0, len(gathered.live)):
@@ -163,11 +177,15 @@ def check_sets(config: DetectorConfig, train_set: Gathered, validation: Gathered
                 f"{name} has {live} live and {len(gathered.live) - live} attack samples; "
                 "expected some of both. Gather more samples."
             )
-    shared = set(train_set.keys) & set(validation.keys)
+    shared = set(train_set.keys) & set(validation.keys if validation is not None else ())
     if shared:
         raise InputError(
             f"{len(shared)} samples, such as {min(shared)}, are in training and validation. Split by subject."
         )
+
+
+def _given(*sets: Gathered | None) -> list[Gathered]:
+    return [each for each in sets if each is not None]
 
 
 class _Best:

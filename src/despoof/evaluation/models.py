@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from despoof.detector.batches import Gathered, chosen, gather
 from despoof.detector.config import FROZEN, INSERTIONS, PRESETS, DetectorConfig, DetectorRecipe, TechniqueConfig
-from despoof.detector.recipe import fitted, identity, train_recipe
+from despoof.detector.reading import Numbers
+from despoof.detector.recipe import NUMBERS, fitted, identity, train_recipe
 from despoof.detector.scoring import scores
 from despoof.errors import InputError
 from despoof.evaluation import baselines
@@ -22,7 +22,8 @@ from despoof.runs.config import config_hash, to_dict
 BASELINES = ("saturation", "sharpness", "statistics")
 MIXED = 0.5  # chance of MixStyle, as published
 SELECTION = {"last step": "last", "source-validation": "validation"}  # word of protocols -> of the training config
-NOT_IN_LABEL = ("network.insertion", "training.selection")  # options that a model's name and its protocol say
+# Options that a model's name and its protocol say, and the place of files, which a run's parents name by their content
+NOT_IN_LABEL = ("network.insertion", "training.selection", "probe.released", "head.released")
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,20 @@ class Material:
     counterparts: Path | None = None
     peers: Path | None = None
     workers: int = 0  # processes that make batches ahead
-    _read: dict[tuple[int, bool], Gathered] = field(default_factory=dict)
+    _read: dict[tuple[int, bool, bool], Gathered] = field(default_factory=dict)
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {row.key: i for i, row in enumerate(self.store.with_face())}
 
+    @cached_property
+    def numbers(self) -> Numbers:
+        """What frozen networks read in the store, over models, cells and seeds; kept in it."""
+        return Numbers(self.store.root / NUMBERS)
+
     def whole(self, network: DetectorConfig) -> Gathered:
         """Return the store as a network reads it, read once for all that read alike; what lacks is an error."""
-        key = network.face_size, network.uses_cue
+        key = network.face_size, network.uses_cue, network.uses_surroundings
         if key not in self._read:
             self._read[key] = gather(self.store, self.store.with_face(), network, self.counterparts)
         return self._read[key]
@@ -73,13 +79,13 @@ def label(recipe: DetectorRecipe) -> str:
             changed = {"network.backbone": recipe.network.backbone} | changed
         changes[name] = {key: value for key, value in changed.items() if key not in NOT_IN_LABEL}
     nearest = min(changes, key=lambda name: len(changes[name]))
-    parts = [f"{key.partition('.')[2] or key}={Path(str(value)).name}" for key, value in changes[nearest].items()]
+    parts = [f"{key.partition('.')[2] or key}={_word(value)}" for key, value in changes[nearest].items()]
     text = "-".join([nearest, *parts])
-    return text if re.fullmatch(r"[\w.=-]{1,80}", text) else f"{nearest}-{config_hash(changes[nearest])}"
+    return text if re.fullmatch(r"[\w.=+-]{1,80}", text) else f"{nearest}-{config_hash(changes[nearest])}"
 
 
 def _possible(recipe: DetectorRecipe, material: Material) -> list[str]:
-    usual = ("none", "dual") if recipe.probe else ("attention", "none", "dual")
+    usual = ("none", "dual") if recipe.training is None else ("attention", "none", "dual")
     detectors = [name for name in usual if name == "none" or material.counterparts is not None]
     return [*detectors, *BASELINES, *(baselines.PEERS if material.peers else ())]
 
@@ -106,7 +112,9 @@ def _recipe(name: str, recipe: DetectorRecipe, selection: str) -> DetectorRecipe
     recipe = replace(recipe, network=replace(recipe.network, insertion=insertion))
     if recipe.training is None:
         if more:
-            raise InputError(f"model {name!r} as a probe; expected one of {', '.join(FROZEN)}. Take another preset.")
+            raise InputError(
+                f"model {name!r} on frozen networks; expected one of {', '.join(FROZEN)}. Take another preset."
+            )
         return recipe
     training = replace(recipe.training, selection=SELECTION[selection])
     if more[-1:] == ["mixstyle"]:
@@ -120,17 +128,24 @@ def _detector(name: str, recipe: DetectorRecipe, material: Material) -> Model:
     network, counterparts = recipe.network, material.counterparts
     if network.uses_cue and counterparts is None:
         raise InputError(f"model {name!r} needs --counterparts, made by `despoof reconstruct`. Give the folder.")
-    known: dict[int, dict[str, torch.Tensor]] = {}  # seed -> what a probe's backbone read, over the cells
 
     def fit(train_rows: Rows, validation_rows: Rows, seed: int, folder: Path) -> Score:
-        sets = material.part(network, train_rows), material.part(network, validation_rows)
-        options = {"seed": seed, "counterparts": counterparts, "workers": material.workers}
-        detector = train_recipe(recipe, *sets, folder, known=known.setdefault(seed, {}), **options)
-        return lambda rows: scores(detector, material.part(network, rows))
+        sets = (material.part(network, rows) if rows else None for rows in (train_rows, validation_rows))
+        numbers = material.numbers if recipe.training is None else None
+        options = {"seed": seed, "counterparts": counterparts, "workers": material.workers, "numbers": numbers}
+        detector = train_recipe(recipe, *sets, folder, **options)
+        return lambda rows: scores(detector, material.part(network, rows), numbers=numbers)
 
     whole = identity(recipe, 0, counterparts)
     config = {key: value for key, value in whole.config.items() if key != "seed"}
     return Model(name, fit, config, whole.parents, ready=lambda: material.whole(network))
+
+
+def _word(value: object) -> str:
+    """Return a value for the name of a file: of a path its last part, of a list its parts."""
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "none"
+    return Path(str(value)).name
 
 
 def _leaves(values: dict, inside: str = "") -> dict[str, object]:

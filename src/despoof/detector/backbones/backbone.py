@@ -120,6 +120,26 @@ class Backbone(nn.Module):
         return self.released.find(start)
 
 
+def channel_statistics(features: torch.Tensor) -> torch.Tensor:
+    """Return each channel's mean and deviation over the positions, (N, 2 C), of a map (N, C, H, W) or tokens."""
+    positions = features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
+    deviation = (positions.var(2, unbiased=False) + 1e-6).sqrt()
+    return torch.cat([positions.mean(2), deviation], 1)
+
+
+def layer_statistics(
+    backbone: Backbone, features: torch.Tensor, strides: tuple[int, ...], every_layer: bool
+) -> torch.Tensor:
+    """Return the statistics (N, K) of every layer, or the last, of the stages at `strides` in a normalised picture."""
+    read = []
+    for index, stage in enumerate(backbone.stages):
+        outputs = backbone.stage(index, features)
+        features = outputs[-1]
+        if stage.stride in strides:
+            read += map(channel_statistics, outputs if every_layer else [features])
+    return torch.cat(read, 1)
+
+
 def initialised(backbone: Backbone) -> Backbone:
     """Return a convolutional backbone with random weights that keep the size of what passes (arXiv 1502.01852)."""
     for module in backbone.modules():
