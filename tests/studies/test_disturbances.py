@@ -168,3 +168,12 @@ def test_borders_leave_the_pixels_and_are_what_they_are_called(
         assert (made[:, -across + 1 :] == last).all()
         assert (made[: down - 1, : across - 1] == first).all()
         assert (made[-down + 1 :, -across + 1 :] == last).all()
+
+
+def test_a_dim_border_is_dark_and_grainy_and_leaves_the_pixels(noise: np.ndarray) -> None:
+    made = change.dimmed(noise, np.random.default_rng(1), 0.3)
+    assert made.shape == (48 + 2 * 14, 64 + 2 * 19, 3)
+    assert (made[14:62, 19:83] == noise).all()
+    rim = np.concatenate([made[:14].ravel(), made[62:].ravel(), made[14:62, :19].ravel(), made[14:62, 83:].ravel()])
+    assert rim.mean() == pytest.approx(20, abs=0.3)
+    assert rim.std() == pytest.approx(6, rel=0.05)

@@ -2,6 +2,7 @@
 verdict."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,9 @@ import pytest
 
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
-from despoof.faces.detect import FoundFace
+from despoof.faces.detect import FindFaces, FoundFace
 from despoof.faces.quality import Reason
+from despoof.faces.scene import Scene
 from despoof.studies.stability import study as module
 from despoof.studies.stability.sheet import short_table, write_sheet
 from despoof.studies.stability.study import OURS, PLAIN, Answers, Captures, effects, equal_error, judge
@@ -66,8 +68,13 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(module, "PEERS", {"corner": ()})
     monkeypatch.setattr(module, "peer_hashes", lambda name, folder: {"corner.onnx": "c0"})
     monkeypatch.setattr(module, "peer_liveness", lambda name, folder: lambda image, face: float(image[0, 0, 0] / 255))
-    found = module.find_faces
-    monkeypatch.setattr(module, "find_faces", lambda image, find: [] if image[0, 0, 0] == 255 else found(image, find))
+    look = module.look
+
+    def seen(image: np.ndarray, find: FindFaces) -> Scene:
+        scene = look(image, find)
+        return replace(scene, faces=[]) if image[0, 0, 0] == 255 else scene
+
+    monkeypatch.setattr(module, "look", seen)
     return Path("peers")
 
 

@@ -65,7 +65,7 @@ def reliance(out: Path, captures: Path, *, weights: str = DEFAULT, taken: Captur
 
 def stability(
     out: Path, *source: Path, peers: Path | None = None, weights: str = DEFAULT, engine: str = "auto",
-    only: list[str] | None = None, per_group: int = 6, seed: int = 0, threads: int = 2,
+    point: str | None = None, only: list[str] | None = None, per_group: int = 6, seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
     """Measure which verdicts change when a capture is resized, cut, encoded, lit, turned or framed otherwise.
 
@@ -79,6 +79,7 @@ def stability(
         weights: a preset's name, or a folder of weights.
         engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
             `despoof export` keeps for them, and torch where there is none.
+        point: strict, balanced or lenient, an operating point of the weights.
         only: only this disturbance, such as "border black 20 %", or this family, such as "face"; give one for each.
         per_group: captures of each domain and label.
         seed: of what is drawn.
@@ -93,7 +94,7 @@ def stability(
 
     _use(threads)
     samples = [sample for each in source for sample in read_source(each)]
-    guard, captures = load(weights, engine=engine), Captures.taken(samples, per_group, seed)
+    guard, captures = load(weights, engine=engine, point=point), Captures.taken(samples, per_group, seed)
     judged = judge(guard, captures, named(only or ()), out, peers=peers)
     head, *rows = write_sheet(out, guard, captures, judged)
     print(markdown(head, rows))

@@ -16,6 +16,7 @@ from despoof.runs.seed import item_rng
 
 TINY = 32  # px a side, the least that is read as an image
 MIDDLE = 128  # of the grey border
+DIM, GRAIN = 20, 6  # mean and deviation of the dim border, as a dark room in a cheap camera: not blank to any search
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,12 @@ def bordered(image: np.ndarray, share: float, level: int) -> np.ndarray:
     return cv2.copyMakeBorder(image, down, down, across, across, cv2.BORDER_CONSTANT, value=(level,) * 3)
 
 
+def dimmed(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
+    """Return the same pixels inside a border that is nearly black and noisy, as a bezel or a dark room is."""
+    dark = rng.normal(DIM, GRAIN, bordered(image, share, 0).shape)
+    return framed(image, _levels(dark), share)
+
+
 def framed(image: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     """Return the same pixels in the middle of another picture, of which a strip of that share is seen on each side."""
     (down, across), (height, width) = _border(image, share), image.shape[:2]
@@ -193,6 +200,7 @@ _ALL = (
         for name, level in LEVELS.items()
         for share in SHARES
     ),
+    *(_drawn("border dim", f"{100 * share:g} %", dimmed, share) for share in SHARES),
     *(_of_other("border picture", f"{100 * share:g} %", framed, share) for share in SHARES),
 )
 DISTURBANCES: dict[str, Disturbance] = {each.name: each for each in _ALL}

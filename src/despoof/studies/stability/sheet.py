@@ -36,13 +36,13 @@ ABOUT = (
     "judged: of those that were. Live refused: of live that were LIVE. Attacks passed: of attacks that were not LIVE. "
     "Change of liveness: mean of its size where there is one before and after. Intervals are 95 %, of counts exact; "
     "they take captures as independent, and captures of one camera are not.",
-    "The guard has a gate and four decisions; the public models have neither: theirs is LIVE from the threshold of "
-    "equal error on these captures as they are, which no deployment can know, and ATTACK below. So they cannot change "
-    "to UNCERTAIN, and refuse only where no face is found.",
+    "The guard has a gate and four decisions. The public models see the picture trimmed and upright as the guard does, "
+    "and have neither: theirs is LIVE from the threshold of equal error on these captures as they are, which no "
+    "deployment can know, and ATTACK below. So they never change to UNCERTAIN, and refuse only where no face is found.",
     "face: width of the face's box, the whole picture resized. cut: a random share of each side, at most. coding, "
     "detail, light, colour: of the picture's own pixels; % white: share of the face brought to white. turn: in the "
     "same frame, or by quarters. border: the same pixels inside a border, as wide as a share of the picture on each "
-    "side; of picture, another live capture's.",
+    "side; dim: nearly black with noise, as a dark room; picture: another live capture's.",
 )
 
 

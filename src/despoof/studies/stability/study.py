@@ -2,8 +2,9 @@
 
     OUT/verdicts.jsonl   identity of the run, then one line for each capture and disturbance; a killed run goes on
 
-The guard decides as `despoof check` does. Public models give a number and no decision: theirs is LIVE from the
-threshold of equal error on the captures as they are, ATTACK below it, and none where no face is found.
+The guard decides as `despoof check` does. Public models are given the same trimmed, upright picture and its main face.
+They give a number and no decision: theirs is LIVE from the threshold of equal error on the captures as they are, ATTACK
+below it, and none where no face is found.
 """
 
 import json
@@ -18,7 +19,8 @@ from despoof.data.sample import Label, Sample
 from despoof.data.video import is_video
 from despoof.errors import InputError
 from despoof.evaluation.baselines import PEERS, peer_hashes, peer_liveness
-from despoof.faces.detect import FindFaces, find_faces
+from despoof.faces.detect import FindFaces
+from despoof.faces.scene import look
 from despoof.metrics import eer
 from despoof.pipeline import Guard
 from despoof.runs.config import config_hash
@@ -80,8 +82,9 @@ class Captures:
         others = [one for one in self.samples if one.label is Label.LIVE and one.domain != sample.domain]
         others = others or [one for one in self.samples if one.key != sample.key]
         other = others[item_rng(self.seed, "other", sample.path).integers(len(others))]
-        faces = find_faces(image, find)
-        return Given(faces[0] if faces else None, read_image(other.file), f"{self.seed}|{sample.path}")
+        scene = look(image, find)
+        face = scene.in_source(scene.faces[0]) if scene.faces else None
+        return Given(face, read_image(other.file), f"{self.seed}|{sample.path}")
 
 
 @dataclass(frozen=True)
@@ -172,8 +175,10 @@ def _peers(folder: Path | None, find: FindFaces | None) -> Peers:
     models = {} if folder is None else {name: peer_liveness(name, folder) for name in PEERS}
 
     def by_each(image: np.ndarray) -> dict[str, float | None]:
-        faces = find_faces(image, find) if models else []
-        return {name: liveness(image, faces[0]) if faces else None for name, liveness in models.items()}
+        if not models:
+            return {}
+        scene = look(image, find)
+        return {name: one(scene.image, scene.faces[0]) if scene.faces else None for name, one in models.items()}
 
     return by_each
 
