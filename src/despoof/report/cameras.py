@@ -31,7 +31,8 @@ def camera_sections(
     compared = first if rounds and len(models) > 1 else None
     tables = tuple(_table(title, rows) for title, rows in all_tables(models, compared).items() if len(rows) > 1)
     found = [Section("Cameras that no model saw", (_plain(NOTES), *left_out), tables=tables)]
-    found += [Section("HTER of each camera", pictures=(_picture(models, protocol),)) for protocol in _protocols(models)]
+    pictures = tuple(_picture(models, first, protocol) for protocol in _protocols(models))
+    found.append(Section("HTER of each camera", pictures=pictures))
     grouped = groups.group_table(models, rows)
     if len(grouped) > 1:
         far = tuple(groups.far_groups(grouped, first)) or (f"{first}: no group's BPCER is far from the others'.",)
@@ -62,8 +63,9 @@ def _protocols(models: Sequence[Cameras]) -> list[str]:
     return sorted({each.judged.protocol for each in models})
 
 
-def _picture(models: Sequence[Cameras], protocol: str) -> Picture:
-    shown = [each for each in models if each.judged.protocol == protocol]
+def _picture(models: Sequence[Cameras], first: str, protocol: str) -> Picture:
+    shown = sorted(models, key=lambda each: each.judged.model != first)
+    shown = [each for each in shown if each.judged.protocol == protocol]
     shown = [each for each in shown if each.names == shown[0].names]
     means = ", ".join(f"{each.judged.model} {100 * each.mean(each.figures[HTER]).value:.1f} %" for each in shown)
     safe = "".join(sign if sign.isalnum() else "-" for sign in protocol)
