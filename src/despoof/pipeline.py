@@ -13,8 +13,10 @@ import numpy as np
 
 from despoof.data.image import ImageSource, read_image
 from despoof.errors import ArtefactError, ConfigError, InputError
-from despoof.faces.detect import FindFaces, FoundFace, find_faces, retinaface
+from despoof.faces.detect import FindFaces, FoundFace, retinaface
 from despoof.faces.quality import QualityLimits, Reason, gate
+from despoof.faces.scene import Scene, look
+from despoof.faces.surroundings import room
 from despoof.pair import files_of, parents_of, read_generator
 from despoof.points import OperatingPoint, point_of
 from despoof.profile import Profile, read_profile
@@ -35,11 +37,15 @@ _process: int | None = None  # where the first guard was loaded; forked children
 
 @dataclass(frozen=True)
 class Prepared:
-    """A face (3, S, S) on the way to be judged, or the reasons why it is not; milliseconds of each stage so far."""
+    """A face (3, S, S) on the way to be judged, or the reasons why it is not; milliseconds of each stage so far.
+
+    `place` is what the verdict says of where the face is: `faces`, `box`, `room`.
+    """
 
     face: "torch.Tensor | None"
     reasons: tuple[Reason, ...]
     laps: dict[str, float] = field(default_factory=dict)
+    place: dict[str, Any] = field(default_factory=dict)
 
 
 class Answer(NamedTuple):
@@ -220,8 +226,9 @@ class Guard:
         What several faces mean is for the caller to say; `check` refuses such an image. `thresholds` are those of
         photos unless given.
         """
-        clock = _Clock()
-        return self._judged([self._prepare_face(image, [found], clock) for found in found_faces], thresholds)
+        clock, seen = _Clock(), {"faces": len(found_faces)}
+        alone = [self._prepare_face(Scene(image, [found], 0, (0, 0, 0, 0)), clock) for found in found_faces]
+        return self._judged([replace(one, place=one.place | seen) for one in alone], thresholds)
 
     def _prepare(self, source: ImageSource, bgr: bool) -> Prepared:
         clock = _Clock()
@@ -231,28 +238,34 @@ class Guard:
                 image = np.ascontiguousarray(image[..., ::-1])
             clock.lap("decode image")
             with self._turn():
-                found = find_faces(image, self.find)
+                scene = look(image, self.find)
             clock.lap("detect")
         except InputError as error:
             return _unreadable(error)
-        return self._prepare_face(image, found, clock)
+        return self._prepare_face(scene, clock)
 
-    def _prepare_face(self, image: np.ndarray, found: list[FoundFace], clock: "_Clock") -> Prepared:
+    def _prepare_face(self, scene: Scene, clock: "_Clock") -> Prepared:
         from despoof.faces.align import align, as_tensor
 
+        main = scene.faces[0] if scene.faces else None
         try:
-            aligned = align(image, found[0].landmarks) if found else None
+            aligned = None if main is None else align(scene.image, main.landmarks)
         except InputError as error:
             return _unreadable(error)
-        reasons = tuple(gate(image, found, aligned, self.limits))
+        reasons = tuple(gate(scene.image, scene.faces, aligned, self.limits))
+        if main is None or aligned is None:
+            clock.lap("align and gate")
+            return Prepared(None, reasons, dict(clock.laps))
+        box = tuple(map(float, scene.in_source(main).box))
+        place = {"faces": len(scene.faces), "box": box, "room": room(scene.image, main.box)}
         clock.lap("align and gate")
-        face = None if aligned is None else as_tensor(aligned, self.detector.config.face_size)
-        return Prepared(face, reasons, dict(clock.laps))
+        face = as_tensor(aligned, self.detector.config.face_size)
+        return Prepared(face, reasons, dict(clock.laps), place)
 
     def _judged(self, prepared: list[Prepared], thresholds: tuple[float, float] | None = None) -> list[Verdict]:
         """Return the verdict of each; those with a face and without a reason go through the networks together."""
         names = self._names | ({} if thresholds is None else {"thresholds": thresholds})
-        waiting = [one.face for one in prepared if one.face is not None and not one.reasons]
+        waiting = [one for one in prepared if one.face is not None and not one.reasons]
         clock = _Clock()
         answer = self._answer(waiting, clock) if waiting else None
         shares = {name: value / len(waiting) for name, value in clock.laps.items()}
@@ -264,12 +277,12 @@ class Guard:
             for one in prepared
         ]
 
-    def _answer(self, faces: "list[torch.Tensor]", clock: "_Clock") -> Answer:
+    def _answer(self, waiting: list[Prepared], clock: "_Clock") -> Answer:
         import torch
 
         with self._turn(), torch.inference_mode():
-            together = torch.stack(faces)
-            answer = self._by_torch(together, clock) if self.engine is None else self._by_engine(together)
+            faces = torch.stack([one.face for one in waiting])
+            answer = self._by_torch(faces, clock) if self.engine is None else self._by_engine(faces)
         clock.lap("detector" if self.engine is None else self.engine_name)
         return answer
 
@@ -314,7 +327,9 @@ class Guard:
 
 
 def _refused(one: Prepared, names: dict[str, Any]) -> Verdict:
-    return Verdict(Decision.NO_DECISION, reasons=one.reasons, face=one.face, milliseconds=one.laps, **names)
+    return Verdict(
+        Decision.NO_DECISION, reasons=one.reasons, face=one.face, milliseconds=one.laps, **one.place, **names
+    )
 
 
 def _decided(one: Prepared, answer: Answer, place: int, names: dict[str, Any]) -> Verdict:
@@ -325,7 +340,7 @@ def _decided(one: Prepared, answer: Answer, place: int, names: dict[str, Any]) -
         return _refused(replace(one, reasons=(reason,)), names)
     return Verdict(
         decision, liveness, face=one.face, counterpart=answer.counterparts[place].clone() if made else None,
-        cue=answer.cues[place].clone() if made else None, milliseconds=one.laps, **names,
+        cue=answer.cues[place].clone() if made else None, milliseconds=one.laps, **one.place, **names,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from despoof.runs.folder import atomic_path
 if TYPE_CHECKING:
     import torch
 
+LITTLE_ROOM = 1.5  # face widths; where less is seen, hands, edges and bezels around a face are not
 PANEL, BAR = 256, 26  # px of the picture: side of a panel, height of the lines of text above and below
 
 
@@ -70,6 +71,9 @@ class Verdict(Outcome):
     engine: str = "torch"  # what computes the liveness
     profile: str | None = None  # the threshold profile that decided; None: an operating point of the weights
     point: str | None = None  # the name of that point; None with a profile
+    faces: int = 0  # how many were seen
+    box: tuple[float, float, float, float] | None = None  # left, top, width, height of the judged one, as it was read
+    room: float | None = None  # face widths around it, at most 2.7: what is seen of the surroundings
 
     def as_row(self) -> dict:
         """Return what a log or a service may keep: no pixels."""
@@ -83,6 +87,9 @@ class Verdict(Outcome):
             "engine": self.engine,
             "profile": self.profile,
             "point": self.point,
+            "faces": self.faces,
+            "box": None if self.box is None else [round(value, 1) for value in self.box],
+            "room": None if self.room is None else round(self.room, 2),
         }
 
     def save_explanation(self, path: str | Path, attention: "torch.Tensor | None" = None) -> Path:

@@ -152,10 +152,14 @@ def describe_clip(name: str, verdict: "ClipVerdict") -> str:
 
 def describe(name: str, verdict: "Verdict") -> str:
     """Return a verdict as a few lines of text."""
+    from despoof.verdict import LITTLE_ROOM
+
     lines = [f"{name}: {verdict.decision.value}"]
     if verdict.liveness is not None and verdict.thresholds is not None:
         low, high = verdict.thresholds
         lines.append(f"  liveness   {verdict.liveness:.3f}   (attack below {low:.3f}, live from {high:.3f})")
+    if verdict.room is not None and verdict.room < LITTLE_ROOM:
+        lines.append(f"  room       little of the surroundings is seen: {verdict.room:.1f} face widths")
     lines.append(f"  engine     {verdict.engine}")
     for name, held in (("profile", verdict.profile), ("point", verdict.point)):
         lines += [] if held is None else [f"  {name:<10} {held}"]

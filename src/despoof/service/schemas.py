@@ -64,6 +64,11 @@ class ImageResult(BaseModel):
     decision: Decision = Field(description="only LIVE may open a door; NO_DECISION is not judged, see reasons")
     liveness: float | None = Field(ge=0, le=1, description="higher is more live; null without a decision")
     reasons: list[ReasonDetail] = Field(description="why there is no decision")
+    faces: int = Field(default=0, description="how many were seen")
+    box: list[float] | None = Field(
+        default=None, description="left, top, width, height of the judged face, in pixels of the upright image as sent"
+    )
+    room: JsonFloat = Field(default=None, description="face widths seen around it, at most 2.7; below 1.5 is little")
     milliseconds: dict[str, float] = Field(default={}, description="time of each stage")
     pictures: Pictures | None = Field(default=None, description="only with explain=true and where a face was found")
 
@@ -156,6 +161,9 @@ def image_result(verdict: Verdict, *, explain: bool, decimals: int | None) -> Im
         decision=verdict.decision if judged else Decision.NO_DECISION,
         liveness=_rounded(verdict.liveness, decimals) if judged else None,
         reasons=verdict.reasons,
+        faces=verdict.faces,
+        box=None if verdict.box is None else [round(value, 1) for value in verdict.box],
+        room=None if verdict.room is None else round(verdict.room, 2),
         milliseconds={name: round(value, 1) for name, value in verdict.milliseconds.items()},
         pictures=_pictures(verdict) if explain and verdict.face is not None else None,
     )
