@@ -25,8 +25,8 @@ def test_half_is_live_and_all_say_that_they_are_simulated(tmp_path, people):
     rows = from_csv(write_captures(portraits, tmp_path / "out", workers=1))
     assert Counter((row.label, row.attack_type) for row in rows) == {
         (Label.LIVE, "none"): 4,
-        (Label.ATTACK, "simulated_print"): 2,
-        (Label.ATTACK, "simulated_replay"): 2,
+        (Label.ATTACK, "print"): 2,
+        (Label.ATTACK, "display"): 2,
     }
     assert {row.domain for row in rows} == {"simulated"}
     assert all(row.simulated and not row.origin for row in rows)
@@ -54,12 +54,12 @@ def test_each_live_capture_is_shown_on_every_medium_in_a_domain_of_its_own(tmp_p
         (subject, label, species)
         for subject in ("s0", "s1")
         for label, species in zip(
-            (Label.LIVE, Label.ATTACK, Label.ATTACK), ("none", "simulated_print", "simulated_replay"), strict=True
+            (Label.LIVE, *[Label.ATTACK] * 3), ("none", "display", "print", "paper_mask"), strict=True
         )
     ]
-    assert len(EVERY) == 3
+    assert len(EVERY) == 4
     assert {row.domain for row in rows} == {"office-simulated"}
-    assert len({(tmp_path / "out" / row.path).read_bytes() for row in rows}) == 6
+    assert len({(tmp_path / "out" / row.path).read_bytes() for row in rows}) == 8
     assert all(row.simulated and row.origin == "office" for row in rows)
 
 
@@ -93,7 +93,7 @@ def test_portraits_and_recaptures_share_no_seed(tmp_path, monkeypatch):
     live = [Sample(f"{i}.png", Label.LIVE, subject=f"s{i}", domain="d") for i in range(12_000)]
     write_captures(live, tmp_path / "portraits")
     write_recaptures(live, tmp_path / "recaptures")
-    assert [len(each) for each in seeds] == [12_000, 36_000]
+    assert [len(each) for each in seeds] == [12_000, 48_000]
     assert not seeds[0] & seeds[1]
 
 

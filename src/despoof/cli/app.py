@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "study forms": "study:forms",
     "study hard-faces": "study:hard_faces",
     "study shortcuts": "study:shortcuts",
+    "study simulator": "study:simulator",
     "study student": "study:student",
     "study reliance": "study:reliance",
     "study stability": "study:stability",

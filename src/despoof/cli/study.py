@@ -279,6 +279,29 @@ def student(
         raise SystemExit(LOSES_TOO_MUCH)
 
 
+def simulator(out: Path, captures: Path, *, threads: int = 2) -> None:
+    """Compare what simulated captures teach with what real ones show, camera by camera; OUT, and as JSON beside it.
+
+    Shifts of simple statistics from live to attack, in deviations of the camera's real captures. Where the simulator
+    teaches the wrong sign, invents a shift or moves the live captures, the file says so.
+
+    Args:
+        out: Markdown file for the table.
+        captures: store of real captures and of what `despoof simulate --recapture` made of some.
+        threads: of the processor.
+    """
+    from dataclasses import asdict
+
+    from despoof.faces.store import Store
+    from despoof.runs.folder import write_json
+    from despoof.studies.simulator import conclusion, shifts
+
+    _use(threads)
+    found = shifts(Store(captures))
+    write_json(out.with_suffix(".json"), {"shifts": [asdict(each) for each in found]})
+    _tell(found, conclusion(found), out)
+
+
 def _use(threads: int) -> None:
     import torch
 

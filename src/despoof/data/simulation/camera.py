@@ -85,20 +85,24 @@ def picture_shape(camera: Camera, shape: tuple[int, ...]) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def homography(camera: Camera, shape: tuple[int, ...]) -> np.ndarray:
-    """Return 3x3: plane point (a, b, 1) -> picture pixel; (0, 0) is the middle, a spans one width.
+def tilted(yaw: float, pitch: float, roll: float, distance: float) -> np.ndarray:
+    """Return 3x3: point (a, b, 1) of a plane turned by these degrees -> where a pinhole sees it, both in plane widths.
 
-    Pinhole of focal length `distance` before a plane turned by yaw, pitch and roll: K [r1 r2 t].
+    The camera stands `distance` widths before (0, 0), which stays where it is, at its own size: K [r1 r2 t].
     """
-    yaw, pitch, roll = np.radians([camera.yaw, camera.pitch, camera.roll])
+    yaw, pitch, roll = np.radians([yaw, pitch, roll])
     turn_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     turn_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     turn_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
     turn = turn_z @ turn_x @ turn_y
+    return np.diag([distance, distance, 1]) @ np.column_stack([turn[:, 0], turn[:, 1], (0, 0, distance)])
+
+
+def homography(camera: Camera, shape: tuple[int, ...]) -> np.ndarray:
+    """Return 3x3: plane point (a, b, 1) -> picture pixel; (0, 0) is the middle, a spans one width."""
     height, width = picture_shape(camera, shape)
-    focal = camera.distance * width
-    lens = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-    return lens @ np.column_stack([turn[:, 0], turn[:, 1], (0, 0, camera.distance)])
+    pixels = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1]])
+    return pixels @ tilted(camera.yaw, camera.pitch, camera.roll, camera.distance)
 
 
 def look(plane: np.ndarray, camera: Camera) -> np.ndarray:

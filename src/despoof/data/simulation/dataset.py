@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,19 +14,18 @@ import numpy as np
 from despoof.data.image import read_image
 from despoof.data.manifest import COLUMNS
 from despoof.data.sample import Label, Sample
-from despoof.data.simulation.media import MediumName, draw_medium, simulate
+from despoof.data.simulation.scene import Box, SceneOptions, Species, recapture
 from despoof.errors import ArtefactError, InputError
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
 from despoof.runs.identity import Identity
 from despoof.runs.pool import in_processes
 from despoof.runs.progress import track
-from despoof.runs.seed import item_rng
 
 DOMAIN = "simulated"  # of captures of portraits, whose own domain says nothing of the camera
-MEDIA: tuple[MediumName, ...] = ("ideal", "ideal", "print", "replay")  # in turn: as many live as attacks
-EVERY: tuple[MediumName, ...] = ("ideal", "print", "replay")
-QUALITY = 92  # of JPEG, the same for live and attack
-QUALITIES = (60, 96)  # of recaptures: lowest, and one above the highest
+PORTRAITS: tuple[Species, ...] = ("live", "display", "live", "print")  # in turn: as many live as attacks
+EVERY: tuple[Species, ...] = ("live", "display", "print", "paper_mask")
+QUALITY = 95  # of JPEG, the same for live and attack; the camera's own comes before it
+FindBox = Callable[[np.ndarray], Box | None]  # (H, W, 3) uint8 RGB -> the face in it
 
 
 @dataclass(frozen=True)
@@ -32,53 +33,63 @@ class _Job:
     sample: Sample
     name: str  # below the folder of the set
     seed: int
-    medium: MediumName
-    quality: int
+    species: Species
 
 
-def write_captures(portraits: list[Sample], out: str | Path, *, workers: int = 2) -> Path:
+def write_captures(
+    portraits: list[Sample], out: str | Path, *, find: FindBox | None = None, options: SceneOptions = SceneOptions(),
+    workers: int = 2,
+) -> Path:  # fmt: skip
     """Write one capture of each portrait and labels.csv; return the latter's path.
 
-    The portrait's number is its seed, so a run that was cut short goes on to the same bytes. A folder that holds
-    another set, or one of other pictures, is refused.
+    The portrait's number is its seed, so a run that was cut short goes on to the same bytes. `find` says where the face
+    is, in the middle where it does not. A folder that holds another set, or one of other pictures, is refused.
     """
     jobs = [
-        _Job(portrait, f"images/{i:05}.jpg", i, MEDIA[i % len(MEDIA)], QUALITY) for i, portrait in enumerate(portraits)
+        _Job(portrait, f"images/{i:05}.jpg", i, PORTRAITS[i % len(PORTRAITS)]) for i, portrait in enumerate(portraits)
     ]
-    return _write(jobs, Identity("simulate captures", {"media": MEDIA, "quality": QUALITY}), Path(out), workers)
+    return _write(jobs, _identity("simulate captures", PORTRAITS, options), Path(out), find, options, workers)
 
 
-def write_recaptures(live: list[Sample], out: str | Path, *, workers: int = 2) -> Path:
-    """Write three captures of each live capture, one per medium of `EVERY`, and labels.csv; return its path.
+def write_recaptures(
+    live: list[Sample], out: str | Path, *, species: Sequence[Species] = EVERY, find: FindBox | None = None,
+    options: SceneOptions = SceneOptions(), workers: int = 2,
+) -> Path:  # fmt: skip
+    """Write a capture of each live capture for each of the species, and labels.csv; return its path.
 
     Each says in `origin` which domain it was shown from, and keeps its subject: an attack of the same person from the
     same camera, then shown to another one, as is the live one beside it. Captures too small to be shown (below 32 px)
-    are left out. A folder that holds another set, or one of other pictures, is refused.
+    are left out. A folder that holds another set, or one of other pictures, is refused. A seed is of a capture and a
+    species, so a set of fewer species has the same pictures of them.
     """
     jobs = []
     for i, sample in enumerate(live):
         if not sample.domain:
             raise InputError(f"{sample.path} has no domain; expected one, which its recaptures name. Give --domain.")
-        for k, medium in enumerate(EVERY):
-            seed = -1 - (len(EVERY) * i + k)  # portraits count upwards from 0, so no camera serves both
-            quality = int(item_rng(seed, "quality").integers(*QUALITIES))
-            jobs.append(_Job(sample, f"images/{i:05}-{medium}.jpg", seed, medium, quality))
-    config = {"media": EVERY, "qualities": QUALITIES}
-    return _write(jobs, Identity("simulate recaptures", config), Path(out), workers)
+        for each in species:
+            seed = -1 - (len(EVERY) * i + EVERY.index(each))  # portraits count upwards from 0: no camera serves both
+            jobs.append(_Job(sample, f"images/{i:05}-{each}.jpg", seed, each))
+    return _write(jobs, _identity("simulate recaptures", species, options), Path(out), find, options, workers)
+
+
+def _identity(task: str, species: Sequence[Species], options: SceneOptions) -> Identity:
+    return Identity(task, {"species": list(species), "quality": QUALITY, "options": asdict(options)})
 
 
 def _row(job: _Job, task: str) -> Sample:
-    label, species = (Label.LIVE, "none") if job.medium == "ideal" else (Label.ATTACK, f"simulated_{job.medium}")
+    label, attack_type = (Label.LIVE, "none") if job.species == "live" else (Label.ATTACK, job.species)
     origin = job.sample.domain
     domain = DOMAIN if task == "simulate captures" else f"{origin}-{DOMAIN}"
-    told = {"label": label, "attack_type": species, "domain": domain, "simulated": True, "origin": origin}
+    told = {"label": label, "attack_type": attack_type, "domain": domain, "simulated": True, "origin": origin}
     return replace(job.sample, path=job.name, **told, video="")
 
 
-def _write(jobs: list[_Job], identity: Identity, out: Path, workers: int) -> Path:
+def _write(
+    jobs: list[_Job], identity: Identity, out: Path, find: FindBox | None, options: SceneOptions, workers: int
+) -> Path:
     _claim(out, replace(identity, data=_data_hash(jobs)))
     rest = [(job, out / job.name) for job in jobs if not (out / job.name).exists()]
-    for _ in track(in_processes(_write_one, rest, workers), identity.task, len(rest)):
+    for _ in track(in_processes(partial(_write_one, find=find, options=options), rest, workers), identity.task, len(rest)):
         pass
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
@@ -108,13 +119,13 @@ def _data_hash(jobs: list[_Job]) -> str:
     return digest.hexdigest()
 
 
-def _write_one(job: tuple[_Job, Path]) -> None:
+def _write_one(job: tuple[_Job, Path], *, find: FindBox | None, options: SceneOptions) -> None:
     told, path = job
     try:
-        portrait = read_image(told.sample.file)
+        picture = read_image(told.sample.file)
     except InputError:
         return  # too small or unreadable; preparing the originals says so of each
-    image = simulate(portrait, draw_medium(told.medium, told.seed), told.seed)
-    data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, told.quality])[1]
+    image = recapture(picture, told.species, told.seed, box=find(picture) if find else None, options=options)
+    data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())

@@ -2,8 +2,8 @@
 
 A live face takes the same path as an attack, with an ideal medium. Physics that is modelled: the smaller
 gamut, black floor, grain and gloss of a print; the tone, white point, haze, reflection and pixel grid of a
-screen, whose moire appears only where pitch, distance and lens let it. Not modelled: borders, hands, masks,
-halftone dots, bent sheets, flicker.
+screen, whose moire appears only where pitch, distance and lens let it; the dots of a halftone likewise. `simulate`
+shows a portrait that fills the picture; edges, hands, bent paper and masks are of `scene`.
 
 This is a sanity check for code and training loops, never an accuracy claim: nobody has shown that rendered
 attacks alone predict how a detector does on real ones.
@@ -32,6 +32,7 @@ from despoof.runs.seed import item_rng
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # linear sRGB, ITU-R BT.709
 STRIPES = (1 / 6, 3 / 6, 5 / 6)  # where red, green and blue lie in a pixel, as a share of the pitch
+ANGLES = (15.0, 75.0, 0.0)  # of the dots of cyan, magenta and yellow, which take away red, green and blue
 HARMONICS = ((1, 0), (2, 0), (0, 1), (1, 1), (1, -1))  # higher ones never pass the lens
 
 
@@ -51,6 +52,9 @@ class Print:
     gloss: float = 0.0  # height of the glare, of paper white
     gloss_width: float = 0.1  # its standard deviation, in widths of the sheet
     gloss_at: tuple[float, ...] = (0.0, 0.0)  # its middle on the sheet
+    tone: float = 1.0  # exponent of the printer's own curve
+    width_mm: float = 150.0  # of the portrait on the sheet
+    dots_mm: float = 0.0  # from dot to dot of the halftone; 0 = none
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class Replay:
     self_lit: float = 0.0  # 1 = the panel's own light, 0 = the room's
     haze: float = 0.0  # room light scattered back by the glass, of white
     reflection: float = 0.0  # height of a soft mirror image of a lamp, of white
+    saturation: float = 1.0  # above 1 where the display makes colours vivid
+    flicker: float = 0.0  # height of the bands that a rolling shutter makes of its dimming
+    bands: float = 5.0  # how many of them in the picture
 
 
 Medium = Ideal | Print | Replay
@@ -127,12 +134,12 @@ def _radiance(image: np.ndarray, medium: Medium, camera: Camera, points: np.ndar
     if isinstance(medium, Print):
         sheet = reflectance(to_linear(image), medium, seed)
         seen = blur(look(sheet, camera) * light, camera)
-        glare = medium.gloss * _lobe(points, medium.gloss_at, medium.gloss_width)
+        glare = medium.gloss * lobe(points, medium.gloss_at, medium.gloss_width)
         return seen + glare * light
     if isinstance(medium, Replay):
         lit = light * (1 - medium.self_lit) + np.asarray(medium.white, np.float32) * medium.self_lit
         seen = blur(look(emission(image, medium), camera) * lit, camera)
-        lamp = medium.reflection * _lobe(points, (0.25, -0.25), 0.25)
+        lamp = medium.reflection * lobe(points, (0.25, -0.25), 0.25)
         return seen * moire(medium, camera, points) + (medium.haze + lamp) * light
     return blur(look(to_linear(image), camera) * light, camera)
 
@@ -144,6 +151,8 @@ def reflectance(linear: np.ndarray, medium: Print, seed: int) -> np.ndarray:
     """
     matrix = medium.saturation * np.eye(3, dtype=np.float32) + (1 - medium.saturation) * LUMA
     inked = linear @ matrix.T.astype(np.float32)
+    if medium.tone != 1 or medium.saturation > 1:
+        inked = np.clip(inked, 0, 1) ** np.float32(medium.tone)
     sheet = medium.black + (np.asarray(medium.paper, np.float32) - medium.black) * inked
     if medium.grain == 0:
         return sheet.astype(np.float32)
@@ -158,7 +167,40 @@ def emission(image: np.ndarray, medium: Replay) -> np.ndarray:
         linear = to_linear(image)
     else:
         linear = ((np.arange(256) / 255) ** medium.gamma).astype(np.float32)[image]
+    if medium.saturation != 1:
+        grey = linear @ LUMA
+        linear = np.clip(grey[..., None] + medium.saturation * (linear - grey[..., None]), 0, 1)
     return medium.black + (1 - medium.black) * linear
+
+
+def halftone(medium: Print, camera: Camera, points: np.ndarray, sheet: np.ndarray) -> np.ndarray:
+    """Return the modulation (h, w, 3), mean 1, that the dots of a printed sheet (h, w, 3) leave to the sensor.
+
+    Each ink is a square lattice of dots at an angle of its own, p apart: to first order 1 + c (cos 2 pi u/p + cos
+    2 pi v/p), weighed by `mtf` at its frequency as the grid of a screen is. c is greatest where half of the paper is
+    covered, and none where all or nothing is.
+    """
+    ripple = np.ones(sheet.shape, np.float32)
+    if medium.dots_mm == 0:
+        return ripple
+    cells = points * (medium.width_mm / medium.dots_mm)
+    jacobian = _jacobian(cells)
+    for channel, angle in enumerate(np.radians(ANGLES)):
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        turned = cells @ turn.T
+        depth = 4 * np.clip(sheet[..., channel], 0, 1) * (1 - np.clip(sheet[..., channel], 0, 1))
+        for axis in range(2):
+            weight = 0.5 * mtf(jacobian.T @ turn[axis], camera)
+            if weight > 1e-3:
+                ripple[..., channel] += weight * depth * np.cos(2 * np.pi * turned[..., axis])
+    return np.maximum(ripple, 0)
+
+
+def flicker(medium: Replay, rows: int, seed: int) -> np.ndarray:
+    """Return the bands (rows, 1, 1), mean 1, that a rolling shutter makes of a display that dims in pulses."""
+    phase = item_rng(seed, "flicker").uniform(0, 2 * np.pi)
+    bands = 1 + medium.flicker * np.cos(2 * np.pi * medium.bands * np.arange(rows) / rows + phase)
+    return bands[:, None, None].astype(np.float32)
 
 
 def moire(medium: Replay, camera: Camera, points: np.ndarray) -> np.ndarray:
@@ -172,9 +214,7 @@ def moire(medium: Replay, camera: Camera, points: np.ndarray) -> np.ndarray:
     if medium.pitch_mm == 0:
         return np.ones((*points.shape[:2], 3), np.float32)
     cells = points * (medium.width_mm / medium.pitch_mm) + np.asarray(medium.phase)  # (h, w, 2), in pitches
-    row, column = points.shape[0] // 2, points.shape[1] // 2
-    middle = cells[row, column]
-    jacobian = np.stack([cells[row, column + 1] - middle, cells[row + 1, column] - middle], 1)  # d(u,v)/d(x,y)
+    jacobian = _jacobian(cells)
     ripple = np.ones((*points.shape[:2], 3))
     for m, n in HARMONICS:
         frequency = jacobian.T @ (m, n)
@@ -186,7 +226,14 @@ def moire(medium: Replay, camera: Camera, points: np.ndarray) -> np.ndarray:
     return np.maximum(ripple, 0).astype(np.float32)
 
 
-def _lobe(points: np.ndarray, middle: tuple[float, ...], width: float) -> np.ndarray:
+def _jacobian(cells: np.ndarray) -> np.ndarray:
+    """Return d(u, v) / d(x, y), 2x2, of cells (h, w, 2) in the middle of the picture."""
+    row, column = cells.shape[0] // 2, cells.shape[1] // 2
+    middle = cells[row, column]
+    return np.stack([cells[row, column + 1] - middle, cells[row + 1, column] - middle], 1)
+
+
+def lobe(points: np.ndarray, middle: tuple[float, ...], width: float) -> np.ndarray:
     """Return a Gaussian spot (h, w, 1) on the plane."""
     distance = ((points - np.asarray(middle)) ** 2).sum(-1, keepdims=True)
     return np.exp(-distance / (2 * width * width)).astype(np.float32)
