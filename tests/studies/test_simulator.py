@@ -11,13 +11,18 @@ from despoof.errors import InputError
 from despoof.faces.store import Store, StoredSample
 from despoof.studies.simulator import (
     MEASURES,
+    OF_SURROUNDINGS,
     Spread,
     banding,
     blockiness,
     conclusion,
+    lines,
     noise,
+    ring_luma,
+    ring_sharpness,
     ripple,
     shifts,
+    skin_around,
     verdict_on,
 )
 
@@ -33,8 +38,9 @@ def drawn(rng: np.random.Generator, level: float, blur: float) -> np.ndarray:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two cameras. Attacks are brighter and softer; simulated ones are darker and softer, live ones are right."""
     folder = tmp_path_factory.mktemp("audit")
-    store, rng = Store(folder / "store", about={"version": 1}), np.random.default_rng(0)
-    looks = {(False, "live"): (100, 2), (False, "attack"): (120, 4), (True, "live"): (100, 2), (True, "attack"): (80, 4)}
+    store, rng = Store(folder / "store", about={"face_size": 256}), np.random.default_rng(0)
+    looks = {(made, "live"): (100, 2) for made in (False, True)}  # level and blur
+    looks |= {(False, "attack"): (120, 4), (True, "attack"): (80, 4)}
     for camera in ("a", "b"):
         for (made, label), (level, blur) in looks.items():
             for i in range(EACH):
@@ -53,7 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_a_wrong_sign_and_a_right_one_are_told_apart(store):
     found = {(each.species, each.measure): each for each in shifts(store)}
     assert {species for species, _ in found} == {"all", "display"}  # none that the simulator did not make
-    assert {measure for _, measure in found} == set(MEASURES)
+    assert {measure for _, measure in found} == set(MEASURES) - set(OF_SURROUNDINGS)  # the store holds none
     luma = found["all", "luma"]
     assert luma.verdict == "wrong sign"
     assert luma.cameras == 2
@@ -68,7 +74,7 @@ def test_a_wrong_sign_and_a_right_one_are_told_apart(store):
 
 
 def test_a_store_without_simulated_captures_is_refused(store, tmp_path):
-    real = Store(tmp_path / "real", about={"version": 1})
+    real = Store(tmp_path / "real", about={"face_size": 256})
     for row in store.rows:
         if not row.sample.simulated:
             real.add(row, store.face(row))
@@ -106,6 +112,20 @@ def test_measures_against_drawn_pictures():
     assert banding(across) > banding(along) + 2
     blocks = rng.integers(90, 160, (16, 16, 1)).astype(np.uint8).repeat(8, 0).repeat(8, 1).repeat(3, 2)
     assert blockiness(blocks) > 2 > blockiness(grainy[0]) + 1.5
+
+
+def test_measures_of_surroundings_against_drawn_pictures():
+    near = np.full((160, 160, 3), (200, 150, 120), np.uint8)  # skin all over
+    assert skin_around(near) == 1
+    assert lines(near) == 0
+    assert ring_luma(near) == pytest.approx(0)
+    near[:, :40] = (20, 30, 60)
+    near[:, 120:] = (20, 30, 60)
+    assert lines(near) == pytest.approx(2, abs=0.7)  # two upright edges; each may be found from both sides
+    assert ring_luma(near) < -0.2
+    assert skin_around(near) < 0.5
+    near[::2, :32] = 255
+    assert ring_sharpness(near) > 2
 
 
 def test_a_spread_says_sign_and_quartiles():

@@ -4,19 +4,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from despoof.cli.options import configured
-from despoof.data.simulation.scene import SceneOptions
+from despoof.data.simulation.recapture import DEFAULT, RecaptureOptions
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from despoof.data.simulation.scene import Box
+    from despoof.data.simulation.recapture import Box
 
-PRESETS = {"default": SceneOptions()}
+PRESETS = {"default": DEFAULT}
 
 
 @configured(PRESETS, "default")
 def simulate(
-    source: Path, out: Path, *, recipe: SceneOptions, count: int | None = None, recapture: bool = False,
+    source: Path, out: Path, *, recipe: RecaptureOptions, count: int | None = None, recapture: bool = False,
     species: list[str] | None = None, domain: str = "", workers: int = 2,
 ) -> None:  # fmt: skip
     """Show portraits on simulated media to simulated cameras; write images and labels.csv.
@@ -51,8 +51,9 @@ def simulate(
 
 
 def main_face(image: "np.ndarray") -> "Box | None":
-    """Return the box of the first face found in a picture (H, W, 3) uint8 RGB; None where there is none."""
+    """Return the box of the main face of a picture (H, W, 3) uint8 RGB; None where there is none."""
     from despoof.faces.detect import find_faces
+    from despoof.faces.scene import main_first
 
-    found = find_faces(image)
+    found = main_first(find_faces(image), image.shape)
     return found[0].box if found else None

@@ -54,9 +54,7 @@ def ripple(face: np.ndarray) -> float:
     power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
     cycles = np.abs(np.fft.fftfreq(len(grey)) * len(grey))
     ring = np.hypot(*np.meshgrid(cycles, cycles)).astype(int)
-    peaks = [
-        np.log(power[ring == radius].max() / power[ring == radius].mean()) for radius in range(12, len(grey) // 2)
-    ]
+    peaks = [np.log(power[ring == radius].max() / power[ring == radius].mean()) for radius in range(12, len(grey) // 2)]
     return float(max(peaks))
 
 
@@ -73,6 +71,37 @@ def blockiness(image: np.ndarray) -> float:
     return float(np.log((steps[grid].mean() + 1e-4) / (steps[~grid].mean() + 1e-4)))
 
 
+def ring_luma(near: np.ndarray) -> float:
+    """Return the mean luma of the rim of a near picture less that of its middle: a screen shines in a dark room."""
+    rim = _rim(near)
+    return float(_grey(near)[rim].mean() - _grey(near)[~rim].mean())
+
+
+def ring_sharpness(near: np.ndarray) -> float:
+    """Return how much more fine detail the rim has than the middle, as a logarithm."""
+    fine, rim = cv2.Laplacian(_grey(near) * 255, cv2.CV_64F) ** 2, _rim(near)
+    return float(np.log((fine[rim].mean() + 1) / (fine[~rim].mean() + 1)))
+
+
+def lines(near: np.ndarray) -> float:
+    """Return the length of straight lines in a near picture, in sides of it: bezels, sheets, door frames."""
+    edges = cv2.Canny(cv2.cvtColor(near, cv2.COLOR_RGB2GRAY), 40, 120)
+    found = cv2.HoughLinesP(edges, 1, np.pi / 180, 30, minLineLength=0.25 * len(near), maxLineGap=3)
+    if found is None:
+        return 0.0
+    ends = found.reshape(-1, 4).astype(float)
+    return float(np.hypot(ends[:, 0] - ends[:, 2], ends[:, 1] - ends[:, 3]).sum() / len(near))
+
+
+def skin_around(near: np.ndarray) -> float:
+    """Return the share of the rim of a near picture that has the middle's hue: hands, necks, wood."""
+    colour = cv2.cvtColor(near, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(float)
+    quarter = len(near) // 8
+    middle = colour[3 * quarter : 5 * quarter, 3 * quarter : 5 * quarter].reshape(-1, 2)
+    alike = np.hypot(*np.moveaxis(colour - np.median(middle, 0), -1, 0)) < 6
+    return float(alike[_rim(near)].mean())
+
+
 OF_FACE: dict[str, Callable[[np.ndarray], float]] = {
     "sharpness": sharpness,
     "luma": luma,
@@ -84,7 +113,15 @@ OF_FACE: dict[str, Callable[[np.ndarray], float]] = {
     "banding": banding,
 }
 OF_PICTURE: dict[str, Callable[[np.ndarray], float]] = {"blockiness": blockiness}
-MEASURES = (*OF_FACE, *(f"band {low}–{high}" for low, high in BANDS), *OF_PICTURE, "eye distance")
+OF_SURROUNDINGS: dict[str, Callable[[np.ndarray], float]] = {
+    "rim's luma": ring_luma,
+    "rim's sharpness": ring_sharpness,
+    "straight lines": lines,
+    "skin around": skin_around,
+}
+MEASURES = (
+    *OF_FACE, *(f"band {low}–{high}" for low, high in BANDS), *OF_PICTURE, "eye distance", *OF_SURROUNDINGS
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -138,23 +175,28 @@ def shifts(store: Store) -> list[Shift]:
     found = [each for each in found if each.cameras]
     if not found:
         raise InputError(
-            f"store {store.root} has no camera with {LEAST} real and {LEAST} simulated captures of each label; expected "
-            "some. Prepare what `despoof simulate --recapture` made into the store of the captures that were shown."
+            f"store {store.root} has no camera with {LEAST} real and {LEAST} simulated captures of each label. "
+            "Prepare what `despoof simulate --recapture` made into the store of the captures that were shown."
         )
     return found
 
 
 def measured(store: Store, rows: list[StoredSample]) -> dict[str, np.ndarray]:
-    """Return each of `MEASURES` (N,) of the rows, on faces of one size; eye distances are logarithms of px."""
+    """Return each of `MEASURES` (N,) of the rows, on faces of one size; eye distances are logarithms of px.
+
+    What is around a face is NaN where the store has no surroundings.
+    """
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     for row in track(rows, "measure", len(rows)):
         face, picture = store.faces([row], FACE_SIDE)[0], read_image(row.sample.file)
+        near = store.surroundings([row])[0, 0] if row.around else None
         bands = statistics(face)[6 : 6 + len(BANDS)]
         numbers = (
             *(measure(face) for measure in OF_FACE.values()),
             *bands,
             *(measure(picture) for measure in OF_PICTURE.values()),
             np.log(row.quality["eye_distance"]),
+            *(np.nan if near is None else measure(near) for measure in OF_SURROUNDINGS.values()),
         )
         for name, number in zip(MEASURES, numbers, strict=True):
             found[name].append(float(number))
@@ -187,15 +229,12 @@ def verdict_on(real: float, taught: float, live_moved: float) -> str:
 
 def _shift(species: str, name: str, rows: list[StoredSample], values: np.ndarray) -> Shift:
     live, of = is_live(rows), np.array([_is_of(row, species) for row in rows])
-    made = np.array([row.sample.simulated for row in rows])
+    made, known = np.array([row.sample.simulated for row in rows]), np.isfinite(values)
     camera = np.array([row.sample.origin if row.sample.simulated else row.sample.domain for row in rows])
     real, taught, moved, live_gap, attack_gap = [], [], [], [], []
     for each in sorted(set(camera)):
-        own = camera == each
-        parts = [
-            values[own & part]
-            for part in (~made & live, ~made & ~live & of, made & live, made & ~live & of)
-        ]
+        own = known & (camera == each)
+        parts = [values[own & part] for part in (~made & live, ~made & ~live & of, made & live, made & ~live & of)]
         if min(len(part) for part in parts) < LEAST:
             continue
         real_live, real_attack, sim_live, sim_attack = parts
@@ -215,6 +254,13 @@ def _shift(species: str, name: str, rows: list[StoredSample], values: np.ndarray
 def _is_of(row: StoredSample, species: str) -> bool:
     """Say whether a row is an attack of a species, or may be: real ones are partly `display_or_print`."""
     return species == "all" or species in row.sample.attack_type
+
+
+def _rim(near: np.ndarray) -> np.ndarray:
+    """Return which pixels (S, S) of a near picture are beyond the face, where it has all of its room."""
+    rim, width = np.ones(near.shape[:2], bool), len(near) // 5
+    rim[width:-width, width:-width] = False
+    return rim
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from despoof.data.image import read_image
 from despoof.data.manifest import COLUMNS
 from despoof.data.sample import Label, Sample
-from despoof.data.simulation.scene import Box, SceneOptions, Species, recapture
+from despoof.data.simulation.recapture import DEFAULT, Box, RecaptureOptions, Species, recapture
 from despoof.errors import ArtefactError, InputError
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
 from despoof.runs.identity import Identity
@@ -29,6 +29,13 @@ FindBox = Callable[[np.ndarray], Box | None]  # (H, W, 3) uint8 RGB -> the face 
 
 
 @dataclass(frozen=True)
+class _How:
+    find: FindBox | None
+    options: RecaptureOptions
+    workers: int
+
+
+@dataclass(frozen=True)
 class _Job:
     sample: Sample
     name: str  # below the folder of the set
@@ -37,7 +44,7 @@ class _Job:
 
 
 def write_captures(
-    portraits: list[Sample], out: str | Path, *, find: FindBox | None = None, options: SceneOptions = SceneOptions(),
+    portraits: list[Sample], out: str | Path, *, find: FindBox | None = None, options: RecaptureOptions = DEFAULT,
     workers: int = 2,
 ) -> Path:  # fmt: skip
     """Write one capture of each portrait and labels.csv; return the latter's path.
@@ -48,12 +55,12 @@ def write_captures(
     jobs = [
         _Job(portrait, f"images/{i:05}.jpg", i, PORTRAITS[i % len(PORTRAITS)]) for i, portrait in enumerate(portraits)
     ]
-    return _write(jobs, _identity("simulate captures", PORTRAITS, options), Path(out), find, options, workers)
+    return _write(jobs, _identity("simulate captures", PORTRAITS, options), Path(out), _How(find, options, workers))
 
 
 def write_recaptures(
     live: list[Sample], out: str | Path, *, species: Sequence[Species] = EVERY, find: FindBox | None = None,
-    options: SceneOptions = SceneOptions(), workers: int = 2,
+    options: RecaptureOptions = DEFAULT, workers: int = 2,
 ) -> Path:  # fmt: skip
     """Write a capture of each live capture for each of the species, and labels.csv; return its path.
 
@@ -69,10 +76,10 @@ def write_recaptures(
         for each in species:
             seed = -1 - (len(EVERY) * i + EVERY.index(each))  # portraits count upwards from 0: no camera serves both
             jobs.append(_Job(sample, f"images/{i:05}-{each}.jpg", seed, each))
-    return _write(jobs, _identity("simulate recaptures", species, options), Path(out), find, options, workers)
+    return _write(jobs, _identity("simulate recaptures", species, options), Path(out), _How(find, options, workers))
 
 
-def _identity(task: str, species: Sequence[Species], options: SceneOptions) -> Identity:
+def _identity(task: str, species: Sequence[Species], options: RecaptureOptions) -> Identity:
     return Identity(task, {"species": list(species), "quality": QUALITY, "options": asdict(options)})
 
 
@@ -84,12 +91,11 @@ def _row(job: _Job, task: str) -> Sample:
     return replace(job.sample, path=job.name, **told, video="")
 
 
-def _write(
-    jobs: list[_Job], identity: Identity, out: Path, find: FindBox | None, options: SceneOptions, workers: int
-) -> Path:
+def _write(jobs: list[_Job], identity: Identity, out: Path, how: _How) -> Path:
     _claim(out, replace(identity, data=_data_hash(jobs)))
     rest = [(job, out / job.name) for job in jobs if not (out / job.name).exists()]
-    for _ in track(in_processes(partial(_write_one, find=find, options=options), rest, workers), identity.task, len(rest)):
+    write_one = partial(_write_one, find=how.find, options=how.options)
+    for _ in track(in_processes(write_one, rest, how.workers), identity.task, len(rest)):
         pass
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
@@ -119,7 +125,7 @@ def _data_hash(jobs: list[_Job]) -> str:
     return digest.hexdigest()
 
 
-def _write_one(job: tuple[_Job, Path], *, find: FindBox | None, options: SceneOptions) -> None:
+def _write_one(job: tuple[_Job, Path], *, find: FindBox | None, options: RecaptureOptions) -> None:
     told, path = job
     try:
         picture = read_image(told.sample.file)

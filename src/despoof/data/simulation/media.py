@@ -3,7 +3,7 @@
 A live face takes the same path as an attack, with an ideal medium. Physics that is modelled: the smaller
 gamut, black floor, grain and gloss of a print; the tone, white point, haze, reflection and pixel grid of a
 screen, whose moire appears only where pitch, distance and lens let it; the dots of a halftone likewise. `simulate`
-shows a portrait that fills the picture; edges, hands, bent paper and masks are of `scene`.
+shows a portrait that fills the picture; edges, hands, bent paper and masks are of `recapture`.
 
 This is a sanity check for code and training loops, never an accuracy claim: nobody has shown that rendered
 attacks alone predict how a detector does on real ones.

@@ -11,12 +11,12 @@ import pytest
 
 from despoof.data.simulation.camera import Camera, plane_points
 from despoof.data.simulation.media import Print, Replay, flicker, halftone
-from despoof.data.simulation.scene import SceneOptions, draw_camera, recapture
+from despoof.data.simulation.recapture import RecaptureOptions, draw_camera, recapture
 from despoof.data.simulation.shapes import cover, finger, oval, rectangle
 from despoof.errors import ConfigError
 
 ATTACKS = ("display", "print", "paper_mask")
-SHARP = SceneOptions(soft=0)
+SHARP = RecaptureOptions(soft=0)
 BOX = (177.0, 65.0, 96.0, 118.0)  # the face of the portrait
 
 
@@ -48,15 +48,15 @@ def test_a_live_recapture_is_as_sharp_and_as_bright_as_the_picture(portrait):
 
 def test_soft_captures_are_of_both_classes(portrait):
     for species in ("live", *ATTACKS):
-        sharp, soft = (
-            np.mean([fine(recapture(portrait, species, seed, box=BOX, options=SceneOptions(soft=share))) for seed in range(4)])
-            for share in (0, 1)
-        )  # fmt: skip
-        assert sharp - soft > 1
+        detail = []
+        for share in (0, 1):
+            options = RecaptureOptions(soft=share)
+            detail.append(np.mean([fine(recapture(portrait, species, s, box=BOX, options=options)) for s in range(4)]))
+        assert detail[0] - detail[1] > 1
 
 
 def test_as_many_cameras_are_soft_as_asked_for(portrait):
-    soft = [draw_camera(portrait, seed, SceneOptions(soft=0.25)).lens_sigma > 0.6 for seed in range(400)]
+    soft = [draw_camera(portrait, seed, RecaptureOptions(soft=0.25)).lens_sigma > 0.6 for seed in range(400)]
     assert np.mean(soft) == pytest.approx(0.25, abs=0.07)
 
 
@@ -69,7 +69,7 @@ def marked() -> np.ndarray:
 
 @pytest.mark.parametrize("species", ATTACKS)
 def test_what_is_shown_lies_where_the_face_was(species):
-    plain = SceneOptions(side=(1, 1), soft=0, filling=0, hand=0, alone=1, size=(0.7, 0.9), low_resolution=0, cut=0)
+    plain = RecaptureOptions(side=(1, 1), soft=0, filling=0, hand=0, alone=1, size=(0.7, 0.9), low_resolution=0, cut=0)
     for seed in range(6):
         image = recapture(marked(), species, seed, box=(150, 70, 60, 60), options=plain).astype(float)
         green = image[..., 1] - image[..., 0]
@@ -95,13 +95,12 @@ def test_around_a_mask_is_what_was_around_the_face(portrait):
 def test_a_medium_that_fills_the_capture_shows_no_edge():
     """White paper about a dark picture would be seen."""
     dark = np.full((200, 200, 3), 30, np.uint8)
-    filled = SceneOptions(filling=1, soft=0, cut=0)
-    edges = [np.ptp(cv2.GaussianBlur(recapture(dark, "print", s, options=filled), (0, 0), 3)[..., 1]) for s in range(8)]
-    shown = [
-        np.ptp(cv2.GaussianBlur(recapture(dark, "print", s, box=(80, 80, 40, 40), options=SceneOptions(filling=0))[..., 1], (0, 0), 3))
-        for s in range(8)
-    ]  # fmt: skip
-    assert np.median(edges) < 50 < np.median(shown)
+    ranges = []
+    for filling in (1, 0):
+        options = RecaptureOptions(filling=filling, tight=0, soft=0, cut=0)
+        taken = [recapture(dark, "print", s, box=(80, 80, 40, 40), options=options) for s in range(8)]
+        ranges.append(np.median([np.ptp(cv2.GaussianBlur(image, (0, 0), 3)[..., 1]) for image in taken]))
+    assert ranges[0] < 50 < ranges[1]
 
 
 def test_outlines_cover_their_area():
@@ -136,6 +135,6 @@ def test_flicker_has_as_many_bands_as_stated():
 
 def test_wrong_options_are_refused(portrait):
     with pytest.raises(ConfigError, match=r"soft is 2.*0\.\.1"):
-        SceneOptions(soft=2)
+        RecaptureOptions(soft=2)
     with pytest.raises(ConfigError, match="replay.*display"):
         recapture(portrait, "replay", 0)
