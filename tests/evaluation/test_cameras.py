@@ -8,11 +8,11 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from despoof import metrics
+from despoof.data.draws import CameraDraws
 from despoof.data.sample import Label
 from despoof.errors import InputError
 from despoof.evaluation import cameras
 from despoof.evaluation.crossfit import APCER_7, BPCER_5, EQUAL, cross_fitted, cross_fitted_thresholds
-from despoof.evaluation.intervals import CameraDraws
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 from score_files import fold, random_folds
 

@@ -12,11 +12,11 @@ def detector(
     store: Path, counterparts: Path, run: Path, *, recipe: DetectorRecipe, seed: int = 0, threads: int = 2,
     workers: int = 0,
 ) -> None:  # fmt: skip
-    """Train the detector on every domain of a store, selected on subject-disjoint validation.
+    """Train the detector on every domain of a store; its points are of people, or with folds of cameras, held out.
 
     Args:
         store: folder made by `despoof prepare`, live and attack, with domains.
-        counterparts: folder made by `despoof reconstruct`.
+        counterparts: folder made by `despoof reconstruct`; any word, such as none, where no cue is used.
         run: folder for log, state and detector.safetensors with its operating points.
         seed: of weights, batches and of the validation split.
         threads: of the processor.

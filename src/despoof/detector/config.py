@@ -198,7 +198,8 @@ class DetectorRecipe:
     """What is made and how: a network, and its training, or the fit of a probe or a head on it.
 
     Several members start from the same weights, see other batches, and are averaged; real members learn from real
-    captures alone.
+    captures alone. With `folds`, what is made of a store gets its operating points from detectors that were made alike,
+    each of the other cameras than those it judges.
     """
 
     network: DetectorConfig = field(default_factory=DetectorConfig)
@@ -207,6 +208,7 @@ class DetectorRecipe:
     head: HeadTraining | None = None
     members: int = 1
     real_members: int = 0
+    folds: int = 0  # over cameras, from whose cross-fitted logits the points are set; 0: from people held out
 
     def __post_init__(self) -> None:
         told = [name for name in KINDS if getattr(self, name) is not None]
@@ -216,6 +218,8 @@ class DetectorRecipe:
             )
         if self.members < 0 or self.real_members < 0 or not self.members + self.real_members:
             raise ConfigError(f"members is {self.members}, real_members {self.real_members}; expected at least one.")
+        if self.folds < 0 or self.folds == 1:
+            raise ConfigError(f"folds is {self.folds}; expected 0 for none, or at least 2.")
         if self.training is not None and self.network.branches:
             raise ConfigError(
                 f"training with branches {self.network.branches}, which are frozen; expected none. Train a head."
@@ -312,7 +316,7 @@ PRESETS = {
     "texture": DetectorRecipe(TEXTURE, TEXTURE_TRAINING),
     "mobilenet": DetectorRecipe(MOBILENET, DetectorTraining()),
     "field": DetectorRecipe(MOBILENET, FIELD_TRAINING),
-    "cameras": DetectorRecipe(CAMERAS, head=HeadTraining()),
+    "cameras": DetectorRecipe(CAMERAS, head=HeadTraining(), folds=6),
     "probe": DetectorRecipe(PROBE, probe=ProbeTraining()),
     "tiny": DetectorRecipe(TINY, TINY_TRAINING),
     "paper": DetectorRecipe(PAPER, PAPER_TRAINING),

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from despoof.data.split import split_by_subject
+from despoof.data.sample import Sample
+from despoof.data.split import deal_domains, split_by_subject
 from despoof.detector.backbones import BACKBONES
 from despoof.detector.batches import Gathered, chosen, gather, gathered_hash, real_places, without_simulated
 from despoof.detector.config import KINDS, DetectorRecipe
 from despoof.detector.head import fit_head
 from despoof.detector.network import Detector, save_detector
-from despoof.detector.points import figures, thresholds
+from despoof.detector.points import CrossFitted, crossed_facts, figures, thresholds
 from despoof.detector.probe import fit_probe
 from despoof.detector.reading import Numbers
 from despoof.detector.scoring import fit_calibration, logits
@@ -27,7 +28,7 @@ from despoof.errors import ConfigError
 from despoof.faces.store import Store
 from despoof.metrics import auc
 from despoof.runs.config import to_dict
-from despoof.runs.folder import read_json
+from despoof.runs.folder import read_json, write_json
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.processes import claim_together, open_processes
 
@@ -88,6 +89,7 @@ def train_recipe(
     counterparts: Path | None = None,
     workers: int = 0,
     numbers: Numbers | None = None,
+    facts: dict | None = None,
 ) -> Detector:
     """Make a detector, write it to `folder`, and return it in eval mode on the device of this process.
 
@@ -95,7 +97,7 @@ def train_recipe(
     thresholds of the decision are of its simulated ones too, where there are any: a threshold fixed on the cameras
     that were learned from lies too high for others (docs/log.md). Without `validation` there are no figures, the logit
     is liveness as it is, and no thresholds: whoever decides has to set them. `numbers` is of a probe or a head: what
-    their frozen networks read before.
+    their frozen networks read before. `facts` are told in the file beside its own.
     """
     whole = identity(recipe, seed, counterparts)
     whole = replace(whole, data=gathered_hash(*(each for each in (train_set, validation) if each is not None)))
@@ -115,7 +117,7 @@ def train_recipe(
             limits = thresholds(liveness, validation)
             measured = figures(liveness[real_places(validation)], real, limits)
             detector.facts |= {"thresholds": limits, "validation": measured}
-        detector.facts |= provenance(whole)
+        detector.facts |= provenance(whole) | (facts or {})
         save_detector(folder / FILE, detector)
     processes.wait_for_everyone()
     return detector
@@ -124,16 +126,64 @@ def train_recipe(
 def train_on_store(
     recipe: DetectorRecipe, store: Store, counterparts: Path | None, folder: Path, *, seed: int = 0, workers: int = 0
 ) -> Detector:
-    """Make a detector of all domains of a store, validated on people that it did not learn from."""
+    """Make a detector of all domains of a store.
+
+    It is validated on people that it did not learn from; with folds it learns from all, and its calibration and points
+    are of detectors made alike that never saw the camera they judge.
+    """
     identity(recipe, seed, counterparts)  # refuses what cannot be made before any pixel is read
     rows = store.with_face()
+    options: dict[str, Any] = {"seed": seed, "counterparts": counterparts, "workers": workers}
+    options["numbers"] = Numbers(store.root / NUMBERS)
+    if recipe.folds:
+        whole = gather(store, rows, recipe.network, counterparts)
+        facts = crossed_facts(cross_fitted(recipe, [row.sample for row in rows], whole, folder, **options))
+        return train_recipe(recipe, whole, None, folder, facts=facts, **options)
     _, held = split_by_subject([row.sample for row in rows], HELD_OUT, seed)
     keys = {sample.key for sample in held}
     apart = np.array([row.key in keys for row in rows], bool)
     whole = gather(store, rows, recipe.network, counterparts)
     sets = (chosen(whole, np.flatnonzero(mask)) for mask in (~apart, apart))
-    numbers = Numbers(store.root / NUMBERS)
-    return train_recipe(recipe, *sets, folder, seed=seed, counterparts=counterparts, workers=workers, numbers=numbers)
+    return train_recipe(recipe, *sets, folder, **options)
+
+
+def cross_fitted(
+    recipe: DetectorRecipe, samples: list[Sample], whole: Gathered, folder: Path, **options: Any
+) -> CrossFitted:
+    """Judge each camera's real captures by a detector that learned from the other folds' cameras alone.
+
+    Recaptures of a camera's pictures are held out with it. A fold's logits stay in `folder`, and are not made again.
+    `options` are of `train_recipe`.
+    """
+    real = np.array([not sample.simulated for sample in samples])
+    camera = np.array([sample.domain for sample in samples])
+    origin = np.array([sample.origin if sample.simulated else sample.domain for sample in samples])
+    logit, fold = np.full(len(samples), np.nan), np.zeros(len(samples), int)
+    for number, held in enumerate(deal_domains(samples, recipe.folds)):
+        judged = np.flatnonzero(real & np.isin(camera, held))
+        sets = chosen(whole, np.flatnonzero(~np.isin(origin, held))), chosen(whole, judged)
+        logit[judged] = _fold(replace(recipe, folds=0), sets, folder / f"fold-{number}", **options)
+        fold[judged] = number
+    person = np.array([sample.subject for sample in samples])
+    species = np.array([sample.attack_type for sample in samples])
+    return CrossFitted(*(part[real] for part in (logit, whole.live, camera, person, species, fold)))
+
+
+def _fold(recipe: DetectorRecipe, sets: tuple[Gathered, Gathered], folder: Path, **options: Any) -> np.ndarray:
+    """Return the logits (N,) of the second set by a detector of the first."""
+    path = folder / "logits.json"
+    whole = identity(recipe, options["seed"], options["counterparts"])
+    whole = replace(whole, task="judge a fold", data=gathered_hash(*sets))
+    if path.exists():
+        held = read_json(path)
+        whole.require(held.get("identity"), path)
+        return np.array([held["logits"][key] for key in sets[1].keys])  # noqa: SIM118 (no dict)
+    detector = train_recipe(recipe, sets[0], None, folder, **options)
+    logit = logits(detector, sets[1], numbers=options["numbers"] if recipe.training is None else None)
+    if open_processes().is_main_process:
+        told = dict(zip(sets[1].keys, logit.tolist(), strict=True))
+        write_json(path, {"identity": whole.as_dict(), "logits": told})
+    return logit
 
 
 def calibrate(detector: Detector, validation: Gathered, numbers: Numbers | None = None) -> np.ndarray:

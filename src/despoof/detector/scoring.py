@@ -40,17 +40,18 @@ def logits(detector: Detector, gathered: Gathered, batch: int = 64, *, numbers: 
     return torch.cat([*parts, torch.empty(0, dtype=torch.float64)]).numpy()
 
 
-def fit_calibration(logit: np.ndarray, live: np.ndarray) -> tuple[float, float]:
+def fit_calibration(logit: np.ndarray, live: np.ndarray, share: np.ndarray | None = None) -> tuple[float, float]:
     """Return (temperature in 1..20, offset) with the least class-balanced cross-entropy.
 
     Platt scaling (1999), whose offset also mends a detector that is biased to one class; fitted where no weight was
-    trained.
+    trained. `share` (N,) weighs samples within their class; without it they weigh alike.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
 
     sign = np.where(live, 1.0, -1.0)
-    weight = np.where(live, 0.5 / max(live.sum(), 1), 0.5 / max((~live).sum(), 1))
+    share = np.ones(len(live)) if share is None else share
+    weight = share * np.where(live, 0.5 / max(share[live].sum(), 1e-12), 0.5 / max(share[~live].sum(), 1e-12))
 
     def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
         margin = sign * (line[0] * logit + line[1])

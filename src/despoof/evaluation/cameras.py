@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from despoof import metrics
+from despoof.data.draws import CameraDraws
 from despoof.data.sample import Label
 from despoof.errors import InputError
 from despoof.evaluation.crossfit import APCER_7, BPCER_5, EQUAL, CrossFitted
-from despoof.evaluation.intervals import CameraDraws, Difference, difference
+from despoof.evaluation.intervals import Difference, difference
 from despoof.evaluation.protocols import CROSS_FITTED
 from despoof.evaluation.tables import Figure, shown
 

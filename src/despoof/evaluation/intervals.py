@@ -11,7 +11,6 @@ import numpy as np
 
 from despoof.errors import InputError
 from despoof.metrics import Interval
-from despoof.runs.seed import item_rng
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]  # (live scores, attack scores) -> rate
 MAX_DRAWS = 100  # tries for one round that holds both classes
@@ -91,47 +90,6 @@ def bootstrap_rounds(pairs: Sequence[tuple[Statistic, Scores]], *, rounds: int =
             live, attack = where[i]
             row[i] = statistic(np.repeat(scores.live, times[live]), np.repeat(scores.attack, times[attack]))
     return table
-
-
-class CameraDraws:
-    """Cameras drawn with replacement, and within each drawn one its people: the same for all that is judged on them.
-
-    `cameras` and `people` (N,) are of the presentations. Where a camera's people are not told apart, which is one name
-    for all, its presentations are drawn in their place. A camera that is drawn twice gets two draws of its people.
-    """
-
-    def __init__(self, cameras: Sequence[str], people: Sequence[str], *, rounds: int = 1000, seed: int = 0) -> None:
-        if rounds < 1:
-            raise InputError(f"{rounds} rounds; expected at least 1. Give more.")
-        self.names, place = np.unique(np.asarray(cameras), return_inverse=True)
-        self.places = [np.flatnonzero(place == i) for i in range(len(self.names))]  # of each camera's presentations
-        self.times = []  # of each camera, how often a draw holds its presentations: (rounds, n)
-        for name, inside in zip(self.names, self.places, strict=True):
-            _, who = np.unique(np.asarray(people)[inside], return_inverse=True)
-            if not who.any():
-                who = np.arange(len(inside))
-            count = int(who.max()) + 1
-            drawn = item_rng("people of a camera", seed, name).integers(count, size=(rounds, count))
-            flat = (drawn + count * np.arange(rounds)[:, None]).ravel()
-            counts = np.bincount(flat, minlength=rounds * count).reshape(rounds, count)
-            self.times.append(counts[:, who].astype(np.float32))
-        rng, size = item_rng("cameras", seed, *self.names), (rounds, len(self.names))
-        self._slots = rng.integers(len(self.names), size=size), rng.integers(rounds, size=size)
-
-    def mean(self, by_camera: np.ndarray) -> np.ndarray:
-        """Return (rounds,): the mean over the cameras drawn, of what each gave in its draws (cameras, rounds).
-
-        NaN is of a camera, or of a draw, that has no such presentation, and is left out; a round of nothing else is
-        NaN.
-        """
-        values = by_camera[self._slots]
-        known = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            return np.where(known, values, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
-
-    def interval(self, drawn: np.ndarray) -> Interval:
-        """Return the 95 % interval of what rounds (N,) gave."""
-        return _percentiles(drawn[~np.isnan(drawn)], 0.95)
 
 
 def _strata(sets: list[set[str]]) -> list[list[str]]:
