@@ -32,6 +32,7 @@ class StubGuard:
 
     thresholds = (0.3, 0.5)  # LIVE from 128, ATTACK below 77
     weights, engine_name, preprocessing = {"detector": "d0"}, "torch", {"detector": "stub"}
+    point = "balanced"
 
     def __init__(self) -> None:
         self.seen, self.stop_after = 0, 99
@@ -179,6 +180,7 @@ def test_the_page_shows_what_was_counted(captures: Captures, peers: Path, tmp_pa
     assert written["as captured"][OURS]["live"] == {"LIVE": 4, "ATTACK": 0, "UNCERTAIN": 1, "NO_DECISION": 0}
     page = (out / "report.md").read_text()
     assert "6 of 9 (29.9–92.5 %)" in page
+    assert "9 captures of 2 domains, 5 live; seed 0. Weights: detector d0; computed by torch; point balanced" in page
     for name in ("decisions-changed", "live-refused", "attacks-passed"):
         assert f"pictures/{name}.png" in page
         assert cv2.imread(str(out / f"pictures/{name}.png")) is not None

@@ -80,10 +80,11 @@ def _percent(share: Share) -> str:
 def _counts(guard: Guard, captures: Captures) -> str:
     domains, live = {sample.domain for sample in captures.samples}, int(captures.live.sum())
     weights = ", ".join(f"{part} {hash_}" for part, hash_ in guard.weights.items())
+    low, high = guard.thresholds
     return (
         f"{len(captures.samples)} captures of {len(domains)} domains, {live} live; seed {captures.seed}. Weights: "
-        f"{weights}; computed by {guard.engine_name}; attack below {guard.thresholds[0]:.3f}, live from "
-        f"{guard.thresholds[1]:.3f}."
+        f"{weights}; computed by {guard.engine_name}; point {guard.point}: attack below {low:.3f}, live from "
+        f"{high:.3f}."
     )
 
 
