@@ -28,10 +28,11 @@ def main() -> None:
 
     import despoof
     from despoof.faces.detect import find_faces
+    from despoof.faces.scene import look
 
     torch.set_num_threads(options.threads)
     guard, image = despoof.load(engine=options.engine), astronaut()
-    found = find_faces(image)
+    found, scene = find_faces(image), look(image)
     stages: dict[str, list[float]] = {}
 
     def check() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
 
     works: dict[str, Callable[[], object]] = {
         "despoof, whole": check,
-        "despoof, after detection": lambda: guard.check_faces(image, found),
+        "despoof, after detection": lambda: guard.check_faces(scene),
     }
     if options.peers:
         from despoof.evaluation.baselines import peer_liveness

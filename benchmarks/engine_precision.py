@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 CALIBRATION = 64
-Given = list[dict[str, np.ndarray]]  # one face each, with its noise
+Given = list[dict[str, np.ndarray]]  # one face each, with its noise and surroundings
 
 
 def main() -> None:
@@ -83,11 +83,13 @@ def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.nda
     halves = [[row for row in rows if row.sample.label is label][: count // 2] for label in (Label.LIVE, Label.ATTACK)]
     chosen = [row for pair in zip(*halves, strict=True) for row in pair]
     given = []
-    for face in opened.faces(chosen, side := description["face_size"]):
-        noise = {}
+    for face, row in zip(opened.faces(chosen, side := description["face_size"]), chosen, strict=True):
+        one = {"face": face[None]}
         if description["noise"] is not None:
-            noise = {"noise": content_noise(as_tensor(face, side), torch.Size(description["noise"]), 0).numpy()[None]}
-        given.append({"face": face[None]} | noise)
+            one["noise"] = content_noise(as_tensor(face, side), torch.Size(description["noise"]), 0).numpy()[None]
+        if description["surroundings"] is not None:
+            one["surroundings"] = opened.surroundings([row])
+        given.append(one)
     return given, np.array([row.sample.label is Label.LIVE for row in chosen])
 
 

@@ -27,6 +27,7 @@ def main() -> None:
     import torch
 
     import despoof
+    from despoof.engine.export import trial_inputs
     from despoof.engine.graph import JudgeGraph
     from despoof.engine.runtime import RUNTIMES, open_engine
 
@@ -36,20 +37,17 @@ def main() -> None:
     engines = {name: open_engine(options.exported, name, threads=options.threads) for name in RUNTIMES}
     bf16 = open_engine(options.exported, "openvino", threads=options.threads, precision="bfloat16")
     engines[bf16.name] = bf16
-    draw = np.random.default_rng(0)
     with torch.inference_mode():
         for batch in (1, 16):
-            side = whole.detector.config.face_size
-            face = draw.integers(0, 256, (batch, side, side, 3)).astype(np.uint8)
-            noise = draw.standard_normal((batch, *whole.noise_shape), np.float32)
-            given = torch.from_numpy(face), torch.from_numpy(noise)
-            ways: dict[str, Callable] = {"torch": lambda given=given: whole(*given)}
-            ways |= {name: (lambda e=e, f=face, n=noise: e(f, n)) for name, e in engines.items()}
+            arrays = trial_inputs(whole, batch)
+            given = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            ways: dict[str, Callable] = {"torch": lambda given=given: whole(**given)}
+            ways |= {name: (lambda e=e, a=arrays: e(**a)) for name, e in engines.items()}
             times = interleaved(ways, options.runs if batch == 1 else 10)
-            exact = whole(*given)[0].numpy()
+            exact = whole(**given)[0].numpy()
             print(f"\nbatch {batch}, {options.threads} threads, median of {options.runs if batch == 1 else 10}")
             for name, value in times.items():
-                off = 0.0 if name == "torch" else float(np.abs(engines[name](face, noise).liveness - exact).max())
+                off = 0.0 if name == "torch" else float(np.abs(engines[name](**arrays).liveness - exact).max())
                 print(f"{name:20} {value:8.2f} ms  {value / batch:7.2f} a face  liveness differs by {off:.1e}")
             if batch == 1:
                 single, fastest = times, min(times.values())
@@ -77,7 +75,7 @@ def floor(whole, given, fastest: float) -> None:  # type: ignore[no-untyped-def]
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        whole(*given)
+        whole(**given)
     giga = counter.get_total_flops() / 1e9
     layer, x = torch.nn.Conv2d(256, 256, 3, padding=1), torch.randn(1, 256, 64, 64)
     took = interleaved({"conv": lambda: layer(x)}, 20)["conv"]
@@ -90,8 +88,12 @@ def stages(guard, whole, total: float, runs: int) -> None:  # type: ignore[no-un
     """Print the share of each stage in torch."""
     import torch
 
+    from despoof.engine.export import trial_inputs
+    from despoof.faces.align import scaled
+
     laps: dict[str, list[float]] = {}
-    face = torch.rand(1, 3, whole.detector.config.face_size, whole.detector.config.face_size) * 2 - 1
+    given = {name: scaled(torch.from_numpy(array)) for name, array in trial_inputs(whole, 1).items() if name != "noise"}
+    face, cue = given["face"], None
     for _ in range(runs):
         last = time.perf_counter()
 
@@ -101,19 +103,19 @@ def stages(guard, whole, total: float, runs: int) -> None:  # type: ignore[no-un
             laps.setdefault(name, []).append((now - last) * 1e3)
             last = now
 
-        counterpart = guard.generator.counterpart(face, lap=lap)
-        cue = despoof_cue(face, counterpart)
-        lap("cue")
-        guard.detector.liveness(face, cue)
+        if guard.detector.config.uses_cue:
+            cue = despoof_cue(face, guard.generator.counterpart(face, lap=lap), guard.detector.config.cue_form)
+            lap("cue")
+        guard.detector.liveness(face, cue, given.get("surroundings"))
         lap("detector")
     print("\nstages in torch:", ", ".join(f"{name} {statistics.median(v):.1f} ms" for name, v in laps.items()))
 
 
-def despoof_cue(face, counterpart):  # type: ignore[no-untyped-def]
+def despoof_cue(face, counterpart, form: str):  # type: ignore[no-untyped-def]
     """Return the cue."""
     from despoof.cue import cue
 
-    return cue(face, counterpart)
+    return cue(face, counterpart, form)
 
 
 def paper(fastest: float) -> None:

@@ -1,16 +1,21 @@
-"""The stages one by one: image -> face -> counterpart -> cue -> liveness."""
+"""The stages one by one: image -> scene -> face and surroundings, counterpart, cue -> liveness."""
 
+import torch
 from skimage.data import astronaut
 
 from despoof.cue import cue
-from despoof.faces.align import align, as_tensor
-from despoof.faces.detect import find_faces
+from despoof.faces.align import align, as_tensor, scaled
+from despoof.faces.scene import look
+from despoof.faces.surroundings import surroundings
 from despoof.pipeline import load
 
 guard = load()
-image = astronaut()  # (H, W, 3) uint8 RGB
-found = find_faces(image)[0]
-face = as_tensor(align(image, found.landmarks), 128)[None]  # (1, 3, 128, 128) in [-1, 1]
+config = guard.detector.config
+scene = look(astronaut())  # (H, W, 3) uint8 RGB; without blank borders, upright, the main face first
+main = scene.faces[0]
+face = as_tensor(align(scene.image, main.landmarks), config.face_size)[None]  # (1, 3, 128, 128) in [-1, 1]
+around = scaled(torch.from_numpy(surroundings(scene.image, main.box)))[None]  # (1, 2, 3, 160, 160), near and far
 counterpart = guard.generator.counterpart(face)
-difference = cue(face, counterpart, guard.detector.config.cue_form)
-print(float(guard.detector.liveness(face, difference)[0]))
+difference = cue(face, counterpart, config.cue_form)
+given = difference if config.uses_cue else None, around if config.uses_surroundings else None
+print(float(guard.detector.liveness(face, *given)[0]))

@@ -427,11 +427,8 @@ def test_public_names_resolve() -> None:
     assert all(getattr(despoof, name) for name in despoof.__all__)
 
 
-def test_the_explanation_shows_where_the_detector_looked(tmp_path):
-    from skimage.data import astronaut
-
-    guard = despoof.load(engine="torch")
-    verdict = guard.check(astronaut())
+def test_the_explanation_shows_where_the_detector_looked(guard: Guard, selfie: np.ndarray, tmp_path: Path) -> None:
+    verdict = guard.check(selfie)
     looked = guard.attention(verdict)
     assert looked.sum().item() == pytest.approx(1, abs=1e-4)
     plain, more = (np.array(Image.open(verdict.save_explanation(tmp_path / "e.png", each))) for each in (None, looked))

@@ -15,6 +15,7 @@ from despoof.detector.config import TINY
 from despoof.detector.network import Detector
 from despoof.faces.detect import find_faces
 from despoof.faces.quality import QualityLimits
+from despoof.faces.scene import look
 from despoof.pipeline import Guard
 from despoof.verdict import Verdict
 
@@ -81,10 +82,10 @@ def test_little_room_is_said(guard: Guard, portrait: np.ndarray) -> None:
 
 def test_faces_of_one_image_say_where_each_is_and_how_many_were_seen(guard: Guard, portrait: np.ndarray) -> None:
     twice = np.hstack([portrait[:300, 100:400], portrait[:300, 100:400]])
-    found = sorted(find_faces(twice), key=lambda face: face.box[0])
-    verdicts = guard.check_faces(twice, found)
+    scene = look(cv2.copyMakeBorder(twice, 50, 0, 0, 0, cv2.BORDER_CONSTANT))
+    verdicts = sorted(guard.check_faces(scene), key=lambda verdict: verdict.box)
     assert [verdict.faces for verdict in verdicts] == [2, 2]
-    assert [verdict.box for verdict in verdicts] == [about((77, 65, 96, 118)), about((377, 65, 96, 118))]
+    assert [verdict.box for verdict in verdicts] == [about((77, 115, 96, 118)), about((377, 115, 96, 118))]
     together = guard.check(twice)
     assert (together.faces, together.reasons[0].name) == (2, "several_faces")
 

@@ -1,7 +1,7 @@
-"""An exported folder with numpy, onnxruntime and Pillow alone: python judge.py FOLDER ALIGNED_FACE
+"""An exported folder with numpy, onnxruntime and Pillow alone: python judge.py FOLDER ALIGNED_FACE [NEAR FAR]
 
-The face must be aligned as despoof.json says (eyes, nose, mouth on `template`). Noise is drawn from the pixels, by
-numpy here and by torch in the package, so liveness differs slightly from `despoof check`.
+The face is aligned as despoof.json says (eyes, nose, mouth on `template`), near and far are cut around its box, so many
+boxes wide as `scales` says. Noise is drawn by numpy here and by torch in the package, so liveness differs slightly.
 """
 
 import hashlib
@@ -16,24 +16,25 @@ from PIL import Image
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, from which on it would call its maker
 import onnxruntime  # noqa: E402
 
-folder, picture = Path(sys.argv[1]), sys.argv[2]
+folder, *pictures = map(Path, sys.argv[1:])
 about = json.loads((folder / "despoof.json").read_text())
 session = onnxruntime.InferenceSession(folder / about["model"], providers=["CPUExecutionProvider"])
 
-side = about["face_size"]
-image = Image.open(picture).convert("RGB").resize((side, side), Image.Resampling.BOX)
-given = {"face": np.asarray(image)[None]}
+
+def pixels(picture: Path, side: int) -> np.ndarray:
+    return np.asarray(Image.open(picture).convert("RGB").resize((side, side), Image.Resampling.BOX))
+
+
+given = {"face": pixels(pictures[0], about["face_size"])[None]}
+if about["surroundings"]:
+    given["surroundings"] = np.stack([pixels(each, about["surroundings"][1]) for each in pictures[1:3]])[None]
 if about["noise"]:
     seed = int.from_bytes(hashlib.blake2b(given["face"].tobytes(), digest_size=8).digest(), "little")
     given["noise"] = np.random.default_rng(seed).standard_normal((1, *about["noise"]), np.float32)
 
 liveness = float(session.run(["liveness"], given)[0][0])
 limits = about["thresholds"]
-decision = "NO_DECISION"  # what NaN falls to
-if liveness >= limits["live_from"]:
-    decision = "LIVE"
-elif liveness >= limits["attack_below"]:
-    decision = "UNCERTAIN"
-elif liveness >= 0:
-    decision = "ATTACK"
+decision = "ATTACK" if liveness >= 0 else "NO_DECISION"  # what NaN falls to
+if liveness >= limits["attack_below"]:
+    decision = "LIVE" if liveness >= limits["live_from"] else "UNCERTAIN"
 print(f"{liveness:.4f} {decision}")

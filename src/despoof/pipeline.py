@@ -13,10 +13,10 @@ import numpy as np
 
 from despoof.data.image import ImageSource, read_image
 from despoof.errors import ArtefactError, ConfigError, InputError
-from despoof.faces.detect import FindFaces, FoundFace, retinaface
+from despoof.faces.detect import FindFaces, retinaface
 from despoof.faces.quality import QualityLimits, Reason, gate
 from despoof.faces.scene import Scene, look
-from despoof.faces.surroundings import room
+from despoof.faces.surroundings import room, surroundings
 from despoof.pair import files_of, parents_of, read_generator
 from despoof.points import OperatingPoint, point_of
 from despoof.profile import Profile, read_profile
@@ -39,13 +39,15 @@ _process: int | None = None  # where the first guard was loaded; forked children
 class Prepared:
     """A face (3, S, S) on the way to be judged, or the reasons why it is not; milliseconds of each stage so far.
 
-    `place` is what the verdict says of where the face is: `faces`, `box`, `room`.
+    `surroundings` (2, R, R, 3) uint8 are there for a detector that looks at them. `place` is what the verdict says of
+    where the face is: `faces`, `box`, `room`.
     """
 
     face: "torch.Tensor | None"
     reasons: tuple[Reason, ...]
     laps: dict[str, float] = field(default_factory=dict)
     place: dict[str, Any] = field(default_factory=dict)
+    surroundings: np.ndarray | None = None
 
 
 class Answer(NamedTuple):
@@ -218,16 +220,14 @@ class Guard:
                 chunk = []
         return verdicts + self._judged(chunk)
 
-    def check_faces(
-        self, image: np.ndarray, found_faces: list[FoundFace], thresholds: tuple[float, float] | None = None
-    ) -> list[Verdict]:
-        """Judge faces that were found in one image (H, W, 3) uint8 RGB, each as if it were alone there.
+    def check_faces(self, scene: Scene, thresholds: tuple[float, float] | None = None) -> list[Verdict]:
+        """Judge the faces of a scene, see `despoof.faces.scene.look`, each as if it were alone there.
 
         What several faces mean is for the caller to say; `check` refuses such an image. `thresholds` are those of
         photos unless given.
         """
-        clock, seen = _Clock(), {"faces": len(found_faces)}
-        alone = [self._prepare_face(Scene(image, [found], 0, (0, 0, 0, 0)), clock) for found in found_faces]
+        clock, seen = _Clock(), {"faces": len(scene.faces)}
+        alone = [self._prepare_face(replace(scene, faces=[face]), clock) for face in scene.faces]
         return self._judged([replace(one, place=one.place | seen) for one in alone], thresholds)
 
     def _prepare(self, source: ImageSource, bgr: bool) -> Prepared:
@@ -258,9 +258,10 @@ class Guard:
             return Prepared(None, reasons, dict(clock.laps))
         box = tuple(map(float, scene.in_source(main).box))
         place = {"faces": len(scene.faces), "box": box, "room": room(scene.image, main.box)}
+        around = surroundings(scene.image, main.box) if self.detector.config.uses_surroundings else None
         clock.lap("align and gate")
         face = as_tensor(aligned, self.detector.config.face_size)
-        return Prepared(face, reasons, dict(clock.laps), place)
+        return Prepared(face, reasons, dict(clock.laps), place, around)
 
     def _judged(self, prepared: list[Prepared], thresholds: tuple[float, float] | None = None) -> list[Verdict]:
         """Return the verdict of each; those with a face and without a reason go through the networks together."""
@@ -280,26 +281,33 @@ class Guard:
     def _answer(self, waiting: list[Prepared], clock: "_Clock") -> Answer:
         import torch
 
+        around = None
+        if self.detector.config.uses_surroundings:
+            around = torch.from_numpy(np.stack([one.surroundings for one in waiting]))
         with self._turn(), torch.inference_mode():
             faces = torch.stack([one.face for one in waiting])
-            answer = self._by_torch(faces, clock) if self.engine is None else self._by_engine(faces)
+            by_torch = partial(self._by_torch, clock=clock)
+            answer = (by_torch if self.engine is None else self._by_engine)(faces, around)
         clock.lap("detector" if self.engine is None else self.engine_name)
         return answer
 
-    def _by_torch(self, faces: "torch.Tensor", clock: "_Clock") -> Answer:
+    def _by_torch(self, faces: "torch.Tensor", around: "torch.Tensor | None", clock: "_Clock") -> Answer:
+        """Judge faces (N, 3, S, S) in [-1, 1] and their surroundings (N, 2, R, R, 3) uint8."""
         from despoof.cue import cue
+        from despoof.faces.align import scaled
 
         faces = faces.to(self.device)
+        around = None if around is None else scaled(around.to(self.device))
         if not self.detector.config.uses_cue or (generator := self.generator) is None:
-            return Answer(self.detector.liveness(faces).cpu(), None, None)
+            return Answer(self.detector.liveness(faces, None, around).cpu(), None, None)
         counterparts = generator.counterpart(faces, lap=clock.lap)
         sound = _sound(counterparts)
         usable = counterparts.where(sound[:, None, None, None], faces)  # of a broken one nothing more is said
         cues = cue(faces, usable, self.detector.config.cue_form)
-        liveness = self.detector.liveness(faces, cues).where(sound, np.nan)
+        liveness = self.detector.liveness(faces, cues, around).where(sound, np.nan)
         return Answer(liveness.cpu(), usable.cpu(), cues.cpu())
 
-    def _by_engine(self, faces: "torch.Tensor") -> Answer:
+    def _by_engine(self, faces: "torch.Tensor", around: "torch.Tensor | None") -> Answer:
         import torch
 
         from despoof.faces.align import as_image
@@ -308,7 +316,8 @@ class Guard:
         noise, shape = None, self.engine.description["noise"]
         if shape is not None:
             noise = torch.stack([content_noise(face, torch.Size(shape), 0) for face in faces]).numpy()
-        found = self.engine(np.stack([as_image(face) for face in faces]), noise)
+        pixels = np.stack([as_image(face) for face in faces])
+        found = self.engine(pixels, noise, None if around is None else around.numpy())
         liveness, *made = (None if array is None else torch.from_numpy(array) for array in found)
         for pictures in made:
             liveness = liveness if pictures is None else liveness.where(_sound(pictures), np.nan)

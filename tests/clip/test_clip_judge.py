@@ -46,10 +46,10 @@ class Scripted:
         self.looked += 1
         return [face(box) for box, _ in self.now]
 
-    def check_faces(self, image, found, thresholds) -> list[Verdict]:
+    def check_faces(self, scene, thresholds) -> list[Verdict]:
         assert thresholds == self.clip_thresholds
         said = dict(self.now)
-        return [self.verdict(said[each.box]) for each in found]
+        return [self.verdict(said[each.box]) for each in scene.faces]
 
     def verdict(self, liveness: float | None) -> Verdict:
         if liveness is None:
@@ -179,9 +179,9 @@ def test_the_turn_of_a_clip_is_that_of_its_first_frames_with_a_face(portrait):
     class Watching(Scripted):
         find = None  # the package's own search
 
-        def check_faces(self, image, found, thresholds):
-            given.extend([image] * len(found))
-            return [self.verdict(0.9) for _ in found]
+        def check_faces(self, scene, thresholds):
+            given.extend([scene.image] * len(scene.faces))
+            return [self.verdict(0.9) for _ in scene.faces]
 
     shown = [blank, *[sideways] * 4, portrait, *[sideways] * 4]
     verdict = judge_clip(Watching([]), [Frame(i / 4, image) for i, image in enumerate(shown)])

@@ -52,7 +52,7 @@ class StubGuard:
         """Leave a verdict as it is."""
         return verdict
 
-    def check_faces(self, image: Any, found: list, thresholds: tuple[float, float]) -> list[Verdict]:
+    def check_faces(self, scene: Any, thresholds: tuple[float, float]) -> list[Verdict]:
         """Judge what was found in a frame, which is nothing."""
         return []
 

@@ -137,7 +137,7 @@ class Turn:
 
 def _judge_frame(guard: Guard, scene: Scene, seconds: float, tracks: list[Track], rule: ClipRule) -> None:
     faces = counted(scene.faces, guard.limits)[: rule.most_faces]
-    verdicts = guard.check_faces(scene.image, faces, guard.clip_thresholds)
+    verdicts = guard.check_faces(dataclasses.replace(scene, faces=faces), guard.clip_thresholds)
     where = [scene.in_source(face) for face in faces]  # borders and turns may differ from frame to frame
     for track, verdict in zip(assign(tracks, where), verdicts, strict=True):
         track.seen.append((seconds, verdict))

@@ -15,7 +15,9 @@ from despoof.engine.runtime import DESCRIPTION, FORMAT, RUNTIMES, installed, ope
 from despoof.errors import ArtefactError, ConfigError
 from despoof.faces.align import TEMPLATE
 from despoof.faces.detect import retinaface_onnx
+from despoof.faces.surroundings import SCALES
 from despoof.generator.generator import Generator
+from despoof.points import points_of
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import write_json
 from despoof.runs.seed import item_rng
@@ -56,12 +58,12 @@ def export(
 
 def parity(whole: JudgeGraph, folder: str | Path) -> dict[str, float]:
     """Return the largest difference of liveness from torch by installed runtime; beyond tolerance it raises."""
-    face, noise = _trial(whole, 8)
+    given = trial_inputs(whole, 8)
     with torch.inference_mode():
-        wanted = whole(*(torch.from_numpy(array) for array in (face, noise) if array is not None))[0].numpy()
+        wanted = whole(**{name: torch.from_numpy(array) for name, array in given.items()})[0].numpy()
     found = {}
     for runtime in _runtimes("onnx" if (Path(folder) / "model.onnx").is_file() else "openvino"):
-        liveness = open_engine(folder, runtime)(face, noise).liveness
+        liveness = open_engine(folder, runtime)(**given).liveness
         found[runtime] = difference = float(np.abs(liveness - wanted).max())
         if not difference <= TOLERANCE:  # NaN fails
             raise ArtefactError(
@@ -77,30 +79,37 @@ def _runtimes(to: To) -> list[str]:
     return [name for name in readers if installed(name)]
 
 
-def _trial(whole: JudgeGraph, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return flat, sloped and seeded random faces, smooth and rough, with noise."""
-    side = whole.detector.config.face_size
+def trial_inputs(whole: JudgeGraph, count: int) -> dict[str, np.ndarray]:
+    """Return the graph's inputs by name: pictures flat, sloped and seeded random, smooth and rough, with noise."""
+    given = {"face": _pictures("parity", whole.detector.config.face_size, count)}
+    if (shape := whole.noise_shape) is not None:
+        given["noise"] = item_rng("parity noise").standard_normal((count, *shape), np.float32)
+    if (shape := whole.surroundings_shape) is not None:
+        views = [_pictures(f"parity view {view}", shape[1], count) for view in range(shape[0])]
+        given["surroundings"] = np.stack(views, 1)
+    return given
+
+
+def _pictures(name: str, side: int, count: int) -> np.ndarray:
     slope = np.linspace(0, 255, side)
     faces = [np.full((side, side, 3), 128.0), np.broadcast_to(slope[:, None, None], (side, side, 3))]
     while len(faces) < count:
-        draw = item_rng("parity", len(faces))
+        draw = item_rng(name, len(faces))
         coarse = draw.uniform(0, 255, (4, 4, 3)).repeat(side // 4, 0).repeat(side // 4, 1)
         faces.append(np.clip(coarse + draw.normal(0, 20, coarse.shape), 0, 255))
-    shape = whole.noise_shape
-    noise = None if shape is None else item_rng("parity noise").standard_normal((count, *shape), np.float32)
-    return np.stack(faces).round().astype(np.uint8), noise
+    return np.stack(faces).round().astype(np.uint8)
 
 
 def _write_model(whole: JudgeGraph, folder: Path, to: To) -> str:
-    face, noise = _trial(whole, 2)  # two, since a batch of one would be taken for fixed
-    given = tuple(torch.from_numpy(array) for array in (face, noise) if array is not None)
-    outputs = ["liveness", "counterpart", "cue"] if len(given) == 2 else ["liveness"]
+    trial = trial_inputs(whole, 2)  # two, since a batch of one would be taken for fixed
+    given = {name: torch.from_numpy(array) for name, array in trial.items()}
+    outputs = ["liveness", "counterpart", "cue"] if "noise" in given else ["liveness"]
     count = torch.export.Dim("count", min=1, max=4096)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torchvision, which nothing here uses
         torch.onnx.export(
-            whole, given, str(folder / "model.onnx"), input_names=["face", "noise"][: len(given)],
-            output_names=outputs, dynamic_shapes=tuple({0: count} for _ in given), opset_version=OPSET,
+            whole, (), str(folder / "model.onnx"), kwargs=given, input_names=list(given), output_names=outputs,
+            dynamic_shapes={name: {0: count} for name in given}, opset_version=OPSET,
             dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     if to == "onnx":
@@ -126,7 +135,13 @@ def _description(whole: JudgeGraph, weights: dict[str, str], model: str) -> dict
         "face": "uint8 (N, S, S, 3) RGB, aligned: left eye, right eye, nose, mouth corners at template x side",
         "template": np.asarray(TEMPLATE).tolist(),
         "noise": whole.noise_shape,
+        "surroundings": whole.surroundings_shape,
+        "scales": SCALES,
         "thresholds": {"attack_below": low, "live_from": high, "precision": precision},
+        "points": {
+            name: dict(zip(("attack_below", "live_from"), point.thresholds, strict=True))
+            for name, point in points_of(whole.detector).items()
+        },
         "licence": whole.detector.facts.get("licence", "not stated by the weights"),
         "opset": OPSET,
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript")}

@@ -17,7 +17,7 @@ from despoof.runs.checkpoint import file_hash
 from despoof.runs.folder import read_json
 from despoof.runs.onnx import open_onnx
 
-FORMAT = "despoof-export/1"
+FORMAT = "despoof-export/2"
 DESCRIPTION = "despoof.json"
 Precision = Literal["float32", "bfloat16"]
 Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
@@ -45,9 +45,14 @@ class Engine:
     def __reduce__(self) -> tuple:
         return self._opened, ()
 
-    def __call__(self, face: np.ndarray, noise: np.ndarray | None = None) -> Judged:
-        """Judge faces (N, S, S, 3) uint8 with noise (N, C, h, w) float32."""
-        given = {"face": face} if noise is None else {"face": face, "noise": noise}
+    def __call__(
+        self, face: np.ndarray, noise: np.ndarray | None = None, surroundings: np.ndarray | None = None
+    ) -> Judged:
+        """Judge faces (N, S, S, 3) uint8, where the description asks for them with noise (N, C, h, w) float32 and
+        surroundings (N, 2, R, R, 3) uint8.
+        """
+        given = {"face": face, "noise": noise, "surroundings": surroundings}
+        given = {name: array for name, array in given.items() if array is not None}
         found = self._run(given)
         return Judged(found[0], *found[1:]) if noise is not None else Judged(found[0], None, None)
 
@@ -84,7 +89,7 @@ def open_engine(
 def read_description(folder: str | Path) -> dict:
     """Return the checked `despoof.json` of an exported folder."""
     description = read_json(Path(folder) / DESCRIPTION)
-    missing = {"format", "model", "files", "weights", "parity", "noise", "face_size"} - set(description)
+    missing = {"format", "model", "files", "weights", "parity", "noise", "surroundings", "face_size"} - set(description)
     if missing or description["format"] != FORMAT:
         raise ArtefactError(f"{folder}/{DESCRIPTION} is no {FORMAT} (lacks {sorted(missing)}). Export again.")
     for name, wanted in description["files"].items():

@@ -90,8 +90,8 @@ def as_tensor(faces: np.ndarray, size: int) -> "torch.Tensor":
 
 
 def scaled(pixels: "torch.Tensor") -> "torch.Tensor":
-    """Return pixels (N, S, S, 3) uint8 as (N, 3, S, S) in [-1, 1], in steps that an exported graph can hold."""
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    """Return pixels (..., S, S, 3) uint8 as (..., 3, S, S) in [-1, 1], in steps that an exported graph can hold."""
+    return pixels.movedim(-1, -3).float() / 127.5 - 1
 
 
 def as_image(face: "torch.Tensor") -> np.ndarray:

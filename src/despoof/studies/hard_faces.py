@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from despoof.cue import cue
 from despoof.evaluation.baselines import darkness, saturation, sharpness
-from despoof.faces.align import as_image
+from despoof.faces.align import as_image, scaled
 from despoof.faces.quality import pose
 from despoof.faces.store import Store, StoredSample
 from despoof.pipeline import Guard
@@ -44,10 +45,13 @@ class Group:
 
 def audit(guard: Guard, store: Store, rows: list[StoredSample], encode: Encode) -> list[Group]:
     """Return the groups of `hard_faces` by the counterparts and decisions of a guard; `encode` judges identity."""
-    size, form = guard.detector.config.face_size, guard.detector.config.cue_form
-    faces, images, live = store.faces(rows, size), [], []
-    for face, made in pairs(faces, size, guard.generator.counterpart, "hard faces"):
-        liveness = guard.detector.liveness(face, cue(face, made, form))
+    config = guard.detector.config
+    faces, images, live = store.faces(rows, config.face_size), [], []
+    around = store.surroundings(rows) if config.uses_surroundings else None
+    for face, made in pairs(faces, config.face_size, guard.generator.counterpart, "hard faces"):
+        given = cue(face, made, config.cue_form) if config.uses_cue else None
+        views = None if around is None else scaled(torch.from_numpy(around[len(live) : len(live) + len(face)]))
+        liveness = guard.detector.liveness(face, given, views)
         live += [decide(each, guard.thresholds) is Decision.LIVE for each in liveness.tolist()]
         images += [as_image(one) for one in made]
     drawn = np.stack(images)

@@ -1,0 +1,143 @@
+"""A detector that looks around the face: guard, batch, graph and torch give it the same two pictures of the same place;
+one that is shifted, swapped or scaled otherwise would move every verdict in silence."""
+
+import json
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import despoof
+from despoof.detector.branches import BRANCHES
+from despoof.detector.config import PROBE
+from despoof.detector.network import Detector, save_detector
+from despoof.engine.export import TOLERANCE, export
+from despoof.engine.graph import JudgeGraph
+from despoof.engine.runtime import RUNTIMES, installed, open_engine
+from despoof.faces.align import align, as_tensor
+from despoof.faces.detect import find_faces
+from despoof.faces.scene import look
+from despoof.generator.config import TINY as TINY_GENERATOR
+from despoof.generator.registry import build_generator, save_generator
+
+HERE = [name for name in RUNTIMES if installed(name)]
+SMALL = replace(
+    PROBE, backbone="tiny_cnn", face_size=64, insertion="none", statistics=(4, 8), embedding=8, rectified=True,
+    dropout=0.0, branches=tuple(BRANCHES),
+)  # fmt: skip
+JUDGE = Path(__file__).parents[2] / "examples/exported/judge.py"
+
+
+def detector(**changes: object) -> Detector:
+    torch.manual_seed(1)
+    made = Detector(replace(SMALL, **changes), {"thresholds": {"attack_below": 0.4, "live_from": 0.6}})
+    rng = torch.Generator().manual_seed(2)
+    made.standardise.running_mean.normal_(generator=rng)
+    made.facts |= {"temperature": 0.5}
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("around")
+    save_detector(folder / "detector.safetensors", detector())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(weights: Path) -> Path:
+    pytest.importorskip("onnx", reason="needs the extra `export`")
+    pytest.importorskip("onnxscript", reason="needs the extra `export`")
+    guard, out = despoof.load(weights), weights / "out"
+    assert set(export(guard.generator, guard.detector, out, weights=guard.weights)) == set(HERE)
+    return out
+
+
+def by_hand(image: np.ndarray) -> float:
+    """Liveness of an image whose face has room on all sides: boxes enlarged about their centre."""
+    (found,) = find_faces(image)
+    x, y, width, height = found.box
+    views = []
+    for scale in (2.7, 4.0):
+        scale = min(scale, image.shape[1] / width, image.shape[0] / height)
+        left = np.clip(x + width / 2 - scale * width / 2, 0, image.shape[1] - scale * width)
+        top = np.clip(y + height / 2 - scale * height / 2, 0, image.shape[0] - scale * height)
+        crop = image[int(top) : round(top + scale * height), int(left) : round(left + scale * width)]
+        filter_ = cv2.INTER_AREA if min(crop.shape[:2]) >= 160 else cv2.INTER_LINEAR
+        views.append(cv2.resize(crop, (160, 160), interpolation=filter_))
+    around = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    face = as_tensor(align(image, found.landmarks), 64)
+    return float(detector().liveness(face, None, around))
+
+
+def test_the_guard_gives_near_and_far_of_the_judged_face(weights: Path, portrait: np.ndarray) -> None:
+    guard = despoof.load(weights)
+    images = [portrait, np.ascontiguousarray(portrait[:, ::-1]), portrait[:340, 60:400]]
+    verdicts = guard.check_many(images)
+    assert [verdict.liveness for verdict in verdicts] == pytest.approx([by_hand(image) for image in images], abs=1e-5)
+    alone = guard.check_faces(look(images[1]))
+    assert alone[0].liveness == pytest.approx(verdicts[1].liveness, abs=1e-5)
+
+
+def test_what_is_around_the_face_has_a_say_and_a_blank_border_none(weights: Path, portrait: np.ndarray) -> None:
+    guard = despoof.load(weights)
+    (found,) = find_faces(portrait)
+    x, y, width, height = map(round, found.box)
+    other = np.random.default_rng(0).integers(0, 256, portrait.shape).astype(np.uint8)
+    near = np.s_[y - 20 : y + height + 20, x - 20 : x + width + 20]
+    other[near] = portrait[near]
+    plain, changed = guard.check_many([portrait, other])
+    assert abs(plain.liveness - changed.liveness) > 1e-3
+    bordered = cv2.copyMakeBorder(portrait, 60, 60, 200, 200, cv2.BORDER_CONSTANT)
+    assert guard.check(bordered).liveness == plain.liveness
+
+
+@pytest.mark.parametrize("runtime", HERE)
+def test_a_verdict_is_the_same_as_by_torch(weights: Path, exported: Path, runtime: str, portrait: np.ndarray) -> None:
+    images = [portrait, np.ascontiguousarray(portrait[:, ::-1]), portrait[:340, 60:400]]
+    plain = despoof.load(weights)
+    fast = despoof.load(weights, engine=open_engine(exported, runtime, threads=1, weights=plain.weights))
+    wanted, found = plain.check_many(images), fast.check_many(images)
+    assert [one.liveness for one in found] == pytest.approx([one.liveness for one in wanted], abs=TOLERANCE)
+    assert len({round(one.liveness, 4) for one in wanted}) == 3
+    assert fast.check(images[0]).liveness == pytest.approx(found[0].liveness, abs=1e-5)
+
+
+def test_the_description_and_the_example_know_the_surroundings(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    about = json.loads((exported / "despoof.json").read_text())
+    assert (about["surroundings"], about["scales"], about["noise"]) == ([2, 160, 160, 3], [2.7, 4.0], None)
+    assert about["points"] == {"balanced": {"attack_below": 0.4, "live_from": 0.6}}
+    draw, files, pixels = np.random.default_rng(0), [], []
+    for name, side in (("face", 64), ("near", 160), ("far", 160)):
+        pixels.append(draw.integers(0, 256, (side, side, 3), np.uint8))
+        files.append(str(tmp_path / f"{name}.png"))
+        Image.fromarray(pixels[-1]).save(files[-1])
+    monkeypatch.setattr(sys, "argv", ["judge.py", str(exported), *files])
+    runpy.run_path(str(JUDGE), run_name="__main__")
+    face, *around = (torch.from_numpy(each).permute(2, 0, 1).float() / 127.5 - 1 for each in pixels)
+    wanted = float(detector().liveness(face, None, torch.stack(around)))
+    assert float(capsys.readouterr().out.split()[0]) == pytest.approx(wanted, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("insertion", ["dual", "features"])
+def test_a_graph_holds_cue_and_surroundings_together(tmp_path: Path, insertion: str, portrait: np.ndarray) -> None:
+    pytest.importorskip("onnx", reason="needs the extra `export`")
+    pytest.importorskip("onnxscript", reason="needs the extra `export`")
+    torch.manual_seed(0)
+    generator = build_generator(replace(TINY_GENERATOR, kind="one_step"))
+    save_generator(tmp_path / "generator.safetensors", generator)
+    made = detector(insertion=insertion, branches=("near_minifasnet",), cue_form="signed")
+    save_detector(tmp_path / "detector.safetensors", made, facts={"parents": {"generator": generator.name}})
+    guard, out = despoof.load(tmp_path), tmp_path / "out"
+    assert JudgeGraph(guard.generator, guard.detector).noise_shape == (4, 8, 8)
+    export(guard.generator, guard.detector, out, weights=guard.weights)
+    fast = despoof.load(tmp_path, engine=out)
+    assert fast.check(portrait).liveness == pytest.approx(guard.check(portrait).liveness, abs=TOLERANCE)
