@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Cameras never seen: from captures of many cameras to tables over cameras, and to weights that learned from all of them.
+# Cameras never seen: from captures of many cameras to tables over cameras, and to weights that learned from all.
 # Every line resumes if interrupted.
 #   CAPTURES  CSV of live and attack captures of domains office, selfie and webcam; of webcam, subject is the collection
 #   CAMERAS   CSV of live and attack captures in which every domain is a camera
 #   PEERS     folder of the MiniFASNet ONNX files
+#   GENERATOR generator.safetensors, whose counterparts the rows with a cue are made of
 set -euo pipefail
-CAPTURES=${CAPTURES:?}; CAMERAS=${CAMERAS:?}; PEERS=${PEERS:?}; WORK=${WORK:-.}
-STORE=$WORK/store/cameras; mkdir -p "$WORK/store"
+CAPTURES=${CAPTURES:?}; CAMERAS=${CAMERAS:?}; PEERS=${PEERS:?}; GENERATOR=${GENERATOR:?}; WORK=${WORK:-.}
+STORE=$WORK/store/cameras; BY_CAMERA=$WORK/store/by-camera/labels.csv; mkdir -p "$WORK/store/by-camera"
 
-# A collection of webcam pictures is a camera of its own; it gets a number, since its name is a person's. Species get the
+# A collection of webcam pictures is a camera of its own; it gets a number, as its name is a person's. Species get the
 # words that CAMERAS has.
 folder=$(realpath "$(dirname "$CAPTURES")")
 awk -F, -v folder="$folder" '
@@ -22,13 +23,43 @@ awk -F, -v folder="$folder" '
     kind == "print_or_display" { kind = "display_or_print" }
     kind == "display_replay" { kind = "display" }
     { print folder "/" $at["path"] "," $at["label"] "," kind "," subject "," domain }
-' "$CAPTURES" >"$WORK/store/captures-by-camera.csv"
-despoof prepare "$WORK/store/captures-by-camera.csv" "$STORE"
+' "$CAPTURES" >"$BY_CAMERA"
+despoof prepare "$BY_CAMERA" "$STORE"
 despoof prepare "$CAMERAS" "$STORE"
 
-# Rows: each model in seven folds over cameras. Lines of other models, seeds or cells may run side by side, or on several
-# machines whose folders are then brought together; the tables are made of what is there.
-EVALUATION=$WORK/runs/cameras
-despoof evaluate "$STORE" "$EVALUATION" --protocol leave-cameras-out --peers "$PEERS" \
+# Rows: each model in seven folds over cameras and three seeds. Lines of other models, seeds or cells may run side by
+# side, or on several machines whose folders are then brought together; the tables are made of what is there. What frozen
+# networks read is kept in the store, so only the first row of a kind takes long.
+ROWS=$WORK/runs/cameras
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --peers "$PEERS" \
     --models minifasnet --models celeba-minifasnet \
     --models saturation --models darkness --models sharpness --models statistics
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" --models none
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --models none \
+    --network.empty-branches # the face alone
+for branch in near near_minifasnet far_minifasnet; do # the face and one branch
+    despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" \
+        --models none --network.branches "$branch"
+done
+
+# The cue beside all that, in pixels (dual) and in feature space; another generator is another such line.
+COUNTERPARTS=$(despoof reconstruct "$STORE" "$GENERATOR")
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" \
+    --models dual --models features --counterparts "$COUNTERPARTS"
+
+# Simulated recaptures of the cameras that are learned from, beside their captures; nothing is tested on them.
+for captures in "$BY_CAMERA" "$CAMERAS"; do
+    name=$(basename "$(dirname "$captures")")
+    despoof simulate "$captures" "$WORK/store/recaptured-$name" --recapture
+    despoof prepare "$captures" "$STORE-recaptured"
+    despoof prepare "$WORK/store/recaptured-$name/labels.csv" "$STORE-recaptured"
+done
+despoof evaluate "$STORE-recaptured" "$ROWS" --protocol leave-cameras-out-with-recaptures --preset cameras \
+    --head.released "$PEERS" --models none
+
+# The whole table: means, points, species, each camera, groups, and one row minus each other.
+despoof report "$ROWS" "$WORK/runs/cameras-report" --model none-cameras --store "$STORE"
+
+# What ships learns from all cameras; its calibration and points are of detectors that never saw the camera they judge.
+despoof train detector "$STORE" none "$WORK/runs/cameras-detector" --preset cameras --head.released "$PEERS"
+despoof weights pack "$GENERATOR" "$WORK/runs/cameras-detector/detector.safetensors" "$WORK/runs/cameras-shipped" --unbound

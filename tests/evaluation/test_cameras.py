@@ -208,4 +208,4 @@ def test_tables_name_their_cameras_and_say_cross_fitted():
     assert [each[2] for each in cameras.camera_table(found)[1:]] == ["a", "b", "c"]
     assert [each[2:5] for each in cameras.species_table(found)[1:]] == [("display", "2", "5"), ("print", "2", "3")]
     points = {each[2]: each[3:] for each in cameras.point_table(found)[1:]}
-    assert list(points) == ["mean APCER 7 %", "equal error", "mean BPCER 5 %"]
+    assert list(points) == ["strict: mean APCER 7 %", "balanced: equal error", "lenient: mean BPCER 5 %"]

@@ -23,6 +23,7 @@ AT = f"@ {CROSS_FITTED}"
 HTER, APCER, BPCER = f"HTER {AT}", f"APCER {AT}", f"BPCER {AT}"
 ONE = "one threshold"  # for all cameras, where the mean BPCER over them is 5 %
 ONE_APCER = "APCER @ mean BPCER 5 %"
+POINT_WORDS = {"strict": APCER_7, "balanced": EQUAL, "lenient": BPCER_5}  # as a detector names its points
 EACH = "Each camera"  # title of a table of many lines
 COMPARED = (HTER, AUC, ONE_APCER)
 Rows = list[tuple[str, ...]]  # of a table, the first being its head
@@ -124,9 +125,9 @@ def point_table(models: Sequence[Cameras]) -> Rows:
     """Return what each model's cross-fitted points came to on the cameras that they did not come from."""
     rows = [("protocol", "model", f"point, {CROSS_FITTED}", "BPCER", "APCER")]
     for each in models:
-        for point in (APCER_7, EQUAL, BPCER_5):
+        for word, point in POINT_WORDS.items():
             rates = (shown(each.mean(each.figures[f"{rate}, {point}"])) for rate in ("BPCER", "APCER"))
-            rows.append((*_name(each), f"mean {point}" if point != EQUAL else point, *rates))
+            rows.append((*_name(each), f"{word}: mean {point}" if point != EQUAL else f"{word}: {point}", *rates))
     return rows
 
 
