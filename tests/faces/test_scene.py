@@ -69,6 +69,15 @@ def test_a_border_in_a_border_and_a_border_on_one_side_are_cut(portrait):
     assert blank_borders(image) == (0, 0, 0, 0)
 
 
+def test_a_thin_frame_and_jpeg_save_no_border_in_a_border(portrait):
+    image = portrait[100:300, 100:300]
+    nested = framed(framed(framed(image, 0), 255), 90, (3, 3, 3, 3))
+    _, data = cv2.imencode(".jpg", nested, [cv2.IMWRITE_JPEG_QUALITY, 75])
+    wanted = [2 * side + 3 for side in BORDER]
+    assert blank_borders(nested) == tuple(wanted)
+    assert np.abs(np.subtract(blank_borders(cv2.imdecode(data, cv2.IMREAD_COLOR)), wanted)).max() <= 2
+
+
 def test_noise_is_no_border_and_a_blank_picture_stays_whole(portrait):
     noisy = framed(portrait, 20).astype(int) + np.random.default_rng(0).normal(0, 3, (585, 613, 3)).round().astype(int)
     assert blank_borders(noisy.clip(0, 255).astype(np.uint8)) == (0, 0, 0, 0)

@@ -4,6 +4,7 @@ A border of one colour (letterbox, bezel, padding) says nothing of the face, and
 is cut off before anything looks, so that it cannot sway the verdict.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import hypot
 
@@ -12,9 +13,10 @@ import numpy as np
 from despoof.data.image import MIN_SIDE
 from despoof.faces.detect import FindFaces, FoundFace, find_faces
 
-FLAT = 6  # grey levels by which the pixels of a blank row or column may differ, in each channel
+FLAT = 3  # grey levels by which nearly all pixels of a blank row or column are off its median, at most, per channel
 FRINGE = 16  # px: how far JPEG, by its blocks, carries the picture into a border
 FRINGE_LEVELS = 24  # at qualities of 30 and more, nine tenths of a row in the fringe stay so near the border's colour
+SAMPLED = 256  # pixels of a row or column that are looked at, at least, where it has as many
 UPRIGHT = 45.0  # degrees of roll up to which a face is upright
 # A search meant for upright heads also answers to sideways and inverted ones, with landmarks that lean too little, but
 # with lower scores. So a face that leans more, or is less sure than this, is taken only if no other turn is surer: of
@@ -67,6 +69,7 @@ def look(image: np.ndarray, find: FindFaces | None = None, *, quarter_turns: int
 def blank_borders(image: np.ndarray) -> tuple[int, int, int, int]:
     """Return how many px at left, top, right and bottom of (H, W, 3) uint8 are blank, with the fringe of JPEG.
 
+    A few other lines before or between blank ones (a thin frame, where two colours meet) go with them.
     A picture of which less than `MIN_SIDE` would be left is blank as a whole, or holds no face, and keeps all.
     """
     height, width = image.shape[:2]
@@ -133,14 +136,26 @@ def _off_centre(face: FoundFace, shape: tuple[int, ...]) -> float:
 
 
 def _blank(lines: np.ndarray) -> int:
-    """Return how many of the first lines (N, L, 3) are blank."""
-    count = next((n for n, line in enumerate(lines) if np.ptp(line, axis=0).max() > FLAT), len(lines))
+    """Return how many of the first lines (N, L, 3) are blank: to the last blank one, past others that are few."""
+    lines = lines[:, :: max(1, lines.shape[1] // SAMPLED)]
+    count = 0
+    for n, flat in enumerate(_flat(lines)):
+        if flat:
+            count = n + 1
+        elif n + 1 - count >= FRINGE:
+            break
     if count in (0, len(lines)):
         return count
-    colour = lines[:count].mean((0, 1))
-    for line in lines[count : count + FRINGE]:
-        near = (np.abs(line - colour) <= FRINGE_LEVELS).all(-1)
-        if near.mean() < 0.9:
-            break
-        count += 1
-    return count
+    near = _share_near(lines[count : count + FRINGE], np.median(lines[count - 1], 0), FRINGE_LEVELS) >= 0.9
+    return count + (len(near) if near.all() else int(near.argmin()))
+
+
+def _flat(lines: np.ndarray) -> Iterator[bool]:
+    for start in range(0, len(lines), FRINGE):
+        block = lines[start : start + FRINGE]
+        yield from _share_near(block, np.median(block, 1, keepdims=True), FLAT) >= 0.95  # a logo or corner may meet it
+
+
+def _share_near(lines: np.ndarray, colours: np.ndarray, levels: int) -> np.ndarray:
+    """Return the share (N,) of the pixels of each line (N, L, 3) that are no further from its colour."""
+    return (np.abs(lines - colours) <= levels).all(-1).mean(-1)
