@@ -11,10 +11,8 @@ if TYPE_CHECKING:
 
     from despoof.data.simulation.recapture import Box
 
-PRESETS = {"default": DEFAULT}
 
-
-@configured(PRESETS, "default")
+@configured({"default": DEFAULT}, "default")
 def simulate(
     source: Path, out: Path, *, recipe: RecaptureOptions, count: int | None = None, recapture: bool = False,
     species: list[str] | None = None, domain: str = "", workers: int = 2,
