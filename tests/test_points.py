@@ -118,6 +118,8 @@ def test_the_table_says_what_to_expect_in_percent() -> None:
     assert rows[1] == [
         "balanced", "0.300", "0.600", "6.1 (3.0–12.2)", "4.0 (2.0–8.0)", "5.2 (2.6–10.4)", "7.0 (3.5–14.0)",
     ]  # fmt: skip
+    unseen = told(strict=told()["strict"] | {"expected": {"apcer": {"mask": dict.fromkeys(rate(0), float("nan"))}}})
+    assert expected_rows(points_of(detector(unseen)))[1][0][3:6] == ["–", "–", "–"]
     _, (alone,) = expected_rows({"balanced": point_of(detector(None))})
     assert alone == ["balanced", "0.300", "0.600", "–", "–"]
 

@@ -96,7 +96,7 @@ def _read(name: str, told: Any) -> OperatingPoint:
 
 
 def _percent(rate: dict[str, float] | None) -> str:
-    """Return a rate as text; a dash for none."""
-    if not rate:
+    """Return a rate as text; a dash for none, as where no camera shows such."""
+    if not rate or not math.isfinite(rate["value"]):
         return "–"
     return f"{100 * rate['value']:.1f} ({100 * rate['low']:.1f}–{100 * rate['high']:.1f})"
