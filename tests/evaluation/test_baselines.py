@@ -170,6 +170,20 @@ def test_no_face_is_no_answer(store, monkeypatch):
     assert np.isnan(baselines.peer("celeba-minifasnet", "x", find=lambda image: [])(store.rows[:1])).all()
 
 
+def test_peers_see_a_sideways_framed_picture_upright_and_without_its_frame(store, monkeypatch):
+    """As the store's faces were made, or ours would be judged on pictures that the others cannot read."""
+    session = FakeSession([0, 0])
+    monkeypatch.setattr(baselines, "open_onnx", lambda path: session)
+    upright, turned = store.rows[:2]
+    whole = astronaut()[:300, 60:400]
+    cv2.imwrite(upright.sample.file, whole[..., ::-1])
+    framed = cv2.copyMakeBorder(np.rot90(whole), 40, 60, 0, 30, cv2.BORDER_CONSTANT)
+    cv2.imwrite(turned.sample.file, framed[..., ::-1])
+    baselines.peer("celeba-minifasnet", "x")([upright, turned])
+    first, second = session.seen
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.98
+
+
 def test_a_missing_model_file_is_an_artefact_error(tmp_path):
     with pytest.raises(ArtefactError, match="ONNX"):
         baselines.peer("celeba-minifasnet", tmp_path)
