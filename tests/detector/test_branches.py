@@ -22,7 +22,7 @@ from toys import surrounded, toys
 
 SMALL = replace(
     PROBE, backbone="tiny_cnn", face_size=64, insertion="none", statistics=(4, 8), embedding=8, rectified=True,
-    dropout=0.0, branches=tuple(BRANCHES), clamp=6.0,
+    dropout=0.0, branches=("near", "near_minifasnet", "far_minifasnet"), clamp=6.0,
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_shrinks_as_faces_are_shrunk():
 def test_numbers_stand_in_blocks_each_of_its_own_picture(given):
     detector = made()
     numbers = detector.statistics(given[0], None, given[1])
-    assert list(detector.blocks) == ["face", *BRANCHES]
+    assert list(detector.blocks) == ["face", *SMALL.branches]
     assert numbers.shape == (3, detector.embed.in_features)
     seen = {name: numbers[:, block] for name, block in detector.blocks.items()}
     face = detector.backbone.normalise(given[0])
@@ -213,6 +213,28 @@ def test_released_weights_are_read_and_named_by_their_content(shared, tmp_path):
     (tmp_path / "MiniFASNetV2_27.onnx").unlink()
     with pytest.raises(ArtefactError, match="MiniFASNetV2_27"):
         identity(moved, 0, None)
+
+
+@torch.no_grad()
+def test_maps_are_read_where_the_network_has_them(given):
+    detector = made(replace(SMALL, branches=("near_maps", "far_maps")))
+    assert set(BRANCHES) == {*SMALL.branches, "near_maps", "far_maps"}
+    for name, view in (("near_maps", 0), ("far_maps", 1)):
+        branch = detector.branches[name]
+        layers, caught = branch.network.layers, []
+        hooks = [
+            layers[number].register_forward_hook(lambda module, inputs, output, held=caught: held.append(output))
+            for number in (1, 6, 13, 16, 17)
+        ]
+        given_picture = given[1][:, view].permute(0, 2, 3, 1).numpy()
+        small = np.stack([cv2.resize(each, (80, 80), interpolation=cv2.INTER_AREA) for each in given_picture])
+        branch.network(torch.from_numpy(small).permute(0, 3, 1, 2))
+        for hook in hooks:
+            hook.remove()
+        numbers = branch(given[1][:, view])
+        assert numbers.shape == (3, branch.count) == (3, 1728)
+        expected = [part for each in caught for part in (each.mean((2, 3)), each.std((2, 3), correction=0))]
+        torch.testing.assert_close(numbers, torch.cat(expected, 1), rtol=1e-2, atol=2e-3)
 
 
 def test_random_ones_have_no_parents():

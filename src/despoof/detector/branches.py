@@ -12,11 +12,12 @@ from torch import nn
 
 from despoof.detector.backbones import BACKBONES
 from despoof.detector.backbones import minifasnet as minifasnets
-from despoof.detector.backbones.backbone import layer_statistics
+from despoof.detector.backbones.backbone import channel_statistics, layer_statistics
 from despoof.detector.config import DetectorConfig
 from despoof.faces.surroundings import SURROUNDINGS_SIZE
 
 NEAR, FAR = 0, 1  # which of the surroundings
+MINIFASNETS = {NEAR: (minifasnets.V2, "MiniFASNetV2_27.onnx"), FAR: (minifasnets.V1SE, "MiniFASNetV1SE_40.onnx")}
 
 
 class Branch(nn.Module):
@@ -66,9 +67,10 @@ class MiniFASNetBranch(Branch):
 
     count = minifasnets.NUMBERS
 
-    def __init__(self, view: int, widths: minifasnets.Widths, file: str) -> None:
+    def __init__(self, view: int) -> None:
         super().__init__()
-        self.view, self.file = view, file
+        widths, self.file = MINIFASNETS[view]
+        self.view = view
         self.shrink = Shrink(SURROUNDINGS_SIZE, minifasnets.SIDE)
         self.network = minifasnets.MiniFASNet(widths)
 
@@ -83,6 +85,22 @@ class MiniFASNetBranch(Branch):
     def load(self, path: Path, start: str) -> None:
         """Read it."""
         minifasnets.load_released(self.network, path)
+
+
+class MapsBranch(MiniFASNetBranch):
+    """Statistics of a MiniFASNet's maps in the same picture."""
+
+    def __init__(self, view: int) -> None:
+        super().__init__(view)
+        with torch.no_grad():
+            self.count = self._read(torch.zeros(1, 3, minifasnets.SIDE, minifasnets.SIDE)).shape[1]
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        """Return (N, K)."""
+        return self._read(self.shrink(picture))
+
+    def _read(self, picture: torch.Tensor) -> torch.Tensor:
+        return torch.cat([channel_statistics(each) for each in self.network.maps(picture)], 1)
 
 
 class Shrink(nn.Module):
@@ -115,6 +133,8 @@ def statistics_count(backbone: nn.Module, strides: tuple[int, ...], every_layer:
 
 BRANCHES: dict[str, Callable[[DetectorConfig], Branch]] = {
     "near": StatisticsBranch,
-    "near_minifasnet": lambda config: MiniFASNetBranch(NEAR, minifasnets.V2, "MiniFASNetV2_27.onnx"),
-    "far_minifasnet": lambda config: MiniFASNetBranch(FAR, minifasnets.V1SE, "MiniFASNetV1SE_40.onnx"),
+    "near_minifasnet": lambda config: MiniFASNetBranch(NEAR),
+    "far_minifasnet": lambda config: MiniFASNetBranch(FAR),
+    "near_maps": lambda config: MapsBranch(NEAR),
+    "far_maps": lambda config: MapsBranch(FAR),
 }

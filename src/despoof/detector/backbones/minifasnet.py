@@ -18,6 +18,7 @@ from despoof.runs.checkpoint import load_strict
 SIDE = 80  # pixels that it was made for
 NUMBERS = 128
 GROUP_CHANNELS = (64, 128, 128)  # of the three groups of blocks, each at half of the size before it
+MAPS = (1, 6, 13, 16, 17)  # layers whose maps are read: the last of each size and group, and the widest
 GATE = 4  # a gate squeezes its channels to this part of them
 
 
@@ -83,9 +84,20 @@ class MiniFASNet(nn.Module):
         self.norm = nn.BatchNorm1d(NUMBERS)
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        """Return (N, 128). It was made for BGR of 0..255."""
-        features = self.layers((picture.flip(1) + 1) * 127.5)
-        return self.norm(self.embed(features.flatten(1)))
+        """Return (N, 128)."""
+        return self.norm(self.embed(self.layers(self._given(picture)).flatten(1)))
+
+    def maps(self, picture: torch.Tensor) -> list[torch.Tensor]:
+        """Return the outputs (N, C, H, W) of the layers `MAPS`."""
+        features, found = self._given(picture), []
+        for number, layer in enumerate(self.layers[: MAPS[-1] + 1]):
+            features = layer(features)
+            if number in MAPS:
+                found.append(features)
+        return found
+
+    def _given(self, picture: torch.Tensor) -> torch.Tensor:
+        return (picture.flip(1) + 1) * 127.5  # 0..255, blue first
 
 
 def load_released(network: MiniFASNet, path: str | Path) -> None:
