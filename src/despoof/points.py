@@ -68,12 +68,13 @@ def point_of(detector: "Detector", name: str | None = None) -> OperatingPoint:
 
 def expected_rows(points: dict[str, OperatingPoint]) -> tuple[list[str], list[list[str]]]:
     """Return head and rows of a table of the points, rates in percent with their intervals over cameras."""
-    species = list(dict.fromkeys(kind for each in points.values() for kind in each.expected.get("apcer", {})))
+    told = {kind for each in points.values() for kind in each.expected.get("apcer", {})}
+    species = sorted(told, key=lambda kind: (kind == "mean", kind))
     head = ["point", "attack below", "live from", "BPCER", "live UNCERTAIN", *(f"APCER {kind}" for kind in species)]
     rows = []
     for each in points.values():
-        told = each.expected
-        rates = [told.get("bpcer"), told.get("uncertain_live"), *(told.get("apcer", {}).get(kind) for kind in species)]
+        apcer = each.expected.get("apcer", {})
+        rates = [each.expected.get("bpcer"), each.expected.get("uncertain_live"), *map(apcer.get, species)]
         rows.append([each.name, f"{each.attack_below:.3f}", f"{each.live_from:.3f}", *map(_percent, rates)])
     return head, rows
 

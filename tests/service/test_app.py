@@ -357,6 +357,7 @@ def test_the_log_has_decisions_no_pixels_no_key(make: Any, jpeg: bytes, caplog: 
     row = next(row for row in rows if row["request"] == "this-one")
     assert (row["route"], row["status"], row["results"][0]["decision"]) == ("/v1/check", 200, "LIVE")
     assert row["weights"] == {"detector": "0123456789ab"}
+    assert row["point"] == "balanced"
     assert len(json.dumps(row)) < 500
     assert KEY not in caplog.text
 

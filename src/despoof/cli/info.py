@@ -47,7 +47,7 @@ def _points(detector: "Detector") -> Iterator[str]:
     if cameras:
         yield (
             f"Expected on a camera never seen, in percent: means over {cameras[-1]} cameras, each judged by members "
-            "that never saw it, with 95 % intervals over cameras. A face that is not judged is in no rate.\n"
+            "that never saw it, with 95 % intervals over cameras and people. A face that is not judged is in no rate.\n"
         )
     else:
         yield "What to expect on a camera never seen was not measured for these weights.\n"

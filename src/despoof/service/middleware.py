@@ -73,7 +73,8 @@ class ServiceMiddleware:
         took = round(seconds * 1e3, 1)
         row = {"request": exchange.id, "route": route, "status": exchange.status, "milliseconds": took}
         if note := scope["state"].get("note"):
-            row |= {"results": note, "weights": self.service.workers.guard.weights}
+            guard = self.service.workers.guard
+            row |= {"results": note, "weights": guard.weights, "point": guard.point}
         LOG.info("%s", json.dumps(row))
 
 
