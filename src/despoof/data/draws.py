@@ -17,8 +17,9 @@ class CameraDraws:
     """
 
     def __init__(self, cameras: Sequence[str], people: Sequence[str], *, rounds: int = 1000, seed: int = 0) -> None:
-        if rounds < 1:
-            raise InputError(f"{rounds} rounds; expected at least 1. Give more.")
+        if rounds < 0:
+            raise InputError(f"{rounds} rounds; expected 0 for no intervals, or more. Give more.")
+        self.rounds = rounds
         self.names, place = np.unique(np.asarray(cameras), return_inverse=True)
         self.places = [np.flatnonzero(place == i) for i in range(len(self.names))]  # of each camera's presentations
         self.times = []  # of each camera, how often a draw holds its presentations: (rounds, n)
@@ -32,7 +33,21 @@ class CameraDraws:
             counts = np.bincount(flat, minlength=rounds * count).reshape(rounds, count)
             self.times.append(counts[:, who].astype(np.float32))
         rng, size = item_rng("cameras", seed, *self.names), (rounds, len(self.names))
-        self._slots = rng.integers(len(self.names), size=size), rng.integers(rounds, size=size)
+        self._slots = rng.integers(len(self.names), size=size), rng.integers(max(rounds, 1), size=size)
+
+    def shares(self, errors: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the share of errors (..., N) within a mask (N,), of each camera and in each of its draws.
+
+        These are (..., cameras), and (cameras, rounds) of the mean over the leading axes, such as seeds. NaN is of a
+        camera, or of a draw, that has nothing in the mask.
+        """
+        mean, values, drawn = errors.reshape(-1, errors.shape[-1]).mean(0), [], []
+        for place, times in zip(self.places, self.times, strict=True):
+            own, counted = place[inside[place]], times[:, inside[place]]
+            values.append(errors[..., own].mean(-1) if len(own) else np.full(errors.shape[:-1], np.nan))
+            total = counted.sum(1)
+            drawn.append(counted @ mean[own] / np.where(total > 0, total, np.nan))
+        return np.stack(values, -1), np.stack(drawn)
 
     def mean(self, by_camera: np.ndarray) -> np.ndarray:
         """Return (rounds,): the mean over the cameras drawn, of what each gave in its draws (cameras, rounds).
@@ -45,6 +60,8 @@ class CameraDraws:
         with np.errstate(invalid="ignore"):
             return np.where(known, values, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
 
-    def interval(self, drawn: np.ndarray) -> Interval:
-        """Return the 95 % interval of what rounds (N,) gave."""
+    def interval(self, drawn: np.ndarray) -> Interval | None:
+        """Return the 95 % interval of what rounds (N,) gave; None of no rounds, or of nothing in any."""
+        if np.isnan(drawn).all():
+            return None
         return Interval(*map(float, np.quantile(drawn[~np.isnan(drawn)], (0.025, 0.975))))

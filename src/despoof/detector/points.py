@@ -109,14 +109,8 @@ def _expected(liveness: np.ndarray, judged: CrossFitted, limits: tuple[float, fl
 
 def _rate(errors: np.ndarray, mask: np.ndarray, draws: CameraDraws) -> dict[str, float]:
     """Return the mean over cameras of the share of errors (N,) within a mask (N,), with its interval."""
-    shares, drawn = [], []
-    for place, times in zip(draws.places, draws.times, strict=True):
-        inside, counted = errors[place[mask[place]]].astype(float), times[:, mask[place]]
-        total = counted.sum(1)
-        shares.append(inside.mean() if len(inside) else np.nan)
-        drawn.append(counted @ inside / np.where(total > 0, total, np.nan))
-    interval = draws.interval(draws.mean(np.stack(drawn)))
-    return {"value": float(np.nanmean(shares)), **asdict(interval)}
+    values, drawn = draws.shares(errors, mask)
+    return {"value": float(np.nanmean(values)), **asdict(draws.interval(draws.mean(drawn)))}
 
 
 def thresholds(liveness: np.ndarray, gathered: Gathered) -> dict[str, float]:

@@ -53,14 +53,12 @@ class Cameras:
     figures: dict[str, Measured]
     species: dict[str, Measured]
     counts: dict[str, np.ndarray]  # live, attack, and each species: (C,) presentations
-    draws: CameraDraws | None
+    draws: CameraDraws
 
     def mean(self, measured: Measured) -> Figure:
         """Return the mean over the cameras that have the figure."""
         by_seed = _mean(measured.values)
-        interval = None
-        if self.draws is not None and measured.drawn is not None and not np.isnan(by_seed).all():
-            interval = self.draws.interval(self.draws.mean(measured.drawn))
+        interval = None if measured.drawn is None else self.draws.interval(self.draws.mean(measured.drawn))
         sd = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
         return Figure(float(by_seed.mean()), sd, interval)
 
@@ -75,26 +73,25 @@ class Cameras:
 
 def on_cameras(judged: CrossFitted, *, rounds: int = 1000) -> Cameras:
     """Return the figures of a model on each camera; `rounds` are of the bootstrap, 0 leaves intervals out."""
-    domains = [row.domain for row in judged.rows]
-    draws = CameraDraws(domains, [row.subject for row in judged.rows], rounds=rounds) if rounds else None
-    names = tuple(np.unique(domains).tolist())
-    places = [np.flatnonzero(np.array(domains) == name) for name in names]
+    people = [row.subject for row in judged.rows]
+    draws = CameraDraws([row.domain for row in judged.rows], people, rounds=rounds)
     one = np.array([[judged.curves(i).at_bpcer(0.05).threshold] for i in range(len(judged.seeds))])
     thresholds = judged.thresholds | {ONE: np.broadcast_to(one, judged.liveness.shape)}
     live, kinds = judged.live, np.array([row.attack_type for row in judged.rows])
-    rate = _Rate(places, draws)
-    figures = {AUC: _auc(judged, places, draws), EER: _eer(judged, places)}
+    figures = {AUC: _auc(judged, draws), EER: _eer(judged, draws)}
     for point, limits in thresholds.items():
         errors = judged.errors(limits)
-        figures[f"BPCER, {point}"], figures[f"APCER, {point}"] = rate(errors, live), rate(errors, ~live)
+        for name, mask in (("BPCER", live), ("APCER", ~live)):
+            figures[f"{name}, {point}"] = Measured(*draws.shares(errors, mask))
     figures |= {BPCER: figures[f"BPCER, {EQUAL}"], APCER: figures[f"APCER, {EQUAL}"]}
     figures |= {HTER: _half(figures[APCER], figures[BPCER]), ONE_APCER: figures[f"APCER, {ONE}"]}
-    figures["no answer"] = rate(np.isnan(judged.liveness), np.ones(len(live), bool))
+    figures["no answer"] = Measured(*draws.shares(np.isnan(judged.liveness), np.ones(len(live), bool)))
     errors = judged.errors(judged.thresholds[EQUAL])
     masks = {str(kind): kinds == kind for kind in np.unique(kinds[~live])}
     counted = {"live": live, "attack": ~live} | masks
-    counts = {name: np.array([mask[inside].sum() for inside in places]) for name, mask in counted.items()}
-    return Cameras(judged, names, figures, {kind: rate(errors, mask) for kind, mask in masks.items()}, counts, draws)
+    counts = {name: np.array([mask[inside].sum() for inside in draws.places]) for name, mask in counted.items()}
+    species = {kind: Measured(*draws.shares(errors, mask)) for kind, mask in masks.items()}
+    return Cameras(judged, tuple(map(str, draws.names)), figures, species, counts, draws)
 
 
 def all_tables(models: Sequence[Cameras], first: str | None = None) -> dict[str, Rows]:
@@ -161,7 +158,7 @@ def difference_table(models: Sequence[Cameras], first: str) -> Rows:
     rows = [("protocol", f"{first} minus", *COMPARED, "interval excludes 0")]
     for one in (each for each in models if each.judged.model == first):
         for other in models:
-            if other is one or other.draws is None or _presented(one) != _presented(other):
+            if other is one or not other.draws.rounds or _presented(one) != _presented(other):
                 continue
             found = {name: _difference(one, other, name) for name in COMPARED}
             apart = [name for name, each in found.items() if not each.interval.low <= 0 <= each.interval.high]
@@ -195,41 +192,15 @@ def _difference(one: Cameras, other: Cameras, name: str) -> Difference:
     return difference(means[0] - means[1], drawn[0] - drawn[1])
 
 
-@dataclass(frozen=True)
-class _Rate:
-    """Errors (S, N) among the presentations of a mask (N,) -> their share on each camera."""
-
-    places: Sequence[np.ndarray]
-    draws: CameraDraws | None
-
-    def __call__(self, errors: np.ndarray, mask: np.ndarray) -> Measured:
-        inside = [place[mask[place]] for place in self.places]
-        values = np.stack([_share(errors[:, place], np.ones((1, len(place)))) for place in inside], axis=1)
-        if self.draws is None:
-            return Measured(values[..., 0])
-        times = [each[:, mask[place]] for each, place in zip(self.draws.times, self.places, strict=True)]
-        drawn = [_share(errors[:, place].mean(0)[None], each)[0] for place, each in zip(inside, times, strict=True)]
-        return Measured(values[..., 0], np.stack(drawn))
-
-
-def _share(errors: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return (K, R): the mean of errors (K, n) that are there as often as times (R, n) say; NaN of none."""
-    total = times.sum(1)
-    return errors.astype(np.float64) @ times.T / np.where(total > 0, total, np.nan)
-
-
-def _auc(judged: CrossFitted, places: Sequence[np.ndarray], draws: CameraDraws | None) -> Measured:
+def _auc(judged: CrossFitted, draws: CameraDraws) -> Measured:
     def one(scores: np.ndarray, live: np.ndarray) -> float:
         return metrics.auc(scores[live], scores[~live])
 
-    values = _each_camera(judged, places, one)
-    if draws is None:
-        return Measured(values)
-    drawn = np.zeros((len(places), len(draws.times[0])))
+    drawn = np.zeros((len(draws.names), draws.rounds))
     for row in judged.liveness:
-        for i, (place, times) in enumerate(zip(places, draws.times, strict=True)):
+        for i, (place, times) in enumerate(zip(draws.places, draws.times, strict=True)):
             drawn[i] += _drawn_auc(row[place], judged.live[place], times) / len(judged.liveness)
-    return Measured(values, drawn)
+    return Measured(_each_camera(judged, draws, one), drawn)
 
 
 def _drawn_auc(scores: np.ndarray, live: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -242,17 +213,17 @@ def _drawn_auc(scores: np.ndarray, live: np.ndarray, times: np.ndarray) -> np.nd
     return ((times[:, one] @ won) * times[:, other]).sum(1) / np.where(pairs > 0, pairs, np.nan)
 
 
-def _eer(judged: CrossFitted, places: Sequence[np.ndarray]) -> Measured:
-    return Measured(_each_camera(judged, places, lambda scores, live: metrics.eer(scores[live], scores[~live])[0]))
+def _eer(judged: CrossFitted, draws: CameraDraws) -> Measured:
+    return Measured(_each_camera(judged, draws, lambda scores, live: metrics.eer(scores[live], scores[~live])[0]))
 
 
 def _each_camera(
-    judged: CrossFitted, places: Sequence[np.ndarray], statistic: Callable[[np.ndarray, np.ndarray], float]
+    judged: CrossFitted, draws: CameraDraws, statistic: Callable[[np.ndarray, np.ndarray], float]
 ) -> np.ndarray:
     """Return (S, C): a statistic of the answered scores and of which are live; NaN where a class has no answer."""
-    values = np.full((len(judged.liveness), len(places)), np.nan)
+    values = np.full((len(judged.liveness), len(draws.names)), np.nan)
     for s, row in enumerate(judged.liveness):
-        for c, place in enumerate(places):
+        for c, place in enumerate(draws.places):
             scores, live = row[place], judged.live[place]
             answered = ~np.isnan(scores)
             if (live & answered).any() and (~live & answered).any():
@@ -261,8 +232,7 @@ def _each_camera(
 
 
 def _half(one: Measured, other: Measured) -> Measured:
-    drawn = None if one.drawn is None else (one.drawn + other.drawn) / 2
-    return Measured((one.values + other.values) / 2, drawn)
+    return Measured((one.values + other.values) / 2, (one.drawn + other.drawn) / 2)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

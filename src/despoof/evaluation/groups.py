@@ -86,16 +86,14 @@ def _row(each: Cameras, group: _Group) -> tuple[str, ...]:
     (own, own_drawn), (others, others_drawn) = (_rate(each, errors, mask) for mask in (group.inside, rest))
     domains = {row.domain for row, inside in zip(each.judged.rows, group.inside, strict=True) if inside}
     counts = str(int(group.inside.sum())), str(len(domains))
-    against, far = f"{100 * (own - others):+.2f}", "–"
-    interval = None
-    if each.draws is not None:
-        interval = each.draws.interval(own_drawn)
-        found = difference(own - others, (own_drawn - others_drawn)[~np.isnan(own_drawn - others_drawn)])
+    against, far, apart = f"{100 * (own - others):+.2f}", "–", own_drawn - others_drawn
+    if each.draws.rounds:
+        found = difference(own - others, apart[~np.isnan(apart)])
         ends = found.interval
         against += f" ({100 * ends.low:+.1f} to {100 * ends.high:+.1f})"
         far = "yes" if abs(found.value) > FAR and not ends.low <= 0 <= ends.high else "no"
     names = each.judged.protocol, each.judged.model, group.name
-    return (*names, *counts, shown(Figure(own, None, interval)), against, far)
+    return (*names, *counts, shown(Figure(own, None, each.draws.interval(own_drawn))), against, far)
 
 
 def _rate(each: Cameras, errors: np.ndarray, mask: np.ndarray) -> tuple[float, np.ndarray]:
@@ -104,15 +102,10 @@ def _rate(each: Cameras, errors: np.ndarray, mask: np.ndarray) -> tuple[float, n
     A live presentation weighs as one over those of its camera, so a camera counts by the share of it that is inside.
     """
     error, live, wrong, inside = errors.mean(0), each.judged.live, [], []
-    domains = np.array([row.domain for row in each.judged.rows])
-    for i, name in enumerate(each.names):
-        place = np.flatnonzero(domains == name)
-        drawn = [] if each.draws is None else each.draws.times[i]
-        whole = np.stack([np.ones(len(place)), *drawn]) / max(live[place].sum(), 1)  # all, then each draw
+    for place, times in zip(each.draws.places, each.draws.times, strict=True):
+        whole = np.stack([np.ones(len(place)), *times]) / max(live[place].sum(), 1)  # all, then each draw
         wrong.append(whole @ (error * mask)[place])
         inside.append(whole @ mask[place].astype(float))
     value = float(sum(part[0] for part in wrong) / sum(part[0] for part in inside))
-    if each.draws is None:
-        return value, np.array([])
     total = each.draws.mean(np.array(inside)[:, 1:])
     return value, each.draws.mean(np.array(wrong)[:, 1:]) / np.where(total > 0, total, np.nan)
