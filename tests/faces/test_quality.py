@@ -13,6 +13,7 @@ from despoof.data.image import read_image
 from despoof.faces.align import align
 from despoof.faces.detect import FoundFace, find_faces
 from despoof.faces.quality import MOUTH_DROP, NOSE_DEPTH, NOSE_SHARE, QualityLimits, gate, measure, pose
+from despoof.faces.scene import look
 
 EYE = 60.0  # distance between the eyes of the hand-made head, px
 # Right, down, towards the camera, in eye distances, from the middle between the eyes.
@@ -93,10 +94,10 @@ MADE = {
     "too_dark": {"face": np.clip(GREY * 0.5 + 25, 3, 252).astype(np.uint8)},
     "too_bright": {"face": np.clip(GREY * 0.5 + 230, 3, 252).astype(np.uint8)},
     "clipped": {"face": np.where(np.arange(256)[None, :, None] < 128, 255, GOOD // 2).astype(np.uint8)},
-    "too_small": {"landmarks": (head() - 150) * 0.6 + 150},
-    "extreme_yaw": {"landmarks": head(yaw=42)},
-    "extreme_pitch": {"landmarks": head(pitch=-45)},
-    "at_border": {"landmarks": head(at=(35, 110))},
+    "too_small": {"landmarks": (head() - 150) * 0.3 + 150},
+    "extreme_yaw": {"landmarks": head(yaw=65)},
+    "extreme_pitch": {"landmarks": head(pitch=-55)},
+    "at_border": {"landmarks": head(at=(-5, 110))},
 }
 
 
@@ -113,7 +114,7 @@ def test_a_face_beyond_the_border_is_at_the_border(at):
 
 def test_all_faults_are_named_at_once():
     face = np.zeros((256, 256, 3), np.uint8)
-    assert set(names(face, head(yaw=40, roll=40))) == {
+    assert set(names(face, head(yaw=65, roll=40))) == {
         "too_blurred", "too_dark", "clipped", "extreme_yaw"
     }  # fmt: skip
 
@@ -167,14 +168,15 @@ def test_measured_values_by_hand():
     assert values["sharpness"] == pytest.approx(2 * 200**2 / 256, rel=1e-3)
 
 
-def test_few_ordinary_live_captures_are_refused(shared):
-    """The limits were set on such crops: 160 to 300 px, phone, webcam and office camera."""
-    with (shared / "data/captures/labels.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["label"] == "live"][::30]
+@pytest.mark.parametrize(("name", "step", "most"), [("captures", 30, 0.02), ("cameras", 20, 0.05)])
+def test_few_ordinary_live_captures_are_refused(shared, name, step, most):
+    """The limits were set on such: 35 cameras, faces of 40 to 300 px, some of them cut, turned or soft."""
+    with (shared / "data" / name / "labels.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] == "live"][::step]
     refused = 0
     for row in rows:
-        image = read_image(shared / "data/captures" / row["path"])
-        faces = find_faces(image)
-        refused += bool(gate(image, faces, align(image, faces[0].landmarks) if faces else None))
-    assert len(rows) > 60
-    assert refused / len(rows) < 0.06
+        scene = look(read_image(shared / "data" / name / row["path"]))
+        face = align(scene.image, scene.faces[0].landmarks) if scene.faces else None
+        refused += bool(gate(scene.image, scene.faces, face))
+    assert len(rows) > 50
+    assert refused / len(rows) < most

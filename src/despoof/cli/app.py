@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "study student": "study:student",
     "study reliance": "study:reliance",
     "study stability": "study:stability",
+    "study gate": "study:gate",
     "export": "export:export",
     "serve": "serve:serve",
     "weights pack": "weights:pack",

@@ -302,6 +302,35 @@ def simulator(out: Path, captures: Path, *, threads: int = 2) -> None:
     _tell(found, conclusion(found), out)
 
 
+def gate(out: Path, captures: Path, evaluation: Path, *, model: str) -> None:
+    """Measure errors by what the gate measures of a face, to set its limits by, and count what it refuses.
+
+    OUT gets the errors by value; the refusals of each camera go beside it, as OUT-cameras.
+
+    Args:
+        out: Markdown file for the table.
+        captures: store of the captures that were scored.
+        evaluation: folder that `despoof evaluate` wrote by protocol leave-cameras-out, all its folds.
+        model: which of its models.
+    """
+    from despoof.errors import InputError
+    from despoof.evaluation.crossfit import cross_fitted, is_cross_fitted
+    from despoof.evaluation.tables import read_tests
+    from despoof.faces.store import Store
+    from despoof.studies import gate
+
+    files = [file for file in read_tests(evaluation / "scores") if file.facts["model"] == model]
+    judged = cross_fitted([file for file in files if is_cross_fitted(file)])
+    if len(judged) != 1:
+        raise InputError(
+            f"{evaluation} holds cross-fitted scores of {model!r} by {len(judged)} protocols; expected one. Name a "
+            "model that was evaluated with --protocol leave-cameras-out."
+        )
+    store = Store(captures)
+    _tell(gate.parts(judged[0], store), f"{model}, {len(judged[0].rows)} captures", out)
+    _tell(gate.refusals(store), "Refused by the limits of today", out.with_name(f"{out.stem}-cameras{out.suffix}"))
+
+
 def _use(threads: int) -> None:
     import torch
 
