@@ -23,6 +23,7 @@ from despoof.detector.batches import Gathered, check_gathered, chosen, input_bat
 from despoof.detector.network import Detector
 from despoof.runs.config import config_hash, to_dict
 from despoof.runs.folder import atomic_path
+from despoof.runs.processes import choose_device
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
 
@@ -122,8 +123,9 @@ def _loaded(path: Path) -> dict[bytes, np.ndarray]:
 
 
 def _fresh(detector: Detector, gathered: Gathered, copy: Copy, blocks: list[str]) -> dict[str, np.ndarray]:
-    """Return the numbers (N, K) float32 of blocks, judged in eval mode by a detector that is in it."""
-    device = next(detector.parameters()).device
+    """Return the numbers (N, K) float32 of blocks by a detector in eval mode, on the machine's accelerator if any."""
+    home, device = next(detector.parameters()).device, choose_device()
+    detector.to(device)
     parts: dict[str, list[np.ndarray]] = {block: [] for block in blocks}
     with torch.inference_mode():
         for batch in input_batches(copied(gathered, copy), detector.config, BATCH):
@@ -131,6 +133,7 @@ def _fresh(detector: Detector, gathered: Gathered, copy: Copy, blocks: list[str]
             for block in blocks:
                 read = detector.block(block, *given)
                 parts[block].append(read.float().cpu().numpy())
+    detector.to(home)
     return {block: np.concatenate(each) for block, each in parts.items()}
 
 
