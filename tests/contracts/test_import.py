@@ -70,7 +70,8 @@ def registries() -> list[tuple[str, str]]:
             if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Dict) or not value.values:
                 continue
             target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
-            if target.isupper() and all(isinstance(v, ast.Name) and v.id in known for v in value.values):
+            callables = {name for name in known if not name.isupper()}
+            if target.isupper() and all(isinstance(v, ast.Name) and v.id in callables for v in value.values):
                 parts = path.relative_to(SOURCE).with_suffix("").parts
                 module = ".".join(["despoof", *(part for part in parts if part != "__init__")])
                 found.append((module, target))
