@@ -39,15 +39,14 @@ _process: int | None = None  # where the first guard was loaded; forked children
 class Prepared:
     """A face (3, S, S) on the way to be judged, or the reasons why it is not; milliseconds of each stage so far.
 
-    `surroundings` (2, R, R, 3) uint8 are there for a detector that looks at them. `place` is what the verdict says of
-    where the face is: `faces`, `box`, `room`.
+    `place` is what the verdict says of where the face is: `faces`, `box`, `room`, and `surroundings` (2, R, R, 3) uint8
+    for a detector that looks at them.
     """
 
     face: "torch.Tensor | None"
     reasons: tuple[Reason, ...]
     laps: dict[str, float] = field(default_factory=dict)
     place: dict[str, Any] = field(default_factory=dict)
-    surroundings: np.ndarray | None = None
 
 
 class Answer(NamedTuple):
@@ -257,11 +256,11 @@ class Guard:
             clock.lap("align and gate")
             return Prepared(None, reasons, dict(clock.laps))
         box = tuple(map(float, scene.in_source(main).box))
-        place = {"faces": len(scene.faces), "box": box, "room": room(scene.image, main.box)}
         around = surroundings(scene.image, main.box) if self.detector.config.uses_surroundings else None
         clock.lap("align and gate")
         face = as_tensor(aligned, self.detector.config.face_size)
-        return Prepared(face, reasons, dict(clock.laps), place, around)
+        place = {"faces": len(scene.faces), "box": box, "room": room(scene.image, main.box), "surroundings": around}
+        return Prepared(face, reasons, dict(clock.laps), place)
 
     def _judged(self, prepared: list[Prepared], thresholds: tuple[float, float] | None = None) -> list[Verdict]:
         """Return the verdict of each; those with a face and without a reason go through the networks together."""
@@ -283,7 +282,7 @@ class Guard:
 
         around = None
         if self.detector.config.uses_surroundings:
-            around = torch.from_numpy(np.stack([one.surroundings for one in waiting]))
+            around = torch.from_numpy(np.stack([one.place["surroundings"] for one in waiting]))
         with self._turn(), torch.inference_mode():
             faces = torch.stack([one.face for one in waiting])
             by_torch = partial(self._by_torch, clock=clock)

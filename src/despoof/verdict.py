@@ -56,7 +56,8 @@ class Verdict(Outcome):
 
     `liveness` is in 0..1, higher is more live; None where there is no decision. `thresholds` are the liveness
     below which a face is an attack, and from which it is live. `face`, `counterpart`, `cue` are (3, S, S)
-    tensors or None. `milliseconds` holds the time of each stage. Pictures and times take no part in ``==``.
+    tensors or None; `surroundings`, near and far, are (2, R, R, 3) uint8 where the detector looks at them.
+    `milliseconds` holds the time of each stage. Pictures and times take no part in ``==``.
     """
 
     decision: Decision
@@ -73,6 +74,7 @@ class Verdict(Outcome):
     point: str | None = None  # the name of that point; None with a profile
     faces: int = 0  # how many were seen
     box: tuple[float, float, float, float] | None = None  # left, top, width, height of the judged one, as it was read
+    surroundings: np.ndarray | None = field(default=None, repr=False, compare=False)
     room: float | None = None  # face widths around it, at most 2.7: what is seen of the surroundings
 
     def as_row(self) -> dict:
@@ -95,9 +97,9 @@ class Verdict(Outcome):
     def save_explanation(self, path: str | Path, attention: "torch.Tensor | None" = None) -> Path:
         """Write *face | counterpart | cue* and the decision as a PNG; a verdict without a face is an InputError.
 
-        The panels are what the generator makes of the face and the difference of the two. They do not say why the
-        decision fell: see docs/limitations.md. A fourth panel shows `attention` (h, w), see `Guard.attention`:
-        bright is looked at, whatever follows from it.
+        The panels are what the generator makes of the face and the difference of the two, and what is around it where
+        the detector looks there. They do not say why the decision fell: see docs/limitations.md. The last panel shows
+        `attention` (h, w), see `Guard.attention`: bright is looked at, whatever follows from it.
         """
         from PIL import Image, ImageDraw, ImageFont
 
@@ -123,6 +125,8 @@ class Verdict(Outcome):
         panels = {"face": as_image(self.face)}
         if self.counterpart is not None and self.cue is not None:
             panels |= {"counterpart": as_image(self.counterpart), "cue": cue_picture(self.cue)}
+        if self.surroundings is not None:
+            panels |= dict(zip(("near", "far"), self.surroundings, strict=True))
         if attention is not None:
             share = (attention / attention.max()).numpy()[..., None]
             panels["attention"] = (share * (255, 220, 150)).astype(np.uint8)

@@ -76,11 +76,17 @@ def by_hand(image: np.ndarray) -> float:
     return float(detector().liveness(face, None, around))
 
 
-def test_the_guard_gives_near_and_far_of_the_judged_face(weights: Path, portrait: np.ndarray) -> None:
+def test_the_guard_gives_near_and_far_of_the_judged_face(weights: Path, portrait: np.ndarray, tmp_path: Path) -> None:
     guard = despoof.load(weights)
     images = [portrait, np.ascontiguousarray(portrait[:, ::-1]), portrait[:340, 60:400]]
     verdicts = guard.check_many(images)
     assert [verdict.liveness for verdict in verdicts] == pytest.approx([by_hand(image) for image in images], abs=1e-5)
+    near, far = verdicts[0].surroundings
+    for view, scale in ((near, 2.7), (far, 4.0)):
+        (again,) = find_faces(view)
+        assert again.box[2] / view.shape[1] == pytest.approx(1 / scale, rel=0.1)
+    picture = Image.open(verdicts[0].save_explanation(tmp_path / "why.png"))
+    assert picture.width == 3 * 256  # face, near, far
     alone = guard.check_faces(look(images[1]))
     assert alone[0].liveness == pytest.approx(verdicts[1].liveness, abs=1e-5)
 
