@@ -63,6 +63,20 @@ def test_each_live_capture_is_shown_on_every_medium_in_a_domain_of_its_own(tmp_p
     assert all(row.simulated and row.origin == "office" for row in rows)
 
 
+def test_captures_without_room_around_the_face_are_not_recaptured(tmp_path, people):
+    """Nothing of a medium's edge would be in them; portraits are taken all the same."""
+    live = [replace(each, domain="office") for each in _portraits(tmp_path, people)[:3]]
+    boxes = iter([(20, 10, 200, 220), None, (60, 60, 120, 120)])
+
+    def find(image):
+        return next(boxes)
+
+    rows = from_csv(write_recaptures(live, tmp_path / "out", species=("print",), find=find, workers=1))
+    assert [row.subject for row in rows] == ["s2"]
+    rows = from_csv(write_captures(live, tmp_path / "all", find=lambda image: (20, 10, 200, 220), workers=1))
+    assert len(rows) == 3
+
+
 def test_a_folder_of_other_pictures_is_refused(tmp_path, people):
     """Old pictures must not stand under new rows, whose subjects would then cross splits."""
     portraits = _portraits(tmp_path, people)

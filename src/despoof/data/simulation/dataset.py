@@ -14,7 +14,7 @@ import numpy as np
 from despoof.data.image import read_image
 from despoof.data.manifest import COLUMNS
 from despoof.data.sample import Label, Sample
-from despoof.data.simulation.recapture import DEFAULT, Box, RecaptureOptions, Species, recapture
+from despoof.data.simulation.recapture import DEFAULT, Box, RecaptureOptions, Species, recapture, room_of
 from despoof.errors import ArtefactError, InputError
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
 from despoof.runs.identity import Identity
@@ -31,6 +31,7 @@ FindBox = Callable[[np.ndarray], Box | None]  # (H, W, 3) uint8 RGB -> the face 
 @dataclass(frozen=True)
 class _How:
     find: FindBox | None
+    least_room: float
     options: RecaptureOptions
     workers: int
 
@@ -55,7 +56,9 @@ def write_captures(
     jobs = [
         _Job(portrait, f"images/{i:05}.jpg", i, PORTRAITS[i % len(PORTRAITS)]) for i, portrait in enumerate(portraits)
     ]
-    return _write(jobs, _identity("simulate captures", PORTRAITS, options), Path(out), _How(find, options, workers))
+    return _write(
+        jobs, _identity("simulate captures", PORTRAITS, options), Path(out), _How(find, 0.0, options, workers)
+    )
 
 
 def write_recaptures(
@@ -66,8 +69,10 @@ def write_recaptures(
 
     Each says in `origin` which domain it was shown from, and keeps its subject: an attack of the same person from the
     same camera, then shown to another one, as is the live one beside it. Captures too small to be shown (below 32 px)
-    are left out. A folder that holds another set, or one of other pictures, is refused. A seed is of a capture and a
-    species, so a set of fewer species has the same pictures of them.
+    are left out, as are those that `find` sees no face in, or less room around it than `options.room`: in a crop of
+    nothing but the face most of what gives a medium away is cut off, and what is left teaches chance. A folder that
+    holds another set, or one of other pictures, is refused. A seed is of a capture and a species, so a set of fewer
+    species has the same pictures of them.
     """
     jobs = []
     for i, sample in enumerate(live):
@@ -76,7 +81,9 @@ def write_recaptures(
         for each in species:
             seed = -1 - (len(EVERY) * i + EVERY.index(each))  # portraits count upwards from 0: no camera serves both
             jobs.append(_Job(sample, f"images/{i:05}-{each}.jpg", seed, each))
-    return _write(jobs, _identity("simulate recaptures", species, options), Path(out), _How(find, options, workers))
+    return _write(
+        jobs, _identity("simulate recaptures", species, options), Path(out), _How(find, options.room, options, workers)
+    )
 
 
 def _identity(task: str, species: Sequence[Species], options: RecaptureOptions) -> Identity:
@@ -94,7 +101,7 @@ def _row(job: _Job, task: str) -> Sample:
 def _write(jobs: list[_Job], identity: Identity, out: Path, how: _How) -> Path:
     _claim(out, replace(identity, data=_data_hash(jobs)))
     rest = [(job, out / job.name) for job in jobs if not (out / job.name).exists()]
-    write_one = partial(_write_one, find=how.find, options=how.options)
+    write_one = partial(_write_one, how=how)
     for _ in track(in_processes(write_one, rest, how.workers), identity.task, len(rest)):
         pass
     text = io.StringIO()
@@ -125,13 +132,16 @@ def _data_hash(jobs: list[_Job]) -> str:
     return digest.hexdigest()
 
 
-def _write_one(job: tuple[_Job, Path], *, find: FindBox | None, options: RecaptureOptions) -> None:
+def _write_one(job: tuple[_Job, Path], *, how: _How) -> None:
     told, path = job
     try:
         picture = read_image(told.sample.file)
     except InputError:
         return  # too small or unreadable; preparing the originals says so of each
-    image = recapture(picture, told.species, told.seed, box=find(picture) if find else None, options=options)
+    box = how.find(picture) if how.find else None
+    if how.find and how.least_room and (box is None or room_of(picture, box) < how.least_room):
+        return
+    image = recapture(picture, told.species, told.seed, box=box, options=how.options)
     data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())

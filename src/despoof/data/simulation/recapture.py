@@ -50,14 +50,14 @@ class RecaptureOptions:
     longest: int = 352  # and at most, px
     shown: Pair = (1.15, 2.8)  # how much of the picture the medium shows
     size: Pair = (0.5, 1.05)  # width of the face that is shown, of the live one's
-    filling: float = 0.2  # share of media whose edges lie outside the capture
-    tight: float = 1.6  # a picture with less room than this has no edges to show; three quarters of its media fill it
+    room: float = 1.6  # widths of a picture; one with less shows no edge, so a live capture is left out
+    filling: float = 0.1  # share of media whose edges lie outside the capture; three quarters where there is no room
     alone: float = 0.4  # share of media with nobody behind them
     hand: float = 0.6
     tilt: float = 7.0  # deviation, degrees
     bent: float = 0.5  # share of sheets
     cut: float = 0.2  # share of prints cut out along the head
-    eye_holes: float = 0.5  # share of masks
+    eye_holes: float = 0.35  # share of masks
     rim: float = 0.5  # share of masks whose cut edge shows white
     crisp: Pair = (0.0, 0.3)  # weight of the unsharp mask that phones and printers put over what they show
     soft: float = 0.25  # share of captures out of focus, live ones too
@@ -143,6 +143,11 @@ def draw_camera(image: np.ndarray, seed: int, options: RecaptureOptions) -> Came
     )
 
 
+def room_of(image: np.ndarray, box: Box) -> float:
+    """Return how many face widths a picture (H, W, 3) is wide."""
+    return image.shape[1] / max(box[2], 1e-6)
+
+
 def _central(image: np.ndarray) -> Box:
     height, width = image.shape[:2]
     side = CENTRAL * min(height, width)
@@ -162,7 +167,7 @@ def _behind(scene: _Scene, rng: np.random.Generator) -> np.ndarray:
         else:  # no room around the face: a wall
             tone = live.reshape(-1, 3).mean(0) * rng.uniform(0.2, 1.5)
             seen = tone * (1 + 0.1 * mottled(live.shape[:2], rng, 20.0)[..., None])
-    seen = seen * np.float32(np.exp(rng.uniform(-1.4, 0.0))) * scene.light
+    seen = seen * np.float32(np.exp(rng.uniform(-1.1, 0.1))) * scene.light
     far = rng.uniform(0, 2.5)
     return cv2.GaussianBlur(seen, (0, 0), far) if far > 0.3 else seen
 
@@ -200,8 +205,8 @@ def _crisp(texture: np.ndarray, weight: float) -> np.ndarray:
 def _shown(scene: _Scene, species: str, rng: np.random.Generator) -> np.ndarray:
     """Return the light (h, w, 3) of a display or a print before a background."""
     options, live, at = scene.options, scene.live, scene.at
-    room = scene.image.shape[1] / scene.box[2]
-    fills = rng.random() < (0.75 if room < options.tight else options.filling)
+    room = room_of(scene.image, scene.box)
+    fills = rng.random() < (0.75 if room < options.room else options.filling)
     shown = room if fills else min(room, rng.uniform(*options.shown))
     texture, face = _texture(scene.image, scene.box, rng, shown, rng.uniform(0.9, 1.7))
     texture = _crisp(texture, rng.uniform(*options.crisp))
@@ -268,7 +273,7 @@ def _masked(scene: _Scene, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < options.rim:  # the cut edge shows the white of the paper
         inner = cover(edge + rng.uniform(0.002, 0.015), scale)[..., None]
         lit = lit * inner + np.asarray(medium.paper, np.float32) * scene.light * (1 - inner)
-    outline = cover(edge, scale)
+    outline = cover(edge, scale * rng.uniform(0.3, 1.0))  # paper bends away before it ends
     if rng.random() < options.eye_holes:
         for side in (-1, 1):
             eye = held.middle_of_face + (0.21 * side * face[2], -0.12 * face[3])
@@ -291,13 +296,13 @@ def _draw_print(rng: np.random.Generator, options: RecaptureOptions) -> Print:
     dots = float(np.exp(rng.uniform(np.log(0.12), np.log(0.5))))  # 210 to 50 lines an inch
     return Print(
         saturation=float(rng.uniform(0.85, 1.75)),
-        black=float(rng.uniform(0.0, 0.04)),
+        black=float(rng.uniform(0.0, 0.03)),
         paper=tuple(float(v) for v in paper * rng.uniform((0.97, 1, 0.92), (1.03, 1, 1.08))),
         grain=float(rng.uniform(0.002, 0.015)),
         gloss=float(rng.uniform(0.1, 0.7)) if glossy else 0.0,
         gloss_width=float(rng.uniform(0.05, 0.2)),
         gloss_at=tuple(float(v) for v in rng.uniform(-0.6, 0.6, 2)),
-        tone=float(rng.uniform(0.75, 1.5)),
+        tone=float(rng.uniform(0.85, 1.6)),
         width_mm=float(rng.uniform(35, 220)),
         dots_mm=dots if rng.random() < options.halftone else 0.0,
     )
