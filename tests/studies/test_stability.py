@@ -139,7 +139,7 @@ def test_a_killed_study_goes_on_judges_nothing_twice_and_refuses_another(
     lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
     assert len(lines) == len({(key, name) for key, name, *_ in lines}) == 9 * 4
     assert {tuple(reasons) for *_, reasons, _ in lines} == {(), ("too_dark",)}
-    judge(guard, captures, [*NAMES, "turn 90°"], out, peers=peers)  # more of the same run
+    judge(guard, captures, [*NAMES, "turn by 90°"], out, peers=peers)  # more of the same run
     guard.weights = {"detector": "d1"}
     with pytest.raises(ArtefactError, match="detector was 'd0', now 'd1'"):
         judge(guard, captures, NAMES, out, peers=peers)

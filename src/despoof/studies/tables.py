@@ -26,7 +26,7 @@ class Estimate:
         return cls(mean, mean - half, mean + half)
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+        return "–" if np.isnan(self.value) else f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ _ALL = (
     *(_plain("colour", f"warm {100 * share:+g} %", warmed, share=share) for share in (-0.25, -0.1, 0.1, 0.25)),
     _plain("colour", "grey", grey),
     *(_plain("turn", f"{degrees:+d}°", turned, degrees=degrees) for degrees in (-10, -3, 3, 10)),
-    *(_plain("turn", f"{90 * turns}°", quarter_turned, turns=turns) for turns in (1, 2, 3)),
+    *(_plain("turn", f"by {90 * turns}°", quarter_turned, turns=turns) for turns in (1, 2, 3)),
     _plain("turn", "mirrored", mirrored),
     *(
         _plain(f"border {name}", f"{100 * share:g} %", bordered, share=share, level=level)
