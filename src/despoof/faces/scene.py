@@ -16,7 +16,7 @@ from despoof.faces.detect import FindFaces, FoundFace, find_faces
 FLAT = 3  # grey levels by which nearly all pixels of a blank row or column are off its median, at most, per channel
 FRINGE = 16  # px: how far JPEG, by its blocks, carries the picture into a border
 FRINGE_LEVELS = 24  # at qualities of 30 and more, nine tenths of a row in the fringe stay so near the border's colour
-SAMPLED = 256  # pixels of a row or column that are looked at, at least, where it has as many
+SAMPLED = 128  # pixels of a row or column that are looked at, at least, where it has as many
 UPRIGHT = 45.0  # degrees of roll up to which a face is upright
 # A search meant for upright heads also answers to sideways and inverted ones, with landmarks that lean too little, but
 # with lower scores. So a face that leans more, or is less sure than this, is taken only if no other turn is surer: of
