@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from despoof.detector.config import PRESETS, PROBE, DetectorRecipe, HeadTraining, OptimiserConfig
-from despoof.detector.head import fit_head, sampling
+from despoof.detector.frozen.head import fit_head, sampling
+from despoof.detector.frozen.reading import Numbers, copies
 from despoof.detector.network import load_detector
-from despoof.detector.reading import Numbers, copies
 from despoof.detector.recipe import train_recipe
 from despoof.detector.scoring import logits
 from despoof.errors import ArtefactError, ConfigError, InputError

@@ -8,9 +8,9 @@ import torch
 
 from despoof.detector.batches import Gathered
 from despoof.detector.config import PROBE, DetectorConfig, DetectorRecipe, ProbeTraining
+from despoof.detector.frozen.probe import fit_probe, logistic_regression, shares
+from despoof.detector.frozen.reading import Numbers
 from despoof.detector.network import Detector, channel_statistics
-from despoof.detector.probe import fit_probe, logistic_regression, shares
-from despoof.detector.reading import Numbers
 from despoof.detector.scoring import logits
 from despoof.errors import ConfigError, InputError
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-import despoof.detector.reading as module
+import despoof.detector.frozen.reading as module
 from despoof.detector.batches import Gathered, chosen
 from despoof.detector.config import HEAD_AUGMENTATION, PROBE
+from despoof.detector.frozen.reading import Copy, Numbers, copied, copies
 from despoof.detector.network import Detector
-from despoof.detector.reading import Copy, Numbers, copied, copies
 from toys import surrounded, toys
 
 CONFIG = replace(

@@ -8,7 +8,7 @@ from despoof.detector.augment import Augmentation
 from despoof.errors import ConfigError
 
 INSERTIONS = ("attention", "last", "concat", "dual", "features", "cue", "none")
-KINDS = ("training", "probe", "head")  # of a recipe, which has one of them
+KINDS = ("training", "probe", "head", "kernel")  # of a recipe, which has one of them
 FROZEN = ("none", "dual", "features", "cue")  # insertions that add no weight to networks, which may then be frozen
 
 
@@ -40,6 +40,7 @@ class DetectorConfig:
     rectified: bool = False  # ReLU after the projection, so that the head is not linear in what it judges
     branches: tuple[str, ...] = ()  # keys of branches.BRANCHES: what else is read, in the face's surroundings
     clamp: float | None = None  # largest absolute number that is judged, once standardised; none: any
+    kernel: int = 0  # most centres of a Gaussian kernel, whose nearness to the embedding is judged; 0: none
 
     def __post_init__(self) -> None:
         for name, known in (("insertion", INSERTIONS), ("cue_form", CUE_FORMS)):
@@ -62,6 +63,11 @@ class DetectorConfig:
             raise ConfigError(
                 f'insertion "features" with cue_form {self.cue_form!r}; expected "signed", from which the counterpart '
                 "follows. Name it."
+            )
+        if self.kernel and (self.rectified or self.unit_norm or self.dropout or not self.statistics):
+            raise ConfigError(
+                f"a kernel with rectified {self.rectified}, unit_norm {self.unit_norm}, dropout {self.dropout} and "
+                f"statistics {self.statistics}; expected false, false, 0 and some. Take preset kernel."
             )
         if self.clamp is not None and not self.clamp > 0:
             raise ConfigError(f"clamp is {self.clamp}; expected above 0, in deviations, or none.")
@@ -149,7 +155,7 @@ class DetectorTraining:
 
 @dataclass(frozen=True)
 class ProbeTraining:
-    """How a linear probe is fitted on frozen networks (probe.py): a convex problem, so there are no steps."""
+    """How a linear probe is fitted on frozen networks (frozen/probe.py): a convex problem, so there are no steps."""
 
     penalty: float = 0.1  # half of it times the squared weights is added to the mean loss
     simulated_share: float = 0.1  # of a simulated domain in the loss; a real one has 1
@@ -162,7 +168,7 @@ class ProbeTraining:
 
 @dataclass(frozen=True)
 class HeadTraining:
-    """How a head is trained on what frozen networks read in samples and in changed copies of them (head.py).
+    """How a head is trained on what frozen networks read in samples and in changed copies of them (frozen/head.py).
 
     Several `heads` are trained apart and stand as one, whose answer is the mean of theirs; `embedding` of the network
     is the width of all together.
@@ -194,8 +200,38 @@ class HeadTraining:
 
 
 @dataclass(frozen=True)
+class KernelTraining:
+    """How kernel ridge regression is fitted on what frozen networks read (frozen/kernel.py): no steps, no seed.
+
+    A block of numbers has a weight in the distance between two samples, 1 unless `weights` names another; within a
+    block numbers weigh alike.
+    """
+
+    ridge: float = 0.01  # more is smoother
+    width: float = 0.5  # of the exponent, for a mean squared distance of numbers of 1; more is narrower
+    weights: dict[str, float] = field(default_factory=lambda: dict(KERNEL_WEIGHTS))
+    most: int = 40  # samples of each camera, class and species that are learned from, evenly spaced: clips repeat
+    augmented: int = 1  # changed copies that are learned from beside the original
+    simulated_share: float = 0.1  # of a simulated domain; a real one has 1
+    start: str = "imagenet"  # of the backbone, and of the branch that is one, as in training
+    released: str = "weights"  # of the branches that others trained: the folder of their files, or "random"
+    augmentation: Augmentation = field(default_factory=lambda: HEAD_AUGMENTATION)
+
+    def __post_init__(self) -> None:
+        for name in ("ridge", "width"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected above 0.")
+        if self.most < 1 or self.augmented < 0 or any(not weight > 0 for weight in self.weights.values()):
+            raise ConfigError(
+                f"most is {self.most}, augmented {self.augmented}, weights {self.weights}; expected at least 1, at "
+                "least 0, and above 0."
+            )
+        check_share(self.simulated_share)
+
+
+@dataclass(frozen=True)
 class DetectorRecipe:
-    """What is made and how: a network, and its training, or the fit of a probe or a head on it.
+    """What is made and how: a network, and its training, or the fit of a probe, a head or a kernel on it.
 
     Several members start from the same weights, see other batches, and are averaged; real members learn from real
     captures alone. With `folds`, what is made of a store gets its operating points from detectors that were made alike,
@@ -206,6 +242,7 @@ class DetectorRecipe:
     training: DetectorTraining | None = None
     probe: ProbeTraining | None = None
     head: HeadTraining | None = None
+    kernel: KernelTraining | None = None
     members: int = 1
     real_members: int = 0
     folds: int = 0  # over cameras, from whose cross-fitted logits the points are set; 0: from people held out
@@ -231,7 +268,7 @@ class DetectorRecipe:
         network = self.network
         if (self.members, self.real_members) != (1, 0):
             raise ConfigError(
-                f"members is {self.members} and real_members {self.real_members} with a probe or a head; expected 1 "
+                f"members is {self.members} and real_members {self.real_members} with frozen networks; expected 1 "
                 "and 0. Name head.heads, or leave both out."
             )
         if not network.statistics or network.insertion not in FROZEN:
@@ -239,6 +276,11 @@ class DetectorRecipe:
                 f"frozen networks with insertion {network.insertion!r} and statistics {network.statistics}; expected "
                 f"one of {', '.join(FROZEN)} (they hear the cue no other way), and some strides. Take preset probe or "
                 "cameras, or train."
+            )
+        if (self.kernel is not None) != bool(network.kernel):
+            raise ConfigError(
+                f"network.kernel is {network.kernel} {'with' if self.kernel else 'without'} a kernel to fit; expected "
+                "both or none. Take preset kernel."
             )
         if self.probe is not None and network.embedding != 1:
             raise ConfigError(f"a probe with embedding {network.embedding}; expected 1. Take preset probe.")
@@ -251,12 +293,12 @@ class DetectorRecipe:
     @property
     def start(self) -> str:
         """What the backbone starts from."""
-        return (self.training or self.probe or self.head).start  # type: ignore[union-attr]
+        return (self.training or self.probe or self.head or self.kernel).start  # type: ignore[union-attr]
 
     @property
     def released(self) -> str:
         """Folder of what the branches start from."""
-        frozen = self.probe or self.head
+        frozen = self.probe or self.head or self.kernel
         return "random" if frozen is None else frozen.released
 
 
@@ -301,6 +343,11 @@ CAMERAS = replace(  # face and surroundings, read by frozen networks
     PROBE, insertion="none", cue_form="signed", embedding=128, rectified=True, dropout=0.2, clamp=6.0,
     branches=("near", "near_minifasnet", "far_minifasnet"),
 )  # fmt: skip
+KERNEL = replace(  # the same and MiniFASNet's maps; nearness to what was learned from is judged
+    CAMERAS, embedding=128, rectified=False, dropout=0.0, kernel=4000,
+    branches=("near", "near_minifasnet", "far_minifasnet", "near_maps", "far_maps"),
+)  # fmt: skip
+KERNEL_WEIGHTS = {"near_minifasnet": 0.25, "far_minifasnet": 0.25, "near_maps": 0.5, "far_maps": 0.5}
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
     steps=4000, live_per_domain=10, attack_per_domain=10, frozen_stages=0, average=0.0,
     optimiser=OptimiserConfig(
@@ -317,6 +364,7 @@ PRESETS = {
     "mobilenet": DetectorRecipe(MOBILENET, DetectorTraining()),
     "field": DetectorRecipe(MOBILENET, FIELD_TRAINING),
     "cameras": DetectorRecipe(CAMERAS, head=HeadTraining(), folds=6),
+    "kernel": DetectorRecipe(KERNEL, kernel=KernelTraining(), folds=6),
     "probe": DetectorRecipe(PROBE, probe=ProbeTraining()),
     "tiny": DetectorRecipe(TINY, TINY_TRAINING),
     "paper": DetectorRecipe(PAPER, PAPER_TRAINING),

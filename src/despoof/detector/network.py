@@ -68,6 +68,12 @@ class CueAttention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, heads, T, width / heads)
 
 
+def gaussian(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Return exp(-d^2) of the distances d between points (N, E) and centres (M, E): (N, M)."""
+    squares = points.square().sum(1, keepdim=True) + centres.square().sum(1) - 2 * points @ centres.T
+    return torch.exp(-squares.clamp(min=0))
+
+
 class Detector(nn.Module):
     """Backbone, branches, embedding, classifier, and the cue's way in. `facts` travel with the weights file.
 
@@ -92,7 +98,9 @@ class Detector(nn.Module):
             self.standardise = nn.BatchNorm1d(judged, affine=False)
         self.embed = nn.Linear(judged, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
-        self.classify = nn.Linear(config.embedding, 1)
+        if config.kernel:
+            self.register_buffer("centres", torch.zeros(config.kernel, config.embedding))
+        self.classify = nn.Linear(config.kernel or config.embedding, 1)
         width = config.cue_widths[-1]
         if config.encodes_cue:
             if config.cue_encoder not in CUE_ENCODERS:
@@ -158,7 +166,8 @@ class Detector(nn.Module):
         projected = self.embed(self.dropout(judged))
         if self.config.rectified:
             projected = F.relu(projected)
-        logit = self.classify(self.dropout(projected)).squeeze(1)
+        hidden = gaussian(projected, self.centres) if self.config.kernel else projected
+        logit = self.classify(self.dropout(hidden)).squeeze(1)
         return DetectorOutput(logit, F.normalize(projected.float(), dim=1) if self.config.unit_norm else projected)
 
     @torch.no_grad()

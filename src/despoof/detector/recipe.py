@@ -17,11 +17,12 @@ from despoof.data.split import deal_domains, split_by_subject
 from despoof.detector.backbones import BACKBONES
 from despoof.detector.batches import Gathered, chosen, gather, gathered_hash, real_places, without_simulated
 from despoof.detector.config import KINDS, DetectorRecipe
-from despoof.detector.head import fit_head
+from despoof.detector.frozen.head import fit_head
+from despoof.detector.frozen.kernel import fit_kernel
+from despoof.detector.frozen.probe import fit_probe
+from despoof.detector.frozen.reading import Numbers
 from despoof.detector.network import Detector, save_detector
 from despoof.detector.points import CrossFitted, crossed_facts, figures, thresholds
-from despoof.detector.probe import fit_probe
-from despoof.detector.reading import Numbers
 from despoof.detector.scoring import fit_calibration, logits
 from despoof.detector.train import frozen, settings, start_hash, train
 from despoof.errors import ConfigError
@@ -209,9 +210,11 @@ def merged(members: list[Detector]) -> Detector:
 def _fitted(
     recipe: DetectorRecipe, sets: tuple[Gathered, Gathered | None], seed: int, numbers: Numbers | None
 ) -> Detector:
-    """Return frozen networks with a probe or a head."""
+    """Return frozen networks with a probe, a kernel or a head."""
     if recipe.probe is not None:
         return fit_probe(recipe.network, recipe.probe, *sets, seed=seed, numbers=numbers)
+    if recipe.kernel is not None:
+        return fit_kernel(recipe.network, recipe.kernel, *sets, seed=seed, numbers=numbers)
     return fit_head(recipe.network, recipe.head, *sets, seed=seed, numbers=numbers)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from despoof.detector.batches import Gathered, check_gathered, input_batches
+from despoof.detector.frozen.reading import Numbers
 from despoof.detector.network import Detector
-from despoof.detector.reading import Numbers
 
 # From 1: source validation is easier than the field, so it must never make a detector more certain.
 TEMPERATURES = (1.0, 20.0)

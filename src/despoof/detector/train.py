@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from despoof.detector.backbones.backbone import path_hash
 from despoof.detector.batches import Batch, Gathered, Prefetched, check_gathered, draw, gathered_hash, make_batch
-from despoof.detector.config import DetectorConfig, DetectorTraining, HeadTraining, ProbeTraining
+from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.detector.network import Detector, DetectorOutput
 from despoof.detector.scoring import logits
 from despoof.detector.techniques import technique as find_technique
@@ -153,12 +153,12 @@ def start_hash(config: DetectorConfig, start: str, released: str = "random") -> 
     return found | {name: path_hash(path) for name, path in sources.items() if path is not None}
 
 
-def settings(training: DetectorTraining | ProbeTraining | HeadTraining) -> dict:
-    """Return all that a training is, for its identity: its technique's options in full, weights without their place."""
+def settings(training: Any) -> dict:
+    """Return all that a training or a fit is, for its identity: a technique's options in full, no place of weights."""
     values = to_dict(training)
     for name in {"start", "released"} & set(values):
         values[name] = "random" if values[name] == "random" else "weights"
-    if not isinstance(training, ProbeTraining) and training.optimiser.name not in OPTIMISERS:
+    if hasattr(training, "optimiser") and training.optimiser.name not in OPTIMISERS:
         known = ", ".join(OPTIMISERS)
         raise ConfigError(f"optimiser {training.optimiser.name!r}; expected one of {known}. Name one.")
     if isinstance(training, DetectorTraining):

@@ -158,7 +158,7 @@ def fit_linear(values: np.ndarray, live: np.ndarray) -> Callable[[np.ndarray], n
     """Return what gives liveness (M,) of values (M, D): logistic regression on values (N, D), live (N,) bool."""
     import torch
 
-    from despoof.detector.probe import logistic_regression
+    from despoof.detector.frozen.probe import logistic_regression
 
     if live.all() or not live.any():
         raise InputError("training rows are of one class; expected live and attack. Choose other sources.")

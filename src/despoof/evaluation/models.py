@@ -10,7 +10,7 @@ import numpy as np
 
 from despoof.detector.batches import Gathered, chosen, gather
 from despoof.detector.config import FROZEN, INSERTIONS, PRESETS, DetectorConfig, DetectorRecipe, TechniqueConfig
-from despoof.detector.reading import Numbers
+from despoof.detector.frozen.reading import Numbers
 from despoof.detector.recipe import NUMBERS, fitted, identity, train_recipe
 from despoof.detector.scoring import scores
 from despoof.errors import InputError
@@ -23,7 +23,7 @@ BASELINES = ("saturation", "sharpness", "statistics")
 MIXED = 0.5  # chance of MixStyle, as published
 SELECTION = {"last step": "last", "source-validation": "validation"}  # word of protocols -> of the training config
 # Options that a model's name and its protocol say, and the place of files, which a run's parents name by their content
-NOT_IN_LABEL = ("network.insertion", "training.selection", "probe.released", "head.released")
+NOT_IN_LABEL = ("network.insertion", "training.selection", "probe.released", "head.released", "kernel.released")
 
 
 @dataclass(frozen=True)

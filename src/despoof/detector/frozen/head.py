@@ -20,9 +20,9 @@ from torch import nn
 
 from despoof.detector.batches import Gathered
 from despoof.detector.config import DetectorConfig, HeadTraining
+from despoof.detector.frozen.probe import shares
+from despoof.detector.frozen.reading import Numbers, copies
 from despoof.detector.network import Detector
-from despoof.detector.probe import shares
-from despoof.detector.reading import Numbers, copies
 from despoof.detector.scoring import logits
 from despoof.detector.train import OPTIMISERS, check_sets, started
 from despoof.metrics import auc
@@ -61,7 +61,7 @@ def fit_head(
     told = copies(training.augmented, training.augmentation)
     read = torch.stack([numbers.read(detector, train_set, copy) for copy in told])  # (C, N, K)
     share = torch.from_numpy(shares(train_set, training.simulated_share))
-    _standardise(detector, read, share)
+    standardise(detector, read, share)
     for copy in read:  # in place: there may be gigabytes
         copy.copy_(detector.standard(copy))
     lesson = _Lesson(read, torch.from_numpy(train_set.live), sampling(train_set, training).cumsum())
@@ -96,7 +96,7 @@ def sampling(gathered: Gathered, training: HeadTraining) -> np.ndarray:
     return share / share.sum()
 
 
-def _standardise(detector: Detector, read: torch.Tensor, share: torch.Tensor) -> None:
+def standardise(detector: Detector, read: torch.Tensor, share: torch.Tensor) -> None:
     """Set mean and variance over all copies, in double precision and by parts, since all at once would be large."""
     weight = (share / len(read)).double()
     mean = sum(weight @ copy.double() for copy in read)

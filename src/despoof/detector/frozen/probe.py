@@ -15,8 +15,8 @@ import torch.nn.functional as F
 
 from despoof.detector.batches import Gathered
 from despoof.detector.config import DetectorConfig, ProbeTraining
+from despoof.detector.frozen.reading import Copy, Numbers
 from despoof.detector.network import Detector
-from despoof.detector.reading import Copy, Numbers
 from despoof.detector.scoring import logits
 from despoof.detector.train import check_sets, started
 from despoof.metrics import auc
