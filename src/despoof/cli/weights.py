@@ -10,7 +10,8 @@ def pack(
 ) -> None:  # fmt: skip
     """Write a generator and the detector that belongs to it as 16-bit floats, the detector naming the packed generator.
 
-    A detector without cue judges without it; it then makes the pictures alone, and may be left out.
+    What judges the numbers that networks read keeps 32 bits: sums of thousands of them cancel. A detector without cue
+    judges without generator, which then makes the pictures alone and may be left out.
 
     Args:
         generator: generator.safetensors, or none.
@@ -37,6 +38,9 @@ def pack(
         save_generator(made, maker, half=True)
         packed = load_generator(made)  # rounded to 16 bits, so of another name than the one that was trained with
         facts["parents"] = {"generator": packed.name, "start_step": str(packed.start_of(None))}
-    save_detector(out / f"detector{suffix}.safetensors", judge.half(), facts=facts)
+    judge.backbone.half()
+    if judge.config.branches:
+        judge.branches.half()
+    save_detector(out / f"detector{suffix}.safetensors", judge, facts=facts)
     for path in sorted(out.glob("*.safetensors")):
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
