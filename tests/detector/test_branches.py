@@ -216,25 +216,32 @@ def test_released_weights_are_read_and_named_by_their_content(shared, tmp_path):
 
 
 @torch.no_grad()
-def test_maps_are_read_where_the_network_has_them(given):
-    detector = made(replace(SMALL, branches=("near_maps", "far_maps")))
-    assert set(BRANCHES) == {*SMALL.branches, "near_maps", "far_maps"}
-    for name, view in (("near_maps", 0), ("far_maps", 1)):
-        branch = detector.branches[name]
-        layers, caught = branch.network.layers, []
+@pytest.mark.parametrize(("name", "view"), [("minifasnet_v2", 0), ("minifasnet_v1se", 1)])
+def test_maps_are_read_where_the_network_has_them(given, name, view):
+    assert set(BRANCHES) == {*SMALL.branches, "minifasnet_v2", "minifasnet_v1se"}
+    detector = made(replace(SMALL, branches=(name,)))
+    network = detector.branches[name].network
+    numbers = detector.statistics(given[0], None, given[1])
+    around = ("near", "far")[view]
+    pictures = {around: given[1][:, view], "face": given[0]}
+    parts = detector.parts
+    assert list(parts) == ["face", *(f"{name}_{each}_{part}" for each in pictures for part in ("maps", "last"))]
+    assert parts[f"{name}_face_last"].stop == numbers.shape[1] == 32 + 2 * (1728 + 128)
+    for each, picture in pictures.items():
+        caught: list[torch.Tensor] = []
         hooks = [
-            layers[number].register_forward_hook(lambda module, inputs, output, held=caught: held.append(output))
+            network.layers[number].register_forward_hook(
+                lambda module, inputs, output, held=caught: held.append(output)
+            )
             for number in (1, 6, 13, 16, 17)
         ]
-        given_picture = given[1][:, view].permute(0, 2, 3, 1).numpy()
-        small = np.stack([cv2.resize(each, (80, 80), interpolation=cv2.INTER_AREA) for each in given_picture])
-        branch.network(torch.from_numpy(small).permute(0, 3, 1, 2))
+        last = network(Shrink(picture.shape[-1], 80)(picture))
         for hook in hooks:
             hook.remove()
-        numbers = branch(given[1][:, view])
-        assert numbers.shape == (3, branch.count) == (3, 1728)
-        expected = [part for each in caught for part in (each.mean((2, 3)), each.std((2, 3), correction=0))]
-        torch.testing.assert_close(numbers, torch.cat(expected, 1), rtol=1e-2, atol=2e-3)
+        torch.testing.assert_close(numbers[:, parts[f"{name}_{each}_last"]], last)
+        expected = [part for maps in caught for part in (maps.mean((2, 3)), maps.std((2, 3), correction=0))]
+        found = numbers[:, parts[f"{name}_{each}_maps"]]
+        torch.testing.assert_close(found, torch.cat(expected, 1), rtol=1e-2, atol=2e-3)
 
 
 def test_random_ones_have_no_parents():

@@ -136,5 +136,5 @@ def test_the_preset_starts():
     recipe = PRESETS["kernel"]
     with torch.device("meta"):
         detector = Detector(recipe.network)
-    assert set(recipe.kernel.weights) < set(detector.blocks)
+    assert set(recipe.kernel.weights) < set(detector.parts)
     assert list(detector.blocks)[0] == "face"

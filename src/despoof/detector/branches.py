@@ -1,4 +1,4 @@
-"""What is read around the face: a picture of the surroundings (N, 3, S, S) in [-1, 1] -> numbers (N, K).
+"""What else is read, around the face and in it: pictures (N, 3, S, S) in [-1, 1] -> numbers (N, K).
 
 A branch is a frozen network of its own; its numbers stand beside the face's statistics. Another one is a class or a
 function here and a line in `BRANCHES`.
@@ -16,15 +16,21 @@ from despoof.detector.backbones.backbone import channel_statistics, layer_statis
 from despoof.detector.config import DetectorConfig
 from despoof.faces.surroundings import SURROUNDINGS_SIZE
 
-NEAR, FAR = 0, 1  # which of the surroundings
+NEAR, FAR, FACE = 0, 1, -1  # which of the surroundings, or the face itself
+VIEWS = {NEAR: "near", FAR: "far", FACE: "face"}
 MINIFASNETS = {NEAR: (minifasnets.V2, "MiniFASNetV2_27.onnx"), FAR: (minifasnets.V1SE, "MiniFASNetV1SE_40.onnx")}
 
 
 class Branch(nn.Module):
-    """Part of a detector: `view` is the picture it is given, `count` how many numbers it gives."""
+    """Part of a detector: `views` are the pictures it is given, `parts` how many numbers of which name it gives."""
 
-    view: int
-    count: int
+    views: tuple[int, ...]
+    parts: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many numbers there are."""
+        return sum(self.parts.values())
 
     def source(self, start: str, released: str) -> Path | None:
         """Return the file of weights to begin with, by a training's options `start` and `released`; None: random."""
@@ -38,7 +44,7 @@ class Branch(nn.Module):
 class StatisticsBranch(Branch):
     """Statistics of the layers of the detector's kind of backbone, in the near picture at the face's size."""
 
-    view = NEAR
+    views = (NEAR,)
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
@@ -46,7 +52,7 @@ class StatisticsBranch(Branch):
         self.shrink = Shrink(SURROUNDINGS_SIZE, config.face_size)
         self.backbone = BACKBONES[config.backbone]()
         self.backbone.shorten(max(config.statistics))
-        self.count = statistics_count(self.backbone, self.strides, self.every_layer)
+        self.parts = {"near": statistics_count(self.backbone, self.strides, self.every_layer)}
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         """Return (N, K)."""
@@ -65,12 +71,11 @@ class StatisticsBranch(Branch):
 class MiniFASNetBranch(Branch):
     """The 128 numbers of a MiniFASNet in the picture that its authors give it."""
 
-    count = minifasnets.NUMBERS
-
     def __init__(self, view: int) -> None:
         super().__init__()
         widths, self.file = MINIFASNETS[view]
-        self.view = view
+        self.views = (view,)
+        self.parts = {f"{VIEWS[view]}_minifasnet": minifasnets.NUMBERS}
         self.shrink = Shrink(SURROUNDINGS_SIZE, minifasnets.SIDE)
         self.network = minifasnets.MiniFASNet(widths)
 
@@ -88,19 +93,25 @@ class MiniFASNetBranch(Branch):
 
 
 class MapsBranch(MiniFASNetBranch):
-    """Statistics of a MiniFASNet's maps in the same picture."""
+    """Statistics of a MiniFASNet's maps, and its 128 numbers, in that picture and in the aligned face."""
 
-    def __init__(self, view: int) -> None:
+    def __init__(self, name: str, view: int, config: DetectorConfig) -> None:
         super().__init__(view)
-        with torch.no_grad():
-            self.count = self._read(torch.zeros(1, 3, minifasnets.SIDE, minifasnets.SIDE)).shape[1]
+        self.views = (view, FACE)
+        self.shrink_face = Shrink(config.face_size, minifasnets.SIDE)
+        channels = 2 * sum(minifasnets.MAP_CHANNELS)
+        counts = {"maps": channels, "last": minifasnets.NUMBERS}
+        self.parts = {
+            f"{name}_{VIEWS[each]}_{part}": count for each in self.views for part, count in counts.items()
+        }  # fmt: skip
 
-    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+    def forward(self, picture: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
         """Return (N, K)."""
-        return self._read(self.shrink(picture))
+        return torch.cat([self._read(self.shrink(picture)), self._read(self.shrink_face(face))], 1)
 
     def _read(self, picture: torch.Tensor) -> torch.Tensor:
-        return torch.cat([channel_statistics(each) for each in self.network.maps(picture)], 1)
+        maps, last = self.network.maps(picture)
+        return torch.cat([*map(channel_statistics, maps), last], 1)
 
 
 class Shrink(nn.Module):
@@ -135,6 +146,6 @@ BRANCHES: dict[str, Callable[[DetectorConfig], Branch]] = {
     "near": StatisticsBranch,
     "near_minifasnet": lambda config: MiniFASNetBranch(NEAR),
     "far_minifasnet": lambda config: MiniFASNetBranch(FAR),
-    "near_maps": lambda config: MapsBranch(NEAR),
-    "far_maps": lambda config: MapsBranch(FAR),
+    "minifasnet_v2": lambda config: MapsBranch("minifasnet_v2", NEAR, config),
+    "minifasnet_v1se": lambda config: MapsBranch("minifasnet_v1se", FAR, config),
 }

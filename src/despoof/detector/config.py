@@ -337,7 +337,7 @@ TEXTURE_TRAINING = DetectorTraining(  # blur, noise and paleness are what tells 
 )  # fmt: skip
 HEAD_AUGMENTATION = Augmentation(  # what cameras do, encoding, and plain borders, which must not make a face live
     turn=4.0, brightness=0.2, contrast=0.15, gamma=0.2, white_balance=0.08, saturation=0.0, grey=0.0, degrade=0.3,
-    blur=0.0, shrink=1.0, noise=0.0, jpeg=50, framed=0.2, frame=0.2,
+    blur=0.0, shrink=1.0, noise=8.0, jpeg=50, framed=0.2, frame=0.2,
 )  # fmt: skip
 CAMERAS = replace(  # face and surroundings, read by frozen networks
     PROBE, insertion="none", cue_form="signed", embedding=128, rectified=True, dropout=0.2, clamp=6.0,
@@ -345,9 +345,14 @@ CAMERAS = replace(  # face and surroundings, read by frozen networks
 )  # fmt: skip
 KERNEL = replace(  # the same and MiniFASNet's maps; nearness to what was learned from is judged
     CAMERAS, embedding=128, rectified=False, dropout=0.0, kernel=4000,
-    branches=("near", "near_minifasnet", "far_minifasnet", "near_maps", "far_maps"),
+    branches=("near", "minifasnet_v2", "minifasnet_v1se"),
 )  # fmt: skip
-KERNEL_WEIGHTS = {"near_minifasnet": 0.25, "far_minifasnet": 0.25, "near_maps": 0.5, "far_maps": 0.5}
+KERNEL_WEIGHTS = {  # the maps of a picture weigh as its statistics do, halved where two networks read of one kind
+    f"{name}_{view}_{part}": weight
+    for name, views in (("minifasnet_v2", ("near", "face")), ("minifasnet_v1se", ("far", "face")))
+    for view in views
+    for part, weight in (("maps", 0.5), ("last", 0.25))
+}
 PAPER_TRAINING = DetectorTraining(  # as released, but that biases and norms do not decay
     steps=4000, live_per_domain=10, attack_per_domain=10, frozen_stages=0, average=0.0,
     optimiser=OptimiserConfig(

@@ -11,7 +11,7 @@ from torch import nn
 from despoof.detector.backbones import BACKBONES
 from despoof.detector.backbones.backbone import channel_statistics
 from despoof.detector.backbones.cue_encoder import CUE_ENCODERS
-from despoof.detector.branches import BRANCHES, statistics_count
+from despoof.detector.branches import BRANCHES, FACE, statistics_count
 from despoof.detector.config import DetectorConfig
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.faces.surroundings import SCALES, SURROUNDINGS_SIZE
@@ -241,7 +241,9 @@ class Detector(nn.Module):
             return self._pooled(self._entering(face, cue), self._tokens(cue))
         if name != "cue":
             branch = self.branches[name]
-            return None if surroundings is None else branch(surroundings[:, branch.view])
+            if surroundings is None:
+                return None
+            return branch(*(face if view == FACE else surroundings[:, view] for view in branch.views))
         if cue is None:
             return None
         if self.config.insertion == "dual":
@@ -284,6 +286,18 @@ class Detector(nn.Module):
             counts |= {name: branch.count for name, branch in self.branches.items()}
         ends = list(accumulate(counts.values()))
         return {name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)}
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where the numbers stand that have a weight of their own: of blocks, or of what a branch's are made of."""
+        found = {}
+        for name, block in self.blocks.items():
+            start = block.start
+            counts = self.branches[name].parts if name in self.config.branches else {name: block.stop - block.start}
+            for part, count in counts.items():
+                found[part] = slice(start, start + count)
+                start += count
+        return found
 
     def _attention_blocks(self, width: int) -> dict[str, CueAttention]:
         strides = {stage.stride for stage in self.backbone.stages}

@@ -19,6 +19,7 @@ SIDE = 80  # pixels that it was made for
 NUMBERS = 128
 GROUP_CHANNELS = (64, 128, 128)  # of the three groups of blocks, each at half of the size before it
 MAPS = (1, 6, 13, 16, 17)  # layers whose maps are read: the last of each size and group, and the widest
+MAP_CHANNELS = (32, 64, 128, 128, 512)
 GATE = 4  # a gate squeezes its channels to this part of them
 
 
@@ -87,14 +88,14 @@ class MiniFASNet(nn.Module):
         """Return (N, 128)."""
         return self.norm(self.embed(self.layers(self._given(picture)).flatten(1)))
 
-    def maps(self, picture: torch.Tensor) -> list[torch.Tensor]:
-        """Return the outputs (N, C, H, W) of the layers `MAPS`."""
+    def maps(self, picture: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Return the outputs (N, C, H, W) of the layers `MAPS`, and what `forward` returns."""
         features, found = self._given(picture), []
-        for number, layer in enumerate(self.layers[: MAPS[-1] + 1]):
+        for number, layer in enumerate(self.layers):
             features = layer(features)
             if number in MAPS:
                 found.append(features)
-        return found
+        return found, self.norm(self.embed(features.flatten(1)))
 
     def _given(self, picture: torch.Tensor) -> torch.Tensor:
         return (picture.flip(1) + 1) * 127.5  # 0..255, blue first

@@ -140,15 +140,16 @@ def _batches(
     detector: Detector, training: HeadTraining, lesson: _Lesson, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield standardised numbers (B, K) and 1 for live (B,) of each step, which depend on seed and step alone."""
-    blocks = {name: share for name, share in training.dropped.items() if name in detector.blocks}
+    parts = detector.parts
+    dropped = {name: share for name, share in training.dropped.items() if name in parts}
     for step in range(training.steps):
         rng = item_rng(seed, "head", step)
         places = np.searchsorted(lesson.edges, rng.random(training.batch) * lesson.edges[-1], "right")
         copy = rng.integers(0, len(lesson.numbers), training.batch)
         numbers = lesson.numbers[copy, places]
-        for name, share in blocks.items():  # 0 is the mean
+        for name, share in dropped.items():  # 0 is the mean
             without = torch.from_numpy(rng.random(training.batch) < share)
-            numbers[without, detector.blocks[name]] = 0.0
+            numbers[without, parts[name]] = 0.0
         yield numbers, lesson.live[places].float()
 
 

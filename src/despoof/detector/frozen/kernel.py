@@ -88,9 +88,10 @@ def thinned(gathered: Gathered, most: int, whole: int) -> np.ndarray:
 
 def _scale(detector: Detector, training: KernelTraining) -> torch.Tensor:
     """Return a factor (K,) such that squared distances are `width` times the weighted mean over blocks of theirs."""
-    weights = {name: training.weights.get(name, 1.0) for name in detector.blocks}
+    parts = detector.parts
+    weights = {name: training.weights.get(name, 1.0) for name in parts}
     scale = torch.empty(detector.embed.in_features)
-    for name, block in detector.blocks.items():
+    for name, block in parts.items():
         share = weights[name] / sum(weights.values())
         scale[block] = (training.width * share / (block.stop - block.start)) ** 0.5
     return scale

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save
 
 from despoof.detector.augment import Augmentation, apply_change, draw_change, moved
 from despoof.detector.batches import Gathered, check_gathered, chosen, input_batches
+from despoof.detector.branches import FACE
 from despoof.detector.network import Detector
 from despoof.runs.config import config_hash, to_dict
 from despoof.runs.folder import atomic_path
@@ -162,7 +163,9 @@ def _names(detector: Detector, block: str, gathered: Gathered) -> list[bytes]:
 
 def _seen(detector: Detector, block: str, gathered: Gathered) -> Iterator[tuple[np.ndarray, ...]]:
     if block in detector.config.branches:
-        yield from zip(gathered.surroundings[:, detector.branches[block].view], strict=True)
+        views = detector.branches[block].views
+        given = [gathered.faces if view == FACE else gathered.surroundings[:, view] for view in views]
+        yield from zip(*given, strict=True)
     elif _sees_cue(detector, block):
         yield from zip(gathered.faces, gathered.counterparts, strict=True)
     else:
