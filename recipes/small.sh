@@ -73,7 +73,7 @@ despoof evaluate "$WORK/store/with-portraits" "$LINEAR" --preset probe --seeds 0
 
 # What ships learns from recaptures of the live captures too: the same person and camera, shown again as is, printed and
 # on a screen.
-despoof simulate "$CAPTURES" "$WORK/store/recaptured" --recapture
+despoof simulate "$CAPTURES" "$WORK/store/recaptured" --recapture --room 0  # all are tight crops
 for labels in "$CAPTURES" "$WORK/store/simulated/labels.csv" "$WORK/store/recaptured/labels.csv"; do
     despoof prepare "$labels" "$WORK/store/with-recaptured"
 done

@@ -73,6 +73,8 @@ def test_captures_without_room_around_the_face_are_not_recaptured(tmp_path, peop
 
     rows = from_csv(write_recaptures(live, tmp_path / "out", species=("print",), find=find, workers=1))
     assert [row.subject for row in rows] == ["s2"]
+    with pytest.raises(InputError, match="--room 0"):
+        write_recaptures(live[:1], tmp_path / "none", find=lambda image: (20, 10, 200, 220), workers=1)
     rows = from_csv(write_captures(live, tmp_path / "all", find=lambda image: (20, 10, 200, 220), workers=1))
     assert len(rows) == 3
 

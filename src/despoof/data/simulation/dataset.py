@@ -104,10 +104,16 @@ def _write(jobs: list[_Job], identity: Identity, out: Path, how: _How) -> Path:
     write_one = partial(_write_one, how=how)
     for _ in track(in_processes(write_one, rest, how.workers), identity.task, len(rest)):
         pass
+    made = [job for job in jobs if (out / job.name).exists()]
+    if jobs and not made and how.find:
+        raise InputError(
+            f"none of {len(jobs)} captures was made: no face was found, or less than {how.least_room} face widths of "
+            "picture. Expected captures with their surroundings; --room 0 takes tight crops too."
+        )
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     table.writeheader()
-    table.writerows(_row(job, identity.task).as_row() for job in jobs if (out / job.name).exists())
+    table.writerows(_row(job, identity.task).as_row() for job in made)
     write_text(out / "labels.csv", text.getvalue())
     return out / "labels.csv"
 
