@@ -17,10 +17,11 @@ import despoof
 from despoof.detector.branches import BRANCHES
 from despoof.detector.config import PROBE
 from despoof.detector.network import Detector, save_detector
-from despoof.engine.export import TOLERANCE, export
+from despoof.engine.export import TOLERANCE, export, parity, trial_inputs
 from despoof.engine.graph import JudgeGraph
 from despoof.engine.runtime import RUNTIMES, installed, open_engine
-from despoof.faces.align import align, as_tensor
+from despoof.errors import ArtefactError
+from despoof.faces.align import align, as_tensor, scaled
 from despoof.faces.detect import find_faces
 from despoof.faces.scene import look
 from despoof.generator.config import TINY as TINY_GENERATOR
@@ -131,6 +132,30 @@ def test_the_description_and_the_example_know_the_surroundings(
     face, *around = (torch.from_numpy(each).permute(2, 0, 1).float() / 127.5 - 1 for each in pixels)
     wanted = float(detector().liveness(face, None, torch.stack(around)))
     assert float(capsys.readouterr().out.split()[0]) == pytest.approx(wanted, abs=TOLERANCE)
+
+
+def test_a_graph_that_judges_by_nearness_is_tried_on_what_is_near(tmp_path: Path, portrait: np.ndarray) -> None:
+    """Far from all centres every picture has one liveness, and a graph that differs would pass."""
+    pytest.importorskip("onnx", reason="needs the extra `export`")
+    pytest.importorskip("onnxscript", reason="needs the extra `export`")
+    made = detector(kernel=6, rectified=False, unit_norm=False, branches=("near_minifasnet",))
+    given = {name: scaled(torch.from_numpy(array)) for name, array in trial_inputs(JudgeGraph(None, made), 12).items()}
+    with torch.no_grad():
+        numbers = made.embed(made.standard(made.statistics(given["face"], None, given["surroundings"])))
+        made.embed.weight /= numbers[::2].std()
+        made.embed.bias /= numbers[::2].std()
+        made.centres.copy_(made.embed(made.standard(made.statistics(given["face"], None, given["surroundings"])))[::2])
+        made.classify.weight.copy_(torch.tensor([[4.0, -4.0, 3.0, -3.0, 2.0, -2.0]]))
+    assert made.liveness(given["face"], None, given["surroundings"]).std() > 0.1
+    save_detector(tmp_path / "detector.safetensors", made)
+    guard = despoof.load(tmp_path)
+    export(None, guard.detector, tmp_path / "out", weights=guard.weights)
+    fast = despoof.load(tmp_path, engine=tmp_path / "out")
+    assert fast.check(portrait).liveness == pytest.approx(guard.check(portrait).liveness, abs=TOLERANCE)
+    with torch.no_grad():
+        made.centres += 0.3
+    with pytest.raises(ArtefactError, match="differs from torch"):
+        parity(JudgeGraph(None, made).eval(), tmp_path / "out")
 
 
 @pytest.mark.parametrize("insertion", ["dual", "features"])

@@ -3,6 +3,7 @@
 import importlib.metadata
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +14,10 @@ from despoof.detector.network import Detector
 from despoof.engine.graph import JudgeGraph
 from despoof.engine.runtime import DESCRIPTION, FORMAT, RUNTIMES, installed, open_engine
 from despoof.errors import ArtefactError, ConfigError
-from despoof.faces.align import TEMPLATE
+from despoof.faces.align import TEMPLATE, align, shrink
 from despoof.faces.detect import retinaface_onnx
-from despoof.faces.surroundings import SCALES
+from despoof.faces.scene import look
+from despoof.faces.surroundings import SCALES, surroundings
 from despoof.generator.generator import Generator
 from despoof.points import points_of
 from despoof.runs.checkpoint import file_hash
@@ -80,24 +82,41 @@ def _runtimes(to: To) -> list[str]:
 
 
 def trial_inputs(whole: JudgeGraph, count: int) -> dict[str, np.ndarray]:
-    """Return the graph's inputs by name: pictures flat, sloped and seeded random, smooth and rough, with noise."""
-    given = {"face": _pictures("parity", whole.detector.config.face_size, count)}
+    """Return the graph's inputs by name: a portrait in seeded light, and in turn with it what no camera shows.
+
+    What is judged by nearness to faces is the same for all that is far from any, so random pictures alone tell nothing.
+    """
+    side, around = whole.detector.config.face_size, whole.surroundings_shape
+    given = {"face": np.stack([_picture(number, "face", side) for number in range(count)])}
     if (shape := whole.noise_shape) is not None:
         given["noise"] = item_rng("parity noise").standard_normal((count, *shape), np.float32)
-    if (shape := whole.surroundings_shape) is not None:
-        views = [_pictures(f"parity view {view}", shape[1], count) for view in range(shape[0])]
-        given["surroundings"] = np.stack(views, 1)
+    if around is not None:
+        views = [[_picture(number, view, around[1]) for view in ("near", "far")] for number in range(count)]
+        given["surroundings"] = np.stack([np.stack(each) for each in views])
     return given
 
 
-def _pictures(name: str, side: int, count: int) -> np.ndarray:
-    slope = np.linspace(0, 255, side)
-    faces = [np.full((side, side, 3), 128.0), np.broadcast_to(slope[:, None, None], (side, side, 3))]
-    while len(faces) < count:
-        draw = item_rng(name, len(faces))
+def _picture(number: int, view: str, side: int) -> np.ndarray:
+    if number % 2 == 0:
+        light = item_rng("parity light", number).uniform(0.5, 1.1, 3)
+        pixels = shrink(_portrait()[view], side) * light
+    elif number == 1:
+        pixels = np.broadcast_to(np.linspace(0, 255, side)[:, None, None], (side, side, 3))
+    else:
+        draw = item_rng("parity", view, number)
         coarse = draw.uniform(0, 255, (4, 4, 3)).repeat(side // 4, 0).repeat(side // 4, 1)
-        faces.append(np.clip(coarse + draw.normal(0, 20, coarse.shape), 0, 255))
-    return np.stack(faces).round().astype(np.uint8)
+        pixels = coarse + draw.normal(0, 20, coarse.shape)
+    return np.clip(pixels, 0, 255).round().astype(np.uint8)
+
+
+@cache
+def _portrait() -> dict[str, np.ndarray]:
+    """Return face, near and far of Eileen Collins, NASA, public domain."""
+    from skimage.data import astronaut
+
+    scene = look(astronaut())
+    near, far = surroundings(scene.image, scene.faces[0].box)
+    return {"face": align(scene.image, scene.faces[0].landmarks), "near": near, "far": far}
 
 
 def _write_model(whole: JudgeGraph, folder: Path, to: To) -> str:
