@@ -35,6 +35,8 @@ despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --peers "$PEERS" 
     --models minifasnet --models celeba-minifasnet \
     --models saturation --models darkness --models sharpness --models statistics
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" --models none
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 # no seed decides anything in it
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --models none \
     --network.empty-branches # the face alone
 for branch in near near_minifasnet far_minifasnet; do # the face and one branch
