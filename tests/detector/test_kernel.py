@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from despoof.detector.config import PRESETS, PROBE, DetectorRecipe, HeadTraining, KernelTraining
 from despoof.detector.frozen.kernel import CERTAIN, fit_kernel, thinned
 from despoof.detector.frozen.reading import Copy, Numbers
-from despoof.detector.network import Detector, gaussian, load_detector
+from despoof.detector.network import Detector, load_detector
 from despoof.detector.recipe import train_recipe
 from despoof.detector.scoring import logits
 from despoof.errors import ConfigError
@@ -50,10 +50,8 @@ def test_answers_as_scikit_learn_on_all_components():
     share = np.full(32, 1 / 32)
     other = KernelRidge(alpha=0.1 / 32, kernel="rbf", gamma=1.0)
     other.fit(learned, np.where(train_set.live, 1.0, -1.0), sample_weight=share)
-    # what lies beside the plane of 32 samples is not seen by 31 components: take it out of theirs too
-    plane = np.linalg.qr((learned[1:] - learned[0]).T)[0]
-    flat = (asked - learned[0]) @ plane @ plane.T + learned[0]
-    np.testing.assert_allclose(logits(detector, unseen), CERTAIN * other.predict(flat), atol=2e-2)
+    # 31 components hold the 32 samples whole, and of another one the length beside them: all distances are exact
+    np.testing.assert_allclose(logits(detector, unseen), CERTAIN * other.predict(asked), atol=2e-2)
     assert roc_auc_score(unseen.live, logits(detector, unseen)) > 0.9
     assert detector.facts["validation_auc"] == pytest.approx(roc_auc_score(unseen.live, logits(detector, unseen)))
 
@@ -64,9 +62,24 @@ def test_fewer_components_keep_most_of_the_distances():
     detector = fit_kernel(replace(CONFIG, embedding=20), TRAINING, train_set, numbers=numbers)
     learned = scaled(detector, numbers.read(detector, train_set))
     whole = ((learned[:, None] - learned) ** 2).sum(2)
-    kept = ((detector.centres[:, None] - detector.centres) ** 2).sum(2).numpy()
+    centres, beside = detector.nearness.centres, detector.nearness.beside
+    kept = ((centres[:, None] - centres) ** 2).sum(2).numpy()
     assert (kept <= whole + 1e-4).all()
     assert kept.sum() > 0.9 * whole.sum()
+    apart = ~np.eye(32, dtype=bool)
+    lost = np.abs(whole - kept)[apart].mean()
+    assert np.abs(whole - kept - (beside[:, None] + beside).numpy())[apart].mean() < 0.5 * lost
+
+
+def test_what_is_unlike_all_that_was_learned_is_near_to_nothing():
+    train_set, _ = sets()
+    numbers = Numbers()
+    detector = fit_kernel(replace(CONFIG, embedding=4), TRAINING, train_set, numbers=numbers)
+    learned = detector.standard(numbers.read(detector, train_set))
+    strange = learned + 6 * torch.randn(learned.shape, generator=torch.Generator().manual_seed(0))
+    answer = detector._head(strange).logit
+    torch.testing.assert_close(answer, detector.classify.bias.expand(32), atol=0.3, rtol=0)
+    assert (detector._head(learned).logit - detector.classify.bias).abs().mean() > 1
 
 
 def test_changed_copies_are_learned_from_and_the_centres_are_originals():
@@ -75,15 +88,15 @@ def test_changed_copies_are_learned_from_and_the_centres_are_originals():
     detector = fit_kernel(CONFIG, replace(TRAINING, augmented=2), train_set, numbers=numbers)
     assert detector.config.kernel == 32
     own = torch.from_numpy(scaled(detector, numbers.read(detector, train_set)))
-    kept = torch.cdist(detector.centres.double(), detector.centres.double())
+    centres = detector.nearness.centres.double()
+    kept = torch.cdist(centres, centres)
     torch.testing.assert_close(kept, torch.cdist(own, own), atol=1e-3, rtol=1e-3)
     # by hand: least squares over the three copies
-    rows = torch.cat([
-        detector.embed(detector.standard(numbers.read(detector, train_set, Copy(number, TRAINING.augmentation))))
-        for number in (0, 2, 3)
-    ]).detach().double()  # fmt: skip
-    near = gaussian(rows, detector.centres.double()).numpy()
-    inside = gaussian(detector.centres.double(), detector.centres.double()).numpy()
+    rows = np.concatenate([
+        scaled(detector, numbers.read(detector, train_set, Copy(number, TRAINING.augmentation))) for number in (0, 2, 3)
+    ])  # fmt: skip
+    near = np.exp(-((rows[:, None] - own.numpy()) ** 2).sum(2))
+    inside = near[:32]
     target = np.tile(np.where(train_set.live, 1.0, -1.0), 3)
     found = np.linalg.solve(near.T @ near / 96 + 0.1 / 32 * inside + 1e-9 * np.eye(32), near.T @ target / 96)
     np.testing.assert_allclose(detector.classify.weight[0].detach() / CERTAIN, found, atol=1e-3)

@@ -211,7 +211,7 @@ class KernelTraining:
     width: float = 0.5  # of the exponent, for a mean squared distance of numbers of 1; more is narrower
     weights: dict[str, float] = field(default_factory=lambda: dict(KERNEL_WEIGHTS))
     most: int = 40  # samples of each camera, class and species that are learned from, evenly spaced: clips repeat
-    augmented: int = 0  # changed copies that are learned from beside the original: one cost three points of HTER
+    augmented: int = 0  # changed copies that are learned from beside the original: one cost 2 points of HTER
     simulated_share: float = 0.1  # of a simulated domain; a real one has 1
     start: str = "imagenet"  # of the backbone, and of the branch that is one, as in training
     released: str = "weights"  # of the branches that others trained: the folder of their files, or "random"

@@ -68,10 +68,40 @@ class CueAttention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, heads, T, width / heads)
 
 
-def gaussian(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Return exp(-d^2) of the distances d between points (N, E) and centres (M, E): (N, M)."""
+class Nearness(nn.Module):
+    """How near numbers (N, K) are to centres that were learned from: exp(-d^2), (N, M).
+
+    The distance is taken between E principal components of the scaled numbers. What lies beside these is nearly at
+    right angles between any two samples, so its length is kept alone and d^2 = |p - c|^2 + r_p + r_c: numbers unlike
+    all that was learned are near to nothing, wherever their projection falls.
+    """
+
+    def __init__(self, judged: int, components: int, centres: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(judged))
+        self.register_buffer("middle", torch.zeros(judged))  # of scaled numbers
+        self.register_buffer("centres", torch.zeros(centres, components))
+        self.register_buffer("beside", torch.zeros(centres))  # r of each centre
+
+    def centred(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return numbers (N, K) scaled and less their middle."""
+        return numbers * self.scale - self.middle
+
+    def forward(self, centred: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
+        """Return (N, M) of centred numbers (N, K) and their components (N, E)."""
+        squares = squared_distances(components, self.centres)
+        return torch.exp(-(squares + beside(centred, components)[:, None] + self.beside))
+
+
+def squared_distances(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Return (N, M) of points (N, E) and centres (M, E)."""
     squares = points.square().sum(1, keepdim=True) + centres.square().sum(1) - 2 * points @ centres.T
-    return torch.exp(-squares.clamp(min=0))
+    return squares.clamp(min=0)
+
+
+def beside(centred: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
+    """Return the squared length (N,) of what numbers (N, K) have beside their components (N, E)."""
+    return (centred.square().sum(1) - components.square().sum(1)).clamp(min=0)
 
 
 class Detector(nn.Module):
@@ -99,7 +129,7 @@ class Detector(nn.Module):
         self.embed = nn.Linear(judged, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         if config.kernel:
-            self.register_buffer("centres", torch.zeros(config.kernel, config.embedding))
+            self.nearness = Nearness(judged, config.embedding, config.kernel)
         self.classify = nn.Linear(config.kernel or config.embedding, 1)
         width = config.cue_widths[-1]
         if config.encodes_cue:
@@ -163,10 +193,12 @@ class Detector(nn.Module):
         return standard if self.config.clamp is None else standard.clamp(-self.config.clamp, self.config.clamp)
 
     def _head(self, judged: torch.Tensor) -> DetectorOutput:
+        if self.config.kernel:
+            judged = self.nearness.centred(judged)
         projected = self.embed(self.dropout(judged))
         if self.config.rectified:
             projected = F.relu(projected)
-        hidden = gaussian(projected, self.centres) if self.config.kernel else projected
+        hidden = self.nearness(judged, projected) if self.config.kernel else projected
         logit = self.classify(self.dropout(hidden)).squeeze(1)
         return DetectorOutput(logit, F.normalize(projected.float(), dim=1) if self.config.unit_norm else projected)
 

@@ -8,7 +8,8 @@ each camera, class and species. The coefficients minimise, over the centres' sam
 
 where w gives every domain and class the same share (Nystrom's form of kernel ridge regression, where there are more
 rows than centres). Distances are taken between the first principal components, of which the embedding holds as many as
-the network's config says: a smaller file, and nearly the same distances.
+the network's config says, and what lies beside these counts by its length (network.Nearness): a smaller file, nearly
+the same distances.
 """
 
 from dataclasses import replace
@@ -21,7 +22,7 @@ from despoof.detector.config import DetectorConfig, KernelTraining
 from despoof.detector.frozen.head import standardise
 from despoof.detector.frozen.probe import shares
 from despoof.detector.frozen.reading import Numbers, copies
-from despoof.detector.network import Detector, gaussian
+from despoof.detector.network import Detector, beside
 from despoof.detector.scoring import logits
 from despoof.detector.train import check_sets, started
 from despoof.metrics import auc
@@ -55,11 +56,9 @@ def fit_kernel(
     read = torch.stack([numbers.read(detector, thin, copy) for copy in told if copy.number != 1])  # (C, M, K)
     share = torch.from_numpy(shares(thin, training.simulated_share))
     standardise(detector, read[:1], share)
-    scaled = torch.stack([detector.standard(copy) for copy in read]) * _scale(detector, training)
-    _compress(detector, training, scaled[0], share)
-    with torch.no_grad():
-        rows = detector.embed(detector.standard(read.flatten(0, 1)))
-        detector.centres.copy_(rows[:count])
+    detector.nearness.scale.copy_(_scale(detector, training))
+    _compress(detector, detector.standard(read[0]), share)
+    rows = detector.nearness.centred(detector.standard(read.flatten(0, 1)))
     target = torch.from_numpy(np.where(thin.live, 1.0, -1.0))
     _solve(detector, training.ridge / count, rows, target.repeat(len(read)), share.repeat(len(read)) / len(read))
     if validation is not None:
@@ -98,26 +97,35 @@ def _scale(detector: Detector, training: KernelTraining) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _compress(detector: Detector, training: KernelTraining, scaled: torch.Tensor, share: torch.Tensor) -> None:
+def _compress(detector: Detector, standard: torch.Tensor, share: torch.Tensor) -> None:
     """Let the embedding be the first principal components of scaled numbers (M, K), each sample by its share."""
-    values = scaled.double()
+    values = standard.double() * detector.nearness.scale
     mean = share @ values
     centred = (values - mean) * share.sqrt()[:, None]
     length, vectors = torch.linalg.eigh(centred @ centred.T)  # of samples: fewer than numbers
     kept = slice(len(length) - detector.config.embedding, None)
     axes = (vectors[:, kept] / length[kept].clamp(min=1e-12).sqrt()).T @ centred  # (E, K), orthonormal
-    detector.embed.weight.copy_(axes * _scale(detector, training))
-    detector.embed.bias.copy_(-axes @ mean)
+    detector.nearness.middle.copy_(mean)
+    detector.embed.weight.copy_(axes)
+    detector.embed.bias.zero_()
 
 
 @torch.no_grad()
 def _solve(detector: Detector, ridge: float, rows: torch.Tensor, target: torch.Tensor, share: torch.Tensor) -> None:
-    """Set the coefficients of the centres, and the constant, from rows (R, E), their targets and shares (R,)."""
+    """Set centres, coefficients and the constant from centred rows (R, K), their targets and shares (R,).
+
+    The first rows are the centres.
+    """
+    nearness, count = detector.nearness, detector.config.kernel
+    components = detector.embed(rows)
+    nearness.centres.copy_(components[:count])
+    nearness.beside.copy_(beside(rows[:count], components[:count]))
+    near = nearness.double()(rows.double(), components.double())
+    near[:count].fill_diagonal_(1.0)  # a sample and itself have the same beside
+    nearness.float()
     constant = (share * target).sum() / share.sum()
-    inside = gaussian(detector.centres.double(), detector.centres.double())
-    near = gaussian(rows.double(), detector.centres.double())
     weighed = near * share[:, None]
-    system = near.T @ weighed + ridge * inside + JITTER * torch.eye(len(inside), dtype=torch.float64)
+    system = near.T @ weighed + ridge * near[:count] + JITTER * torch.eye(count, dtype=torch.float64)
     found = torch.linalg.solve(system, weighed.T @ (target - constant))
     detector.classify.weight.copy_(CERTAIN * found[None])
     detector.classify.bias.fill_(CERTAIN * constant.item())
