@@ -29,7 +29,7 @@ def test_each_judged_picture_has_face_counterpart_and_cue(
     demo(out=tmp_path / "out", weights=str(tmp_path))
     printed = capsys.readouterr().out
     pictures = {path.stem: Image.open(path).width // 256 for path in (tmp_path / "out").iterdir()}
-    assert set(pictures) == {"portrait", "live-simulated-0", "print-simulated-0", "replay-simulated-0"}
+    assert set(pictures) == {"portrait", "live-simulated-0", "display-simulated-0", "print-simulated-0"}
     assert pictures["portrait"] == 3
     judged = printed.count("liveness")
     assert list(pictures.values()).count(3) == judged

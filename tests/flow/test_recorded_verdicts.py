@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import despoof
-from despoof.data.simulation.media import draw_medium, simulate
+from despoof.cli.demo import FACE
+from despoof.data.simulation.recapture import recapture
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_verdicts.json").read_text(encoding="utf-8"))
 ROUNDING = 1e-5  # of liveness, between processors and thread counts
@@ -40,8 +41,8 @@ def test_the_pictures_of_the_demo(name: str, guard: despoof.Guard) -> None:
 
     image = astronaut()[:340, 60:400]
     if name != "portrait":
-        medium, seed = name.split()
-        image = simulate(image, draw_medium(medium, int(seed)), int(seed))
+        species, seed = name.split()
+        image = recapture(image, species, int(seed), box=FACE)
     assert_as_recorded(guard.check(image), RECORDED["demo"][name], guard, within=1e-3)  # the simulator rounds too
 
 
