@@ -34,20 +34,21 @@ ROWS=$WORK/runs/cameras
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --peers "$PEERS" \
     --models minifasnet --models celeba-minifasnet \
     --models saturation --models darkness --models sharpness --models statistics
-despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" --models none
-despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
-    --models none --seeds 0 # no seed decides anything in it
-despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --models none \
-    --network.empty-branches # the face alone
-for branch in near near_minifasnet far_minifasnet; do # the face and one branch
-    despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" \
-        --models none --network.branches "$branch"
-done
+KERNEL=(--protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" --seeds 0) # nothing in it has a seed
+despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none
+despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.empty-branches # the face alone, by Lite0
+despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.branches near
+despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.branches minifasnet_v2
+despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.branches minifasnet_v1se
+despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none \
+    --network.branches minifasnet_v2 --network.branches minifasnet_v1se
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" \
+    --head.augmented 0 --models none --network.branches near --network.branches minifasnet_v2 \
+    --network.branches minifasnet_v1se # a hidden layer in place of the kernel
 
 # The cue beside all that, in pixels (dual) and in feature space; another generator is another such line.
 COUNTERPARTS=$(despoof reconstruct "$STORE" "$GENERATOR")
-despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" \
-    --models dual --models features --counterparts "$COUNTERPARTS"
+despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models dual --models features --counterparts "$COUNTERPARTS"
 
 # Simulated recaptures of the cameras that are learned from, beside their captures; nothing is tested on them.
 for captures in "$BY_CAMERA" "$CAMERAS"; do
@@ -56,12 +57,12 @@ for captures in "$BY_CAMERA" "$CAMERAS"; do
     despoof prepare "$captures" "$STORE-recaptured"
     despoof prepare "$WORK/store/recaptured-$name/labels.csv" "$STORE-recaptured"
 done
-despoof evaluate "$STORE-recaptured" "$ROWS" --protocol leave-cameras-out-with-recaptures --preset cameras \
-    --head.released "$PEERS" --models none
+despoof evaluate "$STORE-recaptured" "$ROWS" --protocol leave-cameras-out-with-recaptures --preset kernel \
+    --kernel.released "$PEERS" --models none --seeds 0
 
 # The whole table: means, points, species, each camera, groups, and one row minus each other.
-despoof report "$ROWS" "$WORK/runs/cameras-report" --model none-cameras --store "$STORE"
+despoof report "$ROWS" "$WORK/runs/cameras-report" --model none-kernel --store "$STORE"
 
 # What ships learns from all cameras; its calibration and points are of detectors that never saw the camera they judge.
-despoof train detector "$STORE" none "$WORK/runs/cameras-detector" --preset cameras --head.released "$PEERS"
+despoof train detector "$STORE" none "$WORK/runs/cameras-detector" --preset kernel --kernel.released "$PEERS"
 despoof weights pack "$GENERATOR" "$WORK/runs/cameras-detector/detector.safetensors" "$WORK/runs/cameras-shipped" --unbound
