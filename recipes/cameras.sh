@@ -34,21 +34,27 @@ ROWS=$WORK/runs/cameras
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --peers "$PEERS" \
     --models minifasnet --models celeba-minifasnet \
     --models saturation --models darkness --models sharpness --models statistics
-KERNEL=(--protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" --seeds 0) # nothing in it has a seed
-despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none
-despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.empty-branches # the face alone, by Lite0
-despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.branches near
-despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.branches minifasnet_v2
-despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none --network.branches minifasnet_v1se
-despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models none \
-    --network.branches minifasnet_v2 --network.branches minifasnet_v1se
+# Nothing in the kernel has a seed.
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.empty-branches # the face alone, by Lite0
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.branches near
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.branches minifasnet_v2
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.branches minifasnet_v1se
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.branches minifasnet_v2 --network.branches minifasnet_v1se
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" \
     --head.augmented 0 --models none --network.branches near --network.branches minifasnet_v2 \
     --network.branches minifasnet_v1se # a hidden layer in place of the kernel
 
 # The cue beside all that, in pixels (dual) and in feature space; another generator is another such line.
 COUNTERPARTS=$(despoof reconstruct "$STORE" "$GENERATOR")
-despoof evaluate "$STORE" "$ROWS" "${KERNEL[@]}" --models dual --models features --counterparts "$COUNTERPARTS"
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models dual --models features --seeds 0 --counterparts "$COUNTERPARTS"
 
 # Simulated recaptures of the cameras that are learned from, beside their captures; nothing is tested on them.
 for captures in "$BY_CAMERA" "$CAMERAS"; do
