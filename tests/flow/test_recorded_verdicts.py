@@ -14,7 +14,7 @@ from despoof.cli.demo import FACE
 from despoof.data.simulation.recapture import recapture
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_verdicts.json").read_text(encoding="utf-8"))
-ROUNDING = 1e-5  # of liveness, between processors and thread counts
+ROUNDING = 1e-3  # of liveness, between processors and thread counts: thousands of nearnesses of both signs are summed
 PARTS = 4  # so that tests that run side by side share the captures
 
 
@@ -57,6 +57,6 @@ def test_five_hundred_captures(part: int, guard: despoof.Guard, shared: Path) ->
 def test_the_comparison_can_fail(guard: despoof.Guard) -> None:
     verdict = despoof.Verdict(despoof.Decision.LIVE, 0.9)
     assert_as_recorded(verdict, ["LIVE", 0.9, []], guard, within=ROUNDING)
-    for other in (["LIVE", 0.9001, []], ["ATTACK", 0.9, []], ["LIVE", 0.9, ["blurred"]], ["NO_DECISION", None, []]):
+    for other in (["LIVE", 0.902, []], ["ATTACK", 0.9, []], ["LIVE", 0.9, ["blurred"]], ["NO_DECISION", None, []]):
         with pytest.raises(AssertionError):
             assert_as_recorded(verdict, other, guard, within=ROUNDING)
