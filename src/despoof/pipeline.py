@@ -172,11 +172,12 @@ class Guard:
         with self._turn(), torch.inference_mode():
             if (generator := self.generator) is None:
                 return verdict
-            made = generator.counterpart(verdict.face[None])
+            face = verdict.face[None].to(self.device)
+            made = generator.counterpart(face)
             if not _sound(made):
                 raise ArtefactError("the generator gave no numbers for a picture. Restore the file of its weights.")
-            shown = cue(verdict.face[None], made, self.detector.config.cue_form)
-        return replace(verdict, counterpart=made[0], cue=shown[0])
+            shown = cue(face, made, self.detector.config.cue_form)
+        return replace(verdict, counterpart=made[0].cpu(), cue=shown[0].cpu())
 
     def _turn(self) -> threading.Lock:
         """Return what one caller holds while networks work; in a forked child they would never end."""

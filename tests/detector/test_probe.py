@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from despoof.detector.backbones.backbone import channel_statistics
 from despoof.detector.batches import Gathered
 from despoof.detector.config import PROBE, DetectorConfig, DetectorRecipe, ProbeTraining
 from despoof.detector.frozen.probe import fit_probe, logistic_regression, shares
 from despoof.detector.frozen.reading import Numbers
-from despoof.detector.network import Detector, channel_statistics
+from despoof.detector.network import Detector
 from despoof.detector.scoring import logits
 from despoof.errors import ConfigError, InputError
 

@@ -106,7 +106,7 @@ def test_the_best_validation_step_is_kept_or_the_last(sets, tmp_path, monkeypatc
     told = {"best": iter([0.9, 0.7]), "last": iter([0.9, 0.7])}
     made = {}
     for name, selection in (("best", "validation"), ("last", "last")):
-        monkeypatch.setattr(module, "_auc", lambda *_, name=name: next(told[name]))
+        monkeypatch.setattr(module, "validation_auc", lambda *_, name=name: next(told[name]))
         made[name] = train(TINY, replace(TINY_TRAINING, selection=selection), *sets, tmp_path / name)
         facts = made[name].facts
         assert (facts["step"], facts["validation_auc"]) == ((3, 0.9) if name == "best" else (6, 0.7))

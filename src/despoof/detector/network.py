@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from despoof.detector.backbones import BACKBONES
-from despoof.detector.backbones.backbone import channel_statistics
+from despoof.detector.backbones.backbone import Stage, layer_statistics, stage_outputs
 from despoof.detector.backbones.cue_encoder import CUE_ENCODERS
 from despoof.detector.branches import BRANCHES, FACE, statistics_count
 from despoof.detector.config import DetectorConfig
@@ -248,15 +248,14 @@ class Detector(nn.Module):
         return torch.cat([entering, self.backbone.resize(torch.zeros_like(face) if cue is None else cue)], 1)
 
     def _pooled(self, features: torch.Tensor, tokens: torch.Tensor | None) -> torch.Tensor:
-        read = []
-        for index, stage in enumerate(self.backbone.stages):
-            outputs = self.backbone.stage(index, features)
-            if tokens is not None and self.config.attends and stage.label in self.attention:
-                outputs[-1] = self.attention[stage.label](outputs[-1], tokens)
-            features = outputs[-1]
-            if stage.stride in self.config.statistics:
-                read += map(channel_statistics, outputs if self.config.every_layer else [features])
-        return torch.cat(read, 1) if read else self.backbone.pool(self.backbone.head(features))
+        def attended(stage: Stage, features: torch.Tensor) -> torch.Tensor:
+            return self.attention[stage.label](features, tokens) if stage.label in self.attention else features
+
+        after = attended if tokens is not None and self.config.attends else None
+        if self.config.statistics:
+            return layer_statistics(self.backbone, features, self.config.statistics, self.config.every_layer, after)
+        *_, (_, last) = stage_outputs(self.backbone, features, after)
+        return self.backbone.pool(self.backbone.head(last[-1]))
 
     def statistics(
         self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None

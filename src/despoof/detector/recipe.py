@@ -23,11 +23,10 @@ from despoof.detector.frozen.probe import fit_probe
 from despoof.detector.frozen.reading import Numbers
 from despoof.detector.network import Detector, save_detector
 from despoof.detector.points import CrossFitted, crossed_facts, figures, thresholds
-from despoof.detector.scoring import fit_calibration, logits
+from despoof.detector.scoring import fit_calibration, logits, validation_auc
 from despoof.detector.train import frozen, settings, start_hash, train
 from despoof.errors import ConfigError
 from despoof.faces.store import Store
-from despoof.metrics import auc
 from despoof.runs.config import to_dict
 from despoof.runs.folder import read_json, write_json
 from despoof.runs.identity import Identity, provenance
@@ -236,6 +235,5 @@ def _trained(
     detector = merged(made)
     detector.facts = {"members": [seed + MEMBER_SEEDS * number for number in range(len(made))]}
     if sets[1] is not None:
-        logit, live = logits(detector, sets[1]), sets[1].live
-        detector.facts["validation_auc"] = auc(logit[live], logit[~live])
+        detector.facts["validation_auc"] = validation_auc(detector, sets[1])
     return detector

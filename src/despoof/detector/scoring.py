@@ -6,6 +6,7 @@ import torch
 from despoof.detector.batches import Gathered, check_gathered, input_batches
 from despoof.detector.frozen.reading import Numbers
 from despoof.detector.network import Detector
+from despoof.metrics import auc
 
 # From 1: source validation is easier than the field, so it must never make a detector more certain.
 TEMPERATURES = (1.0, 20.0)
@@ -38,6 +39,12 @@ def logits(detector: Detector, gathered: Gathered, batch: int = 64, *, numbers: 
         for module, mode in modes.items():
             module.training = mode
     return torch.cat([*parts, torch.empty(0, dtype=torch.float64)]).numpy()
+
+
+def validation_auc(detector: Detector, validation: Gathered, numbers: Numbers | None = None) -> float:
+    """Return the AUC of a detector's logits on a set; `numbers` is as for `logits`."""
+    logit = logits(detector, validation, numbers=numbers)
+    return auc(logit[validation.live], logit[~validation.live])
 
 
 def fit_calibration(logit: np.ndarray, live: np.ndarray, share: np.ndarray | None = None) -> tuple[float, float]:

@@ -15,12 +15,11 @@ from despoof.detector.backbones.backbone import path_hash
 from despoof.detector.batches import Batch, Gathered, Prefetched, check_gathered, draw, gathered_hash, make_batch
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.detector.network import Detector, DetectorOutput
-from despoof.detector.scoring import logits
+from despoof.detector.scoring import validation_auc
 from despoof.detector.techniques import technique as find_technique
 from despoof.detector.techniques.style import mixed_styles
 from despoof.detector.techniques.technique import Setting, Technique
 from despoof.errors import ConfigError, InputError
-from despoof.metrics import auc
 from despoof.runs.config import to_dict
 from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, warm_cosine
@@ -112,7 +111,7 @@ def train(
         values = {name: term.loss.item() for name, term in terms.items()}
         ends = (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps
         if ends and validation is not None and processes.is_main_process:
-            values["validation_auc"] = value = _auc(average.module, validation)
+            values["validation_auc"] = value = validation_auc(average.module, validation)
             best.offer(value, number + 1, average.module, always=training.selection == "last")
         return values
 
@@ -249,11 +248,6 @@ def _entry_of_cue(detector: Detector, training: DetectorTraining) -> torch.nn.Pa
     mask[:, 3:] = 1
     weight.register_hook(lambda gradient: gradient * mask)
     return weight
-
-
-def _auc(detector: Detector, validation: Gathered) -> float:
-    logit = logits(detector, validation)
-    return auc(logit[validation.live], logit[~validation.live])
 
 
 def _on(batch: Batch, device: torch.device) -> Batch:

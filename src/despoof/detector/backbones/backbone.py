@@ -1,7 +1,7 @@
 """What every image network is here: face (N, 3, S, S) in [-1, 1] -> maps (N, C, H, W) or tokens (N, 1 + T, D)."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,6 +120,9 @@ class Backbone(nn.Module):
         return self.released.find(start)
 
 
+After = Callable[[Stage, torch.Tensor], torch.Tensor]  # a stage, its last output -> what goes on in its place
+
+
 def channel_statistics(features: torch.Tensor) -> torch.Tensor:
     """Return each channel's mean and deviation over the positions, (N, 2 C), of a map (N, C, H, W) or tokens."""
     positions = features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
@@ -127,16 +130,29 @@ def channel_statistics(features: torch.Tensor) -> torch.Tensor:
     return torch.cat([positions.mean(2), deviation], 1)
 
 
-def layer_statistics(
-    backbone: Backbone, features: torch.Tensor, strides: tuple[int, ...], every_layer: bool
-) -> torch.Tensor:
-    """Return the statistics (N, K) of every layer, or the last, of the stages at `strides` in a normalised picture."""
-    read = []
+def stage_outputs(
+    backbone: Backbone, features: torch.Tensor, after: After | None = None
+) -> Iterator[tuple[Stage, list[torch.Tensor]]]:
+    """Yield each stage with the outputs of its layers, from a normalised picture.
+
+    `after` changes a stage's last output before that is yielded and goes on.
+    """
     for index, stage in enumerate(backbone.stages):
         outputs = backbone.stage(index, features)
+        if after is not None:
+            outputs[-1] = after(stage, outputs[-1])
         features = outputs[-1]
+        yield stage, outputs
+
+
+def layer_statistics(
+    backbone: Backbone, features: torch.Tensor, strides: tuple[int, ...], every_layer: bool, after: After | None = None
+) -> torch.Tensor:
+    """Return the statistics (N, K) of every layer, or the last, of the stages at `strides`; see `stage_outputs`."""
+    read: list[torch.Tensor] = []
+    for stage, outputs in stage_outputs(backbone, features, after):
         if stage.stride in strides:
-            read += map(channel_statistics, outputs if every_layer else [features])
+            read += map(channel_statistics, outputs if every_layer else outputs[-1:])
     return torch.cat(read, 1)
 
 

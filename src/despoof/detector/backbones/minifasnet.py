@@ -86,19 +86,16 @@ class MiniFASNet(nn.Module):
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         """Return (N, 128)."""
-        return self.norm(self.embed(self.layers(self._given(picture)).flatten(1)))
+        return self.maps(picture)[1]
 
     def maps(self, picture: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return the outputs (N, C, H, W) of the layers `MAPS`, and what `forward` returns."""
-        features, found = self._given(picture), []
+        features, found = (picture.flip(1) + 1) * 127.5, []  # 0..255, blue first
         for number, layer in enumerate(self.layers):
             features = layer(features)
             if number in MAPS:
                 found.append(features)
         return found, self.norm(self.embed(features.flatten(1)))
-
-    def _given(self, picture: torch.Tensor) -> torch.Tensor:
-        return (picture.flip(1) + 1) * 127.5  # 0..255, blue first
 
 
 def load_released(network: MiniFASNet, path: str | Path) -> None:

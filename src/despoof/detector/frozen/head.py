@@ -23,9 +23,8 @@ from despoof.detector.config import DetectorConfig, HeadTraining
 from despoof.detector.frozen.probe import shares
 from despoof.detector.frozen.reading import Numbers, copies
 from despoof.detector.network import Detector
-from despoof.detector.scoring import logits
+from despoof.detector.scoring import validation_auc
 from despoof.detector.train import OPTIMISERS, check_sets, started
-from despoof.metrics import auc
 from despoof.runs.loop import warm_cosine
 from despoof.runs.seed import content_seed, item_rng
 
@@ -71,8 +70,7 @@ def fit_head(
     ]  # fmt: skip
     _put_in(detector, made)
     if validation is not None:
-        logit = logits(detector, validation, numbers=numbers)
-        detector.facts["validation_auc"] = auc(logit[validation.live], logit[~validation.live])
+        detector.facts["validation_auc"] = validation_auc(detector, validation, numbers)
     return detector
 
 

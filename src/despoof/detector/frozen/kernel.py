@@ -23,9 +23,8 @@ from despoof.detector.frozen.head import standardise
 from despoof.detector.frozen.probe import shares
 from despoof.detector.frozen.reading import Numbers, copies
 from despoof.detector.network import Detector, beside
-from despoof.detector.scoring import logits
+from despoof.detector.scoring import validation_auc
 from despoof.detector.train import check_sets, started
-from despoof.metrics import auc
 
 CERTAIN = 8.0  # the logit of a target: a calibration never sharpens, so that it must begin above what is deserved
 JITTER = 1e-9  # of the diagonal, in double precision
@@ -62,8 +61,7 @@ def fit_kernel(
     target = torch.from_numpy(np.where(thin.live, 1.0, -1.0))
     _solve(detector, training.ridge / count, rows, target.repeat(len(read)), share.repeat(len(read)) / len(read))
     if validation is not None:
-        logit = logits(detector, validation, numbers=numbers)
-        detector.facts["validation_auc"] = auc(logit[validation.live], logit[~validation.live])
+        detector.facts["validation_auc"] = validation_auc(detector, validation, numbers)
     return detector
 
 

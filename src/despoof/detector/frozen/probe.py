@@ -17,9 +17,8 @@ from despoof.detector.batches import Gathered
 from despoof.detector.config import DetectorConfig, ProbeTraining
 from despoof.detector.frozen.reading import Copy, Numbers
 from despoof.detector.network import Detector
-from despoof.detector.scoring import logits
+from despoof.detector.scoring import validation_auc
 from despoof.detector.train import check_sets, started
-from despoof.metrics import auc
 
 ITERATIONS = 500  # most, of L-BFGS; some dozens are used
 
@@ -58,8 +57,7 @@ def fit_probe(
         detector.classify.weight.fill_(1.0)
         detector.classify.bias.zero_()
     if validation is not None:
-        logit = logits(detector, validation, numbers=numbers)
-        detector.facts["validation_auc"] = auc(logit[validation.live], logit[~validation.live])
+        detector.facts["validation_auc"] = validation_auc(detector, validation, numbers)
     return detector
 
 
