@@ -17,7 +17,7 @@ RANKS = (
     {"faces"},
     {"generator", "cue"},
     {"detector"},
-    {"pair", "points"},
+    {"pair", "points", "departure"},
     {"engine", "profile"},
     {"verdict"},
     {"pipeline"},
