@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "report": "report:report",
     "published": "published:published",
     "study cue": "study:cue",
+    "study carriers": "study:carriers",
     "study fidelity": "study:fidelity",
     "study generators": "study:generators",
     "study robustness": "study:robustness",

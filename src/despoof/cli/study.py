@@ -123,6 +123,40 @@ def cue(out: Path, captures: Path, generator: Path, *, start_step: int | None = 
     _tell(found, f"{len(rows)} captures", out)
 
 
+def carriers(
+    out: Path, captures: Path, generator: Path, detector: Path, *, step: list[int] | None = None, per_group: int = 12,
+    seeds: int = 3, seed: int = 0, threads: int = 1,
+) -> None:  # fmt: skip
+    """Measure what of the cue carries information on liveness, by leaving cameras out.
+
+    Every form of the cue is judged alone, beside the face and beside all that the detector reads. Writes report.md and
+    report.png; run again to go on.
+
+    Args:
+        out: folder.
+        captures: store of live and attack captures in which every domain is a camera.
+        generator: generator.safetensors, of latent diffusion.
+        detector: detector.safetensors, whose frozen networks read.
+        step: t, give one for each; 101, 301, 501, 701 and 901 if left out. The generator's own is always measured.
+        per_group: captures of each camera, class and species.
+        seeds: draws of what is learned from, three of four of these.
+        seed: of the draw of captures.
+        threads: of the processor.
+    """
+    from despoof.detector.network import load_detector
+    from despoof.faces.store import Store
+    from despoof.generator.registry import load_generator
+    from despoof.studies.carriers import study
+    from despoof.studies.carriers.reading import Sight
+    from despoof.studies.carriers.sheet import write_sheet
+
+    _use(threads)
+    store, sight = Store(captures), Sight(load_detector(detector), load_generator(generator))
+    rows = study.captures(store, per_group, seed)
+    found = study.carriers(sight, store, rows, out, steps=step or [101, 301, 501, 701, 901], seeds=seeds)
+    print(write_sheet(out, found), end="")
+
+
 def fidelity(
     out: Path, faces: Path, generator: Path, teacher: Path, *, start_step: int | None = None, taken: Faces = Faces()
 ) -> None:

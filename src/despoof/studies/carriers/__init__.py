@@ -1,0 +1,1 @@
+"""What of the cue carries information on liveness, by leaving cameras out."""
