@@ -118,6 +118,12 @@ class Departure(nn.Module):
         return beyond / (beyond + HALF)
 
     @torch.no_grad()
+    def strengths(self, faces: torch.Tensor, counterparts: torch.Tensor) -> np.ndarray:
+        """Return the mean of each map (N,), batch by batch: how strongly each face departs as a whole."""
+        pairs = zip(faces.split(BATCH), counterparts.split(BATCH), strict=True)
+        return torch.cat([self(*pair).mean((1, 2)) for pair in pairs]).cpu().numpy()
+
+    @torch.no_grad()
     def learn(self, faces: torch.Tensor, counterparts: torch.Tensor) -> None:
         """Measure the differences of live captures (N, 3, S, S) and their counterparts, in [-1, 1]."""
         if len(faces) < 2:
@@ -151,6 +157,11 @@ def load_departure(path: str | Path, backbone: "Backbone") -> Departure:
         )
     load_strict(departure, {name: tensor.float() for name, tensor in artefact.tensors.items()}, path)
     return departure.eval()
+
+
+def departure_of(detector_file: Path) -> Path:
+    """Return where the file of a detector's departure lies, there or not: beside it, under the like name."""
+    return detector_file.with_name(detector_file.name.replace("detector", KIND))
 
 
 def _starts(backbone: "Backbone") -> list[int]:

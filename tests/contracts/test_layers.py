@@ -18,7 +18,7 @@ RANKS = (
     {"generator", "cue"},
     {"detector"},
     {"pair", "points", "departure"},
-    {"engine", "profile"},
+    {"engine", "profile", "explanation"},
     {"verdict"},
     {"pipeline"},
     {"clip"},

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "train generator": "train:generator",
     "train student": "train:student",
     "train detector": "train_detector:detector",
+    "train departure": "train_departure:departure",
     "measure": "measure:measure",
     "evaluate": "evaluate:evaluate",
     "report": "report:report",

@@ -1,6 +1,6 @@
 """Local changes of a face, with the region that each changes: a moiré patch, a glare spot, a paper's edge.
 
-For what says *where* something is wrong: face (S, S, 3) uint8 RGB -> changed face of the same shape, region (S, S) bool.
+For what says *where* something is wrong: face (S, S, 3) uint8 RGB -> changed face, region (S, S) bool.
 Light is added and scaled in linear light, as on a medium; what lies outside the region stays as it was, but for the
 tail of a glare.
 """
