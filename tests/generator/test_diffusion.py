@@ -1,6 +1,8 @@
 """Schedule and sampler against published values and a Gaussian whose exact denoiser is known; a wrong β, offset
 or prediction type would still give faces, only worse ones."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -68,3 +70,22 @@ def test_perfect_denoising_returns_the_latents() -> None:
     a = schedule.alphas_cumprod[0]
     left = a.sqrt() * clean + (1 - a).sqrt() * noise
     torch.testing.assert_close(sample(schedule, noised, 901, lambda x, step: noise), left, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(("step", "weight"), [(1, 5.0), (501, None), (901, None)])
+def test_min_snr_weighs_an_error_of_clean_latents_alike_for_every_prediction(
+    prediction: str, step: int, weight: float | None
+) -> None:
+    config = replace(TINY, diffusion=DiffusionConfig(prediction=prediction))
+    generator, steps = LatentDiffusion(config), torch.tensor([step])
+    clean, noise, wrong = (torch.randn(1, 4, 8, 8, dtype=torch.float64) for _ in range(3))
+    noised = generator.add_noise(clean, noise, steps)
+    alpha = generator.schedule.alphas_cumprod[step].double()
+    mistaken = (noised - alpha.sqrt() * wrong) / (1 - alpha).sqrt()  # the noise that `wrong` would have needed
+    error = (generator.target(clean, noise, steps) - generator.target(wrong, mistaken, steps)).square().mean()
+    ratio = float(alpha / (1 - alpha))
+    expected = min(ratio, 5.0) * float((clean - wrong).square().mean())
+    assert weight is None or min(ratio, 5.0) == weight
+    assert float(generator.weights(steps, 5.0)[0] * error) == pytest.approx(expected, rel=1e-3)
+    assert float(generator.weights(steps, 0.0)[0]) == 1

@@ -1,6 +1,8 @@
 """Counterparts: deterministic by content, right in shape and range, refused on bad input; weights round-trip. Noise
 that came from a global state would make every cue unrepeatable, as in the authors' release."""
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +11,13 @@ import torch
 
 from despoof.errors import ArtefactError, InputError
 from despoof.generator.autoencoders import Autoencoder
-from despoof.generator.config import SMALL, TINY
+from despoof.generator.config import BASE, SMALL, TINY
 from despoof.generator.diffusion import build_denoiser
-from despoof.generator.identity import IdentityEncoder, condition_tokens
+from despoof.generator.identity import IdentityEncoder, condition_tokens, condition_width
 from despoof.generator.registry import LatentDiffusion, load_generator, save_generator
 from despoof.generator.schedule import content_noise
 from despoof.runs.checkpoint import save_artefact
+from despoof.runs.config import to_dict
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,62 @@ def test_noise_is_standard_and_changes_with_content_and_salt(faces: torch.Tensor
     assert float(noise.std()) == pytest.approx(1, abs=0.03)
     assert not torch.equal(noise, content_noise(faces[1], shape, 0))
     assert not torch.equal(noise, content_noise(faces[0], shape, 1))
+
+
+def with_noise(generator: LatentDiffusion, noise: str) -> LatentDiffusion:
+    config = replace(generator.config, diffusion=replace(generator.config.diffusion, noise=noise))
+    other = LatentDiffusion(config).eval()
+    other.load_state_dict(generator.state_dict())
+    return other
+
+
+def test_a_pair_has_one_noise_for_all_faces_and_means_both_signs(
+    generator: LatentDiffusion, faces: torch.Tensor
+) -> None:
+    pair, shape = with_noise(generator, "pair"), torch.Size((4, 8, 8))
+    noise = pair.noise(faces, shape)
+    assert torch.equal(noise[0], noise[3])
+    assert not torch.equal(noise, pair.noise(faces, shape, salt=1))
+    assert not torch.equal(*generator.noise(faces[:2], shape))
+    latents, identity = pair.autoencoder.encode(faces), pair.identity(faces)
+    steps = torch.full((4,), 501)
+    both = [generator.denoised(pair.add_noise(latents, each, steps), identity, 501) for each in (noise, -noise)]
+    wanted = pair.autoencoder.decode((both[0] + both[1]) / 2).clamp(-1, 1)
+    torch.testing.assert_close(pair.counterpart(faces), wanted, rtol=0, atol=1e-5)
+
+
+def test_of_a_pair_what_is_odd_in_the_noise_cancels(
+    generator: LatentDiffusion, faces: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a denoiser that keeps what it is given and adds an even part, two draws make the same counterpart."""
+    pair = with_noise(generator, "pair")
+    monkeypatch.setattr(pair, "denoised", lambda noised, identity, start: 3 * noised)
+    torch.testing.assert_close(pair.counterpart(faces, salt=1), pair.counterpart(faces), rtol=0, atol=1e-4)
+    one = with_noise(generator, "content")
+    monkeypatch.setattr(one, "denoised", lambda noised, identity, start: 3 * noised)
+    assert (one.counterpart(faces, salt=1) - one.counterpart(faces)).abs().mean() > 1e-3
+
+
+def test_the_choice_of_noise_is_in_the_name_and_those_of_before_it_keep_theirs(generator: LatentDiffusion) -> None:
+    assert with_noise(generator, "pair").name != generator.name
+    config = to_dict(generator.config)
+    assert config["diffusion"].pop("noise") == "content"
+    text = json.dumps(config, sort_keys=True).encode()
+    digest = hashlib.blake2b(hashlib.blake2b(text, digest_size=6).hexdigest().encode(), digest_size=6)
+    for tensor in generator.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    assert generator.name == digest.hexdigest()
+
+
+def test_base_is_of_forty_million_and_learns_from_a_step() -> None:
+    denoiser = build_denoiser(BASE)
+    assert 40e6 < sum(each.numel() for each in denoiser.parameters()) < 45e6
+    made = denoiser(torch.randn(1, 8, 16, 16), 501, encoder_hidden_states=torch.randn(1, 49, 256)).sample
+    assert made.shape == (1, 8, 16, 16)
+    made.square().mean().backward()
+    assert all(torch.isfinite(each.grad).all() for each in denoiser.parameters())
+    last = IdentityEncoder(BASE.identity).map[-1].body[0]
+    assert condition_width(BASE.identity, BASE.condition) == last.num_features
 
 
 def test_later_start_moves_further_from_the_autoencoder(generator: LatentDiffusion, faces: torch.Tensor) -> None:

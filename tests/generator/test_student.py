@@ -106,6 +106,48 @@ def test_another_start_and_a_student_as_teacher_are_refused(teacher: Path, tmp_p
         train(path, tmp_path / "again")
 
 
+def on_faces(teacher: Path, folder: Path, **more) -> Path:
+    return train(teacher, folder, target="face", **{"pixel_weight": 0.5, "identity_weight": 0.5} | more)
+
+
+def test_on_faces_a_student_goes_on_and_resumes_bit_for_bit(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, draw = train(teacher, tmp_path / "student", steps=2), distil.step_rng
+
+    def dies(seed: int, number: int) -> torch.Generator:
+        if number == 3:
+            raise KilledError
+        return draw(seed, number)
+
+    monkeypatch.setattr(distil, "step_rng", dies)
+    with pytest.raises(KilledError):
+        on_faces(student, tmp_path / "killed", noise="pair")
+    monkeypatch.setattr(distil, "step_rng", draw)
+    killed = load_generator(on_faces(student, tmp_path / "killed", noise="pair"))
+    straight = load_generator(on_faces(student, tmp_path / "straight", noise="pair"))
+    assert killed.config.diffusion.noise == "pair"
+    assert load_generator(student).config.diffusion.noise == "content"
+    assert killed.name == straight.name
+
+
+@pytest.mark.parametrize("looked_at", [None, "pixel", "identity"])
+def test_on_faces_a_student_comes_nearer_to_the_faces(teacher: Path, tmp_path: Path, looked_at: str | None) -> None:
+    weights = {f"{name}_weight": float(name == looked_at) for name in ("pixel", "identity")}
+    path = on_faces(teacher, tmp_path, steps=25, rate=6e-3, average=0.5, precision="no", **weights)
+    before, after = distil.student_of(load_generator(teacher), 501, teacher).eval(), load_generator(path)
+    face = as_batch(FACES)
+    latents, identity = after.autoencoder.encode(face), after.identity(face)
+    steps, noise = torch.full((6,), 501), after.noise(face, latents.shape[1:], 7)  # a draw it never saw
+    first, second = (
+        (one.denoised(one.add_noise(latents, noise, steps), identity, 501) - latents).square().mean()
+        for one in (before, after)
+    )
+    assert second < 0.9 * first
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert [name for name in ("pixel", "identity") if f"{name}_error" in line] == [looked_at] * bool(looked_at)
+
+
 def test_log_holds_one_loss_per_step(teacher: Path, tmp_path: Path) -> None:
     train(teacher, tmp_path, steps=3)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -140,6 +140,15 @@ def test_generator_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Monke
     assert same(train_dfg(tmp_path / "killed", parts), train_dfg(tmp_path / "straight", parts), "generator")
 
 
+def test_a_generator_starts_from_another_ones_weights_and_parts(tmp_path: Path, parts: dict[str, Path]) -> None:
+    first = train_dfg(tmp_path / "first", parts)
+    again = train_dfg(tmp_path / "again", {"start_from": first}, rate=0.0)
+    assert same(first, again, "generator")
+    assert load_artefact(again, "generator").facts["identity"]["parents"] == {"start_from": file_hash(first)}
+    fresh = train_dfg(tmp_path / "fresh", parts, rate=0.0)
+    assert not same(first, fresh, "generator")
+
+
 def test_no_trainer_goes_on_with_another_run(
     tmp_path: Path, parts: dict[str, Path], teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,9 +168,10 @@ def test_no_trainer_goes_on_with_another_run(
     changes = [{"seed": 1}, {"steps": 5}, {"rate": 1e-4}, {"faces": FACES[:11]}, {"faces": FACES[::-1]}]
     own = {
         "id": [{"teacher": other}],
-        "dfg": [{"parts": parts | {role: path}} for role, path in others.items()] + [{"condition_dropout": 0.5}],
+        "dfg": [{"parts": parts | {role: path}} for role, path in others.items()]
+        + [{"condition_dropout": 0.5}, {"snr_limit": 0.0}],
         "plain": [{"kind": "autoencoder"}, {"latent_noise": 0.0}],
-        "student": [{"teacher": second}, {"noises": 2}, {"start_step": 301}, {"pixel_weight": 1.0}],
+        "student": [{"teacher": second}, {"noises": 2}, {"start_step": 301}, {"pixel_weight": 1.0}, {"target": "face"}],
     }
     for name, run in runs.items():
         before = run().read_bytes()

@@ -62,7 +62,8 @@ def generator(
         autoencoder: autoencoder.safetensors; of the preset paper, the folder `vae` in diffusers' format.
         identity: identity.safetensors, any ArcFace checkpoint as .onnx (which has no map: `--generator.condition`
             embedding or none), or an iResNet as .pth.
-        start_from: folder of a U-Net of the same shape in diffusers' format, to start from its weights.
+        start_from: to start from its weights: folder of a U-Net of the same shape in diffusers' format, or another
+            generator.safetensors, whose autoencoder and identity encoder are taken too where none are given.
         faces: how many are learned from, the first of a shuffle by the training's seed, so fewer are a part of more;
             all if left out.
         threads: of the processor, per process.
@@ -78,12 +79,14 @@ def generator(
 
 @configured(STUDENT_RECIPES, "small")
 def student(store: Path, run: Path, teacher: Path, *, recipe: StudentRecipe, threads: int = 2) -> None:
-    """Distil a one-step generator from a trained one, on the live faces of a store (train split).
+    """Train a one-step generator from a trained one, on the live faces of a store (train split).
+
+    By `--training.target teacher` it learns what the teacher makes in many calls, by `face` the faces themselves.
 
     Args:
         store: folder made by `despoof prepare`; only live faces are used.
         run: folder for the teacher's latents, log, state and generator.safetensors.
-        teacher: generator.safetensors of kind diffusion.
+        teacher: generator.safetensors of kind diffusion; to learn the faces, also a one-step one to go on from.
         threads: of the processor.
     """
     from despoof.generator.registry import load_generator

@@ -6,6 +6,7 @@ from typing import Literal
 Posterior = Literal["sample", "mode"]
 Scheduler = Literal["ddim", "pndm"]
 Precision = Literal["no", "fp16", "bf16"]
+Noise = Literal["content", "pair"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ class DiffusionConfig:
     grid: int = 10  # sampling steps over the whole schedule; the cut at start_step leaves fewer
     start_step: int = 501  # t to which a face is noised; on the grid 1, 1 + train_steps/grid, ...
     scheduler: Scheduler = "ddim"  # pndm: as the release does, see schedule.py
+    # content: one draw, seeded by the face. pair: one noise for all faces and its negative, and the mean of what is
+    # made of both, where most of what the draw did cancels. Files of before this choice have none and mean content.
+    noise: Noise = "content"
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class DenoiserTraining(Training):
     warmup: int = 200
     average: float = 0.999
     condition_dropout: float = 0.05  # share of faces trained without identity
+    snr_limit: float = 5.0  # min-SNR weighting (Hang et al. 2023, their gamma); 0: every t weighs the same
     recompute: bool = False  # activations in the backward pass, to save memory
 
 
@@ -153,12 +158,21 @@ class StudentTraining(Training):
     steps: int = 4000
     rate: float = 3e-4
     average: float = 0.999
-    noises: int = 1  # of each face and each mirrored face; each is one teacher's run
+    target: Literal["teacher", "face"] = "teacher"  # the teacher's latents, or the face's own under fresh noise
+    noises: int = 1  # of each face and each mirrored face, where the teacher is the target; each is one of its runs
     pixel_weight: float = 0.0  # of the mean absolute error of decoded pixels, beside that of latents
+    identity_weight: float = 0.0  # of one minus the identity cosine of decoded faces, by the frozen encoder
     start_step: int | None = None  # t that the student shall know; the teacher's own if None
+    noise: Noise | None = None  # of the student's counterparts; the teacher's own if None. Training draws its own
 
 
-SMALL = GeneratorConfig()
+SMALL = GeneratorConfig(diffusion=DiffusionConfig(noise="pair"))
+BASE = GeneratorConfig(  # 51 M parameters, of which the denoiser has 43 M
+    autoencoder=AutoencoderConfig(width=96),
+    identity=IdentityConfig(widths=(64, 128, 256)),
+    network=NetworkConfig(channels=(128, 256, 384), groups=32),
+    diffusion=DiffusionConfig(noise="pair"),
+)
 TINY = GeneratorConfig(  # for tests: random weights, a second to run
     face_size=64,
     autoencoder=AutoencoderConfig(latent_channels=4, width=8, blocks=1),
@@ -172,7 +186,7 @@ PAPER = GeneratorConfig(  # as released: AG-FAS, docs/generator.md; 860 M + 84 M
     network=NetworkConfig((320, 640, 1280, 1280), layers=2, groups=32, plain_level="last", heads=8),
     diffusion=DiffusionConfig(prediction="epsilon", grid=50, start_step=801, scheduler="pndm"),
 )
-PRESETS = {"small": SMALL, "tiny": TINY, "paper": PAPER}
+PRESETS = {"small": SMALL, "base": BASE, "tiny": TINY, "paper": PAPER}
 
 
 @dataclass(frozen=True)
@@ -207,15 +221,18 @@ class StudentRecipe:
     training: StudentTraining = StudentTraining()
 
 
-AUTOENCODER_RECIPES = {"small": AutoencoderRecipe(), "tiny": AutoencoderRecipe(TINY)}
-IDENTITY_RECIPES = {"small": IdentityRecipe(), "tiny": IdentityRecipe(TINY)}
+AUTOENCODER_RECIPES = {name: AutoencoderRecipe(PRESETS[name]) for name in ("small", "base", "tiny")}
+IDENTITY_RECIPES = {name: IdentityRecipe(PRESETS[name]) for name in ("small", "base", "tiny")}
 STUDENT_RECIPES = {"small": StudentRecipe()}
 # 150,000 steps with EMA: the released checkpoint's name. No dropout: its script knows no token for "no identity".
 # Batch 64, rate 1e-5: an unofficial re-implementation's, unverified. Everything else is not published; ours.
 PAPER_TRAINING = DenoiserTraining(
     steps=150_000, save_every=1000, log_every=100, batch=64, rate=1e-5, average=0.9999, condition_dropout=0.0,
-    accumulation=4, recompute=True,
+    snr_limit=0.0, accumulation=4, recompute=True,
 )  # fmt: skip
+# of an accelerator: 23,500 steps of 128 are 3 M faces
+BASE_TRAINING = DenoiserTraining(steps=23_500, batch=128, rate=4e-4, warmup=1000, average=0.9995)
 GENERATOR_RECIPES = {
-    "small": GeneratorRecipe(), "tiny": GeneratorRecipe(TINY), "paper": GeneratorRecipe(PAPER, PAPER_TRAINING),
+    "small": GeneratorRecipe(), "base": GeneratorRecipe(BASE, BASE_TRAINING), "tiny": GeneratorRecipe(TINY),
+    "paper": GeneratorRecipe(PAPER, PAPER_TRAINING),
 }  # fmt: skip

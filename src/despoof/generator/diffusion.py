@@ -76,9 +76,10 @@ class LatentDiffusion(Generator):
         """Run the four steps."""
         identity = self.identity(face)
         lap("identity")
-        noised = self.noised(self.autoencoder.encode(face), face, start, salt)
+        latents = self.autoencoder.encode(face)
+        noise = self.noise(face, latents.shape[1:], salt).to(latents)
         lap("encode")
-        clean = self.denoised(noised, identity, start)
+        clean = self.cleaned(latents, noise, identity, start)
         lap("denoise")
         made = self.autoencoder.decode(clean)
         lap("decode")
@@ -88,8 +89,24 @@ class LatentDiffusion(Generator):
         """Return the start step asked for, or the config's; `denoised` refuses one that is not on the grid."""
         return self.config.diffusion.start_step if start_step is None else start_step
 
+    def noise(self, face: torch.Tensor, shape: torch.Size, salt: int = 0) -> torch.Tensor:
+        """Return the noise of faces (N, 3, S, S), each of a shape (C, H, W), as the config says."""
+        if self.config.diffusion.noise == "pair":  # one for all faces: that of a single grey pixel
+            return content_noise(torch.zeros(1), shape, salt).expand(len(face), *shape)
+        return torch.stack([content_noise(one, shape, salt) for one in face])
+
+    def cleaned(self, latents: torch.Tensor, noise: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
+        """Return latents (N, C, H, W), noised to step `start` and denoised; of a pair, the mean of both."""
+        steps = torch.full((len(latents),), start, device=latents.device)
+        signs = (1, -1) if self.config.diffusion.noise == "pair" else (1,)
+        made = [self.denoised(self.add_noise(latents, sign * noise, steps), identity, start) for sign in signs]
+        return torch.stack(made).mean(0)
+
     def noised(self, latents: torch.Tensor, face: torch.Tensor, start: int, salt: int = 0) -> torch.Tensor:
-        """Return latents at step `start` with noise that belongs to each face."""
+        """Return latents at step `start` with noise that belongs to each face, whatever the config says.
+
+        For learning: who learns under one noise for all faces learns to take away this noise and nothing else.
+        """
         noise = torch.stack([content_noise(one, latents.shape[1:], salt) for one in face]).to(latents)
         steps = torch.full((len(face),), start, device=latents.device)
         return self.add_noise(latents, noise, steps)
@@ -107,6 +124,18 @@ class LatentDiffusion(Generator):
             return noise
         alpha = self.schedule.alphas_cumprod.to(latents)[steps][:, None, None, None]
         return alpha**0.5 * noise - (1 - alpha) ** 0.5 * latents
+
+    def weights(self, steps: torch.Tensor, limit: float) -> torch.Tensor:
+        """Return what the squared error of the prediction at steps (N,) weighs: min-SNR (arXiv 2303.09556), or ones.
+
+        Predictions of all kinds then weigh alike: as min(SNR, limit) times the error of clean latents.
+        """
+        alpha = self.schedule.alphas_cumprod.to(steps.device)[steps]
+        if not limit:
+            return torch.ones_like(alpha)
+        ratio = alpha / (1 - alpha)
+        own = ratio if self.config.diffusion.prediction == "epsilon" else ratio + 1
+        return ratio.clamp(max=limit) / own
 
     def denoised(self, noised: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return clean latents."""
@@ -164,6 +193,10 @@ class Flow(LatentDiffusion):
     def target(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         """Return the line's direction."""
         return noise - latents
+
+    def weights(self, steps: torch.Tensor, limit: float) -> torch.Tensor:
+        """Return ones: min-SNR is defined for diffusion's path of noise."""
+        return torch.ones(len(steps), device=steps.device)
 
     def denoised(self, noised: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return clean latents."""

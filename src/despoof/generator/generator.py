@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from despoof.errors import InputError
-from despoof.generator.config import GeneratorConfig
-from despoof.runs.config import config_hash
+from despoof.generator.config import DiffusionConfig, GeneratorConfig
+from despoof.runs.config import config_hash, to_dict
 
 Lap = Callable[[str], None]
 
@@ -58,7 +58,10 @@ class Generator(nn.Module):
     @property
     def name(self) -> str:
         """Hex digits that name config and weights; counterparts on disk carry it."""
-        digest = hashlib.blake2b(config_hash(self.config).encode(), digest_size=6)
+        config = to_dict(self.config)
+        if config["diffusion"]["noise"] == DiffusionConfig.noise:
+            del config["diffusion"]["noise"]  # who was made before there was a choice keeps the name
+        digest = hashlib.blake2b(config_hash(config).encode(), digest_size=6)
         for tensor in self.state_dict().values():
             digest.update(tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()

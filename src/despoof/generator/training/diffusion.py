@@ -1,18 +1,19 @@
 """Train the denoiser on the latents of real faces (AG-FAS trains on real faces only)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from despoof.errors import ConfigError
 from despoof.generator.config import DenoiserTraining, GeneratorRecipe
 from despoof.generator.diffusion import LatentDiffusion, Parts, build_denoiser
-from despoof.generator.registry import generator_class
+from despoof.generator.registry import generator_class, load_generator
 from despoof.generator.training.latents import Faces, Latents, bare_tokens, filled_tokens
 from despoof.generator.training.trainer import Trainer
 from despoof.generator.weights import load_stored, read_parts
+from despoof.runs.checkpoint import load_strict
 from despoof.runs.identity import Identity
 from despoof.runs.loop import step_rng
 
@@ -22,8 +23,9 @@ def train_denoiser(
 ) -> LatentDiffusion | None:
     """Train on faces (N, S, S, 3) uint8 with the files of both other parts; None in a process that may not write.
 
-    Loss: mean squared error of the prediction at uniform t (Ho et al. 2020, eq. 14). The part `start_from` is a
-    folder with a U-Net of the same shape in diffusers' format.
+    Loss: squared error of the prediction at uniform t (Ho et al. 2020, eq. 14), weighed by t, see
+    `LatentDiffusion.weights`. The part `start_from` is a folder with a U-Net of the same shape in diffusers' format,
+    or the weights file of a generator with such a network, whose other parts are then taken where none are given.
     """
     training = recipe.training
     torch.manual_seed(training.seed)
@@ -47,7 +49,9 @@ def train_denoiser(
             noised, wanted = generator.add_noise(clean, drawn, moments), generator.target(clean, drawn, moments)
             with trainer.autocast():
                 got = network(noised, moments, encoder_hidden_states=tokens * kept).sample
-            return {"loss": F.mse_loss(got.float(), wanted)}
+            error = (got.float() - wanted).square().mean((1, 2, 3))
+            weights = generator.weights(moments, training.snr_limit)
+            return {"loss": (weights * error).mean(), "error": error.mean()}
 
         return trainer.step(loss)
 
@@ -66,13 +70,20 @@ def encode_faces(generator: LatentDiffusion, faces: Faces, folder: Path, label: 
 
 
 def _assemble(recipe: GeneratorRecipe, parts: dict[str, Path]) -> LatentDiffusion:
-    kind = recipe.generator.kind
-    if not {"autoencoder", "identity"} <= set(parts):
+    config, kind, start = recipe.generator, recipe.generator.kind, parts.get("start_from")
+    source = load_generator(start) if start is not None and start.is_file() else None
+    if source is not None and not set(parts) & {"autoencoder", "identity"}:
+        config = replace(config, autoencoder=source.config.autoencoder, identity=source.config.identity)
+        read = [part.requires_grad_(False).eval() for part in (source.autoencoder, source.identity)]
+    elif {"autoencoder", "identity"} <= set(parts):
+        config, *read = read_parts(config, parts["autoencoder"], parts["identity"])
+    else:
         raise ConfigError(f"kind {kind!r} needs an autoencoder and an identity encoder. Give both files.")
-    config, *read = read_parts(recipe.generator, parts["autoencoder"], parts["identity"])
     denoiser = build_denoiser(config)
-    if "start_from" in parts:
-        load_stored(denoiser, parts["start_from"])
+    if source is not None:
+        load_strict(denoiser, source.denoiser.state_dict(), start)
+    elif start is not None:
+        load_stored(denoiser, start)
     return generator_class(kind)(config, Parts(*read, denoiser))
 
 

@@ -1,10 +1,14 @@
-"""Distil a one-step student from a trained generator, on real faces only.
+"""Train a one-step generator: distilled from a trained one, or on the faces themselves; on real faces only.
 
-The teacher's sampler is deterministic, so for each face, its mirror image and each noise there is one pair
+Target `teacher`: its sampler is deterministic, so for each face, its mirror image and each noise there is one pair
 (noised latents, clean latents). The pairs are made once; the student starts as the teacher and learns to go from
 the first to the second in one call.
+
+Target `face`: the student goes on from the teacher's weights (which may be a student's) and learns the face's own
+latents under noise drawn anew at every step: all of the network for one t, and no teacher's error to inherit.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +17,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from despoof.errors import ConfigError
-from despoof.generator.config import StudentRecipe, StudentTraining
+from despoof.generator.config import Noise, StudentRecipe, StudentTraining
 from despoof.generator.diffusion import LatentDiffusion, OneStep
 from despoof.generator.registry import load_generator, save_generator
+from despoof.generator.training.diffusion import encode_faces
 from despoof.generator.training.latents import Faces, Latents, bare_tokens, data_hash, filled_tokens
 from despoof.generator.training.trainer import Trainer
 from despoof.runs.checkpoint import file_hash, load_strict
@@ -23,40 +28,38 @@ from despoof.runs.config import to_dict
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import step_rng
 
+# number of a step -> its batch on the trainer's device: part (K,) -> noised, clean (K, C, H, W) and bare tokens
+Draw = Callable[[int], Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]
+
 
 def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, teacher: str | Path) -> Path:
-    """Train on faces (N, S, S, 3) uint8 against the teacher's weights file; return the student's."""
+    """Train on faces (N, S, S, 3) uint8 from the teacher's weights file; return the student's."""
     training, source = recipe.training, load_generator(teacher)
-    if source.config.kind != "diffusion":
-        raise ConfigError(f"teacher {teacher} is of kind {source.config.kind!r}; expected 'diffusion'. Give that one.")
+    taken = ["diffusion"] if training.target == "teacher" else ["diffusion", "one_step"]
+    if source.config.kind not in taken:
+        raise ConfigError(
+            f"teacher {teacher} is of kind {source.config.kind!r}; expected {' or '.join(map(repr, taken))} for target "
+            f"{training.target!r}. Give such a one."
+        )
     start = source.start_of(training.start_step)
     run = Identity("train student", to_dict(recipe), data_hash(faces), {"teacher": file_hash(teacher)})
-    student = student_of(source, start, teacher)
+    student = student_of(source, start, teacher, training.noise)
     trainer = Trainer(student.denoiser, training, folder, run)
     student.to(trainer.device)
     with trainer.processes.main_process_first():
-        pairs = teacher_pairs(
-            source.to(trainer.device), faces, Path(folder) / "pairs", run.label, start=start, noises=training.noises
-        )
+        make = _teacher_draws if training.target == "teacher" else _face_draws
+        draw = make(source.to(trainer.device), student, faces, Path(folder), run.label, training)
 
     def step(number: int) -> dict[str, float]:
-        rng = step_rng(training.seed, number)
-        views = torch.randint(len(pairs), (training.batch,), generator=rng)
-        draws = torch.randint(training.noises, (training.batch,), generator=rng)
+        batch = draw(number)
 
         def loss(network: nn.Module, part: torch.Tensor) -> dict[str, torch.Tensor]:
-            noised, clean, tokens = (
-                each.to(trainer.device)
-                for each in (
-                    pairs.pick("noised", views[part], draws[part]),
-                    pairs.pick("clean", views[part], draws[part]),
-                    filled_tokens(student.config, pairs.pick("tokens", views[part])),
-                )
-            )
+            noised, clean, tokens = (each.to(trainer.device) for each in batch(part))
             with trainer.autocast():
                 steps = torch.full((len(tokens),), start, device=tokens.device)
-                prediction = network(noised, steps, encoder_hidden_states=tokens).sample.float()
-                return {"loss": _error(student, student.clean_of(noised, prediction), clean, training)}
+                filled = filled_tokens(student.config, tokens)
+                prediction = network(noised, steps, encoder_hidden_states=filled).sample.float()
+                return _errors(student, student.clean_of(noised, prediction), clean, training)
 
         return trainer.step(loss)
 
@@ -64,6 +67,46 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
     if trainer.run(step, title="train student"):
         save_generator(path, student, facts=provenance(run))
     return path
+
+
+def _teacher_draws(
+    teacher: LatentDiffusion, student: OneStep, faces: Faces, folder: Path, label: str, training: StudentTraining
+) -> Draw:
+    start = student.config.diffusion.start_step
+    pairs = teacher_pairs(teacher, faces, folder / "pairs", label, start=start, noises=training.noises)
+
+    def draw(number: int) -> Callable:
+        rng = step_rng(training.seed, number)
+        views = torch.randint(len(pairs), (training.batch,), generator=rng)
+        draws = torch.randint(training.noises, (training.batch,), generator=rng)
+        return lambda part: (
+            pairs.pick("noised", views[part], draws[part]),
+            pairs.pick("clean", views[part], draws[part]),
+            pairs.pick("tokens", views[part]),
+        )
+
+    return draw
+
+
+def _face_draws(
+    teacher: LatentDiffusion, student: OneStep, faces: Faces, folder: Path, label: str, training: StudentTraining
+) -> Draw:
+    latents = encode_faces(teacher, faces, folder / "latents", label)
+
+    def draw(number: int) -> Callable:
+        rng = step_rng(training.seed, number)
+        views = torch.randint(len(latents), (training.batch,), generator=rng)
+        noise = torch.randn(training.batch, *latents.arrays["latents"].shape[1:], generator=rng)
+        steps = torch.full((training.batch,), student.config.diffusion.start_step)
+
+        def batch(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            clean = latents.pick("latents", views[part])
+            noised = student.add_noise(clean, noise[part], steps[part])
+            return noised, clean, latents.pick("tokens", views[part])
+
+        return batch
+
+    return draw
 
 
 def teacher_pairs(
@@ -82,10 +125,11 @@ def teacher_pairs(
     return Latents(folder, label, faces, make, title=f"teacher's latents t={start}")
 
 
-def student_of(teacher: LatentDiffusion, start: int, path: str | Path) -> OneStep:
+def student_of(teacher: LatentDiffusion, start: int, path: str | Path, noise: Noise | None = None) -> OneStep:
     """Return the untrained student, whose networks are the teacher's; `path` names these in errors."""
     config = teacher.config
-    config = replace(config, kind="one_step", diffusion=replace(config.diffusion, start_step=start))
+    diffusion = replace(config.diffusion, start_step=start, noise=noise or config.diffusion.noise)
+    config = replace(config, kind="one_step", diffusion=diffusion)
     student = OneStep(config)
     load_strict(student, teacher.state_dict(), path)
     student.requires_grad_(False).eval()
@@ -93,10 +137,22 @@ def student_of(teacher: LatentDiffusion, start: int, path: str | Path) -> OneSte
     return student
 
 
-def _error(student: OneStep, made: torch.Tensor, clean: torch.Tensor, training: StudentTraining) -> torch.Tensor:
-    loss = F.mse_loss(made, clean)
-    if training.pixel_weight:
+def _errors(
+    student: OneStep, made: torch.Tensor, clean: torch.Tensor, training: StudentTraining
+) -> dict[str, torch.Tensor]:
+    """Return the errors of made latents by name; "loss" is their weighted sum."""
+    found = {"latent_error": F.mse_loss(made, clean)}
+    loss = found["latent_error"]
+    if training.pixel_weight or training.identity_weight:
         with torch.no_grad():
             wanted = student.autoencoder.decode(clean)
-        loss = loss + training.pixel_weight * F.l1_loss(student.autoencoder.decode(made).float(), wanted.float())
-    return loss
+        got = student.autoencoder.decode(made)
+    if training.pixel_weight:
+        found["pixel_error"] = F.l1_loss(got.float(), wanted.float())
+        loss = loss + training.pixel_weight * found["pixel_error"]
+    if training.identity_weight:
+        with torch.no_grad():
+            own = student.identity(wanted).embedding.float()
+        found["identity_error"] = 1 - (student.identity(got).embedding.float() * own).sum(1).mean()
+        loss = loss + training.identity_weight * found["identity_error"]
+    return {"loss": loss} | found
