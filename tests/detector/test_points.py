@@ -10,7 +10,7 @@ import despoof.detector.recipe as module
 from despoof.data.sample import Label, Sample
 from despoof.detector.config import PRESETS, PROBE, DetectorRecipe, HeadTraining, ProbeTraining
 from despoof.detector.network import load_detector
-from despoof.detector.points import CrossFitted, crossed_facts, named_points
+from despoof.detector.points import UnseenLogits, crossed_facts, named_points
 from despoof.detector.recipe import cross_fitted, train_on_store, train_recipe
 from despoof.detector.scoring import fit_calibration, logits
 from despoof.errors import ArtefactError, ConfigError, InputError
@@ -111,7 +111,7 @@ def test_a_store_with_folds_is_learned_from_whole_and_its_points_are_crossed(tmp
     assert sum(map(len, crossed)) == 40
     live = {row.key: row.sample.label is Label.LIVE for row in store.rows}
     logit = np.array([value for each in crossed for value in each.values()])
-    share = CrossFitted(
+    share = UnseenLogits(
         logit, np.array([live[key] for each in crossed for key in each]),
         np.array([row.sample.domain for each in crossed for key in each for row in store.rows if row.key == key]),
         *(np.full(40, "x"),) * 2, np.zeros(40, int),
@@ -124,7 +124,7 @@ def test_a_store_with_folds_is_learned_from_whole_and_its_points_are_crossed(tmp
 # Rates, counted by hand
 
 
-def judged(seed: int = 0, size: int = 300) -> tuple[np.ndarray, CrossFitted]:
+def judged(seed: int = 0, size: int = 300) -> tuple[np.ndarray, UnseenLogits]:
     """Return liveness of six cameras that differ; camera 0 has live alone, camera 5 attacks alone."""
     rng = np.random.default_rng(seed)
     camera = np.repeat(np.arange(6), [40, 60, 20, 80, 60, 40])
@@ -132,10 +132,10 @@ def judged(seed: int = 0, size: int = 300) -> tuple[np.ndarray, CrossFitted]:
     liveness = 1 / (1 + np.exp(-(rng.normal(0, 1, size) + np.where(live, 1.2, -1.2) + 0.4 * (camera - 3))))
     species = np.where(live, "none", np.where(camera < 3, "print", "display"))
     person = np.array([f"p{i % 7}" for i in range(size)])
-    return liveness, CrossFitted(np.log(liveness), live, camera.astype(str), person, species, camera % 2)
+    return liveness, UnseenLogits(np.log(liveness), live, camera.astype(str), person, species, camera % 2)
 
 
-def by_camera(mask: np.ndarray, errors: np.ndarray, told: CrossFitted) -> float:
+def by_camera(mask: np.ndarray, errors: np.ndarray, told: UnseenLogits) -> float:
     return float(np.mean([errors[mask & (told.camera == c)].mean() for c in np.unique(told.camera[mask])]))
 
 
@@ -177,7 +177,7 @@ def test_intervals_are_of_cameras():
     live = np.arange(2000) % 2 == 0
     liveness = np.where(live & (camera > 0), 0.9, 0.1)
     person = np.array([f"p{i % 50}" for i in range(2000)])
-    told = CrossFitted(liveness, live, camera.astype(str), person, np.where(live, "none", "print"), camera)
+    told = UnseenLogits(liveness, live, camera.astype(str), person, np.where(live, "none", "print"), camera)
     found = named_points(liveness, told)["balanced"]["expected"]["bpcer"]
     assert found["value"] == pytest.approx(0.1)
     assert found["low"] == 0
@@ -190,7 +190,7 @@ def test_points_stay_in_order_where_errors_are_rare():
     live = np.arange(400) % 2 == 0
     liveness = np.where(live, 0.8, 0.2) + np.linspace(-0.1, 0.1, 400)
     camera = (np.arange(400) // 100).astype(str)
-    told = CrossFitted(liveness, live, camera, camera, np.where(live, "none", "print"), np.zeros(400, int))
+    told = UnseenLogits(liveness, live, camera, camera, np.where(live, "none", "print"), np.zeros(400, int))
     points = named_points(liveness, told, rounds=20)
     high = [points[name]["live_from"] for name in ("strict", "balanced", "lenient")]
     assert high == sorted(high, reverse=True)
@@ -202,7 +202,7 @@ def test_cameras_weigh_alike_in_the_calibration():
     facts = crossed_facts(told)
     twice = np.concatenate([np.arange(300), np.flatnonzero(told.camera == "3")])  # a camera with twice its images
     fields = ("logit", "live", "camera", "person", "species", "fold")
-    more = CrossFitted(*(getattr(told, name)[twice] for name in fields))
+    more = UnseenLogits(*(getattr(told, name)[twice] for name in fields))
     other = crossed_facts(more)
     assert (facts["temperature"], facts["offset"]) == pytest.approx((other["temperature"], other["offset"]), rel=1e-3)
     assert facts["thresholds"] == {k: facts["points"]["balanced"][k] for k in ("attack_below", "live_from")}

@@ -38,6 +38,16 @@ def test_a_probe_has_models_of_its_own(monkeypatch):
             named_models([name], PRESETS["probe"], STORE)
 
 
+def test_what_no_seed_changes_says_so(monkeypatch):
+    monkeypatch.setattr("despoof.detector.recipe.start_hash", lambda *given: {"start": "hash"})
+    kernel = PRESETS["kernel"]
+    untrained = replace(kernel, kernel=replace(kernel.kernel, released="random"))
+    recipes = {"probe": False, "kernel": False, "cameras": True}
+    made = {name: named_models(["none"], PRESETS[name], STORE)[0].seeded for name in recipes}
+    assert made == recipes
+    assert named_models(["none"], untrained, STORE)[0].seeded
+
+
 def test_a_name_says_what_is_not_the_presets():
     assert label(TINY) == "tiny"
     assert label(changed(TINY, steps=7)) == "tiny-steps=7"

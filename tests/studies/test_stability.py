@@ -151,6 +151,10 @@ def test_captures_are_drawn_by_seed_from_each_domain_and_label(captures: Capture
         ("a", "attack"), ("a", "live"), ("b", "attack"), ("b", "live"),
     ]  # fmt: skip
     assert few == Captures.taken(captures.samples[::1], 1)
+    limited = Captures.taken(captures.samples, 9, limit=5)
+    assert [one.label.value for one in limited.samples].count("live") == len(limited.samples) - 2 == 2
+    assert limited == Captures.taken(captures.samples, 9, limit=5)
+    assert Captures.taken(captures.samples, 9, limit=99).data != limited.data
     with pytest.raises(InputError, match="not of both labels"):
         Captures.taken([one for one in captures.samples if one.label is Label.LIVE], 3)
     with pytest.raises(InputError, match="1 of 10 files are missing"):

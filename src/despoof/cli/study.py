@@ -65,7 +65,8 @@ def reliance(out: Path, captures: Path, *, weights: str = DEFAULT, taken: Captur
 
 def stability(
     out: Path, *source: Path, peers: Path | None = None, weights: str = DEFAULT, engine: str = "auto",
-    point: str | None = None, only: list[str] | None = None, per_group: int = 6, seed: int = 0, threads: int = 2,
+    point: str | None = None, only: list[str] | None = None, per_group: int = 6, limit: int | None = None,
+    seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
     """Measure which verdicts change when a capture is resized, cut, encoded, lit, turned or framed otherwise.
 
@@ -82,6 +83,7 @@ def stability(
         point: strict, balanced or lenient, an operating point of the weights.
         only: only this disturbance, such as "border black 20 %", or this family, such as "face"; give one for each.
         per_group: captures of each domain and label.
+        limit: captures in all, half of each label, drawn from these; all if left out.
         seed: of what is drawn.
         threads: of the processor.
     """
@@ -94,7 +96,7 @@ def stability(
 
     _use(threads)
     samples = [sample for each in source for sample in read_source(each)]
-    guard, captures = load(weights, engine=engine, point=point), Captures.taken(samples, per_group, seed)
+    guard, captures = load(weights, engine=engine, point=point), Captures.taken(samples, per_group, seed, limit=limit)
     judged = judge(guard, captures, named(only or ()), out, peers=peers)
     head, *rows = write_sheet(out, guard, captures, judged)
     print(markdown(head, rows))

@@ -296,6 +296,12 @@ class DetectorRecipe:
         return (self.training or self.probe or self.head or self.kernel).start  # type: ignore[union-attr]
 
     @property
+    def seeded(self) -> bool:
+        """Whether another seed makes another detector; of probe and kernel it draws no more than networks' weights."""
+        random = self.start == "random" or (self.network.uses_surroundings and self.released == "random")
+        return self.training is not None or self.head is not None or random
+
+    @property
     def released(self) -> str:
         """Folder of what the branches start from."""
         frozen = self.probe or self.head or self.kernel

@@ -17,7 +17,7 @@ SURE_ATTACK = 0.02  # mean BPCER below which a face is called an attack, not unc
 
 
 @dataclass(frozen=True)
-class CrossFitted:
+class UnseenLogits:
     """Logits (N,) of real captures, each by a detector that never saw its camera, and what they are of, all (N,)."""
 
     logit: np.ndarray  # float64, higher is more live
@@ -42,7 +42,7 @@ class CrossFitted:
         return 1 / counts[which]
 
 
-def crossed_facts(judged: CrossFitted) -> dict:
+def crossed_facts(judged: UnseenLogits) -> dict:
     """Return calibration, points, thresholds and figures that cross-fitted logits give, as a detector's facts."""
     from scipy.special import expit
 
@@ -64,7 +64,7 @@ def crossed_facts(judged: CrossFitted) -> dict:
     }  # fmt: skip
 
 
-def named_points(liveness: np.ndarray, judged: CrossFitted, *, rounds: int = 1000) -> dict[str, dict]:
+def named_points(liveness: np.ndarray, judged: UnseenLogits, *, rounds: int = 1000) -> dict[str, dict]:
     """Return thresholds of liveness (N,) and the rates to expect of them on a camera never seen, by name of the point.
 
     Rates are means over cameras. strict: APCER at most `STRICT`; balanced: equal error; lenient: BPCER at most
@@ -95,7 +95,7 @@ def named_points(liveness: np.ndarray, judged: CrossFitted, *, rounds: int = 100
     return found
 
 
-def _expected(liveness: np.ndarray, judged: CrossFitted, limits: tuple[float, float], draws: CameraDraws) -> dict:
+def _expected(liveness: np.ndarray, judged: UnseenLogits, limits: tuple[float, float], draws: CameraDraws) -> dict:
     refused, passed = liveness < limits[1], liveness >= limits[1]
     attack, species = ~judged.live, np.unique(judged.species[~judged.live])
     kinds = {str(name): attack & (judged.species == name) for name in species} | {"mean": attack}
@@ -125,7 +125,7 @@ def thresholds(liveness: np.ndarray, gathered: Gathered) -> dict[str, float]:
     return {"attack_below": low, "live_from": high}
 
 
-def figures(liveness: np.ndarray, gathered: Gathered | CrossFitted, limits: dict[str, float]) -> dict:
+def figures(liveness: np.ndarray, gathered: Gathered | UnseenLogits, limits: dict[str, float]) -> dict:
     """Return figures of liveness (N,) at the thresholds, and stricter points of APCER in every species and of BPCER."""
     live, attack = liveness[gathered.live], liveness[~gathered.live]
     attacks = by_species(attack, _species(gathered))
@@ -143,7 +143,7 @@ def figures(liveness: np.ndarray, gathered: Gathered | CrossFitted, limits: dict
     }
 
 
-def _species(gathered: Gathered | CrossFitted) -> np.ndarray:
+def _species(gathered: Gathered | UnseenLogits) -> np.ndarray:
     """Return the species (A,) of the attacks."""
     count = int((~gathered.live).sum())
     return np.full(count, "attack") if gathered.species is None else gathered.species[~gathered.live]

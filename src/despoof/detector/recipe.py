@@ -22,9 +22,9 @@ from despoof.detector.frozen.kernel import fit_kernel
 from despoof.detector.frozen.probe import fit_probe
 from despoof.detector.frozen.reading import Numbers
 from despoof.detector.network import Detector, save_detector
-from despoof.detector.points import CrossFitted, crossed_facts, figures, thresholds
+from despoof.detector.points import UnseenLogits, crossed_facts, figures, thresholds
 from despoof.detector.scoring import fit_calibration, logits, validation_auc
-from despoof.detector.train import frozen, settings, start_hash, train
+from despoof.detector.train import check_sets, frozen, settings, start_hash, train
 from despoof.errors import ConfigError
 from despoof.faces.store import Store
 from despoof.runs.config import to_dict
@@ -106,7 +106,8 @@ def train_recipe(
         claim_together(processes, folder, whole)  # a single training claims it by itself
     real = None if validation is None else without_simulated(validation)
     if recipe.training is None:
-        detector = _fitted(recipe, (train_set, real), seed, numbers).to(processes.device)
+        check_sets(recipe.network, train_set, real)
+        detector = _fitted(recipe, train_set, seed, numbers).to(processes.device)
     else:
         options = {"parents": whole.parents, "processes": processes, "workers": workers}
         detector = _trained(recipe, (train_set, real), folder, seed, options)
@@ -149,7 +150,7 @@ def train_on_store(
 
 def cross_fitted(
     recipe: DetectorRecipe, samples: list[Sample], whole: Gathered, folder: Path, **options: Any
-) -> CrossFitted:
+) -> UnseenLogits:
     """Judge each camera's real captures by a detector that learned from the other folds' cameras alone.
 
     Recaptures of a camera's pictures are held out with it. A fold's logits stay in `folder`, and are not made again.
@@ -166,7 +167,7 @@ def cross_fitted(
         fold[judged] = number
     person = np.array([sample.subject for sample in samples])
     species = np.array([sample.attack_type for sample in samples])
-    return CrossFitted(*(part[real] for part in (logit, whole.live, camera, person, species, fold)))
+    return UnseenLogits(*(part[real] for part in (logit, whole.live, camera, person, species, fold)))
 
 
 def _fold(recipe: DetectorRecipe, sets: tuple[Gathered, Gathered], folder: Path, **options: Any) -> np.ndarray:
@@ -206,15 +207,13 @@ def merged(members: list[Detector]) -> Detector:
     return detector
 
 
-def _fitted(
-    recipe: DetectorRecipe, sets: tuple[Gathered, Gathered | None], seed: int, numbers: Numbers | None
-) -> Detector:
+def _fitted(recipe: DetectorRecipe, train_set: Gathered, seed: int, numbers: Numbers | None) -> Detector:
     """Return frozen networks with a probe, a kernel or a head."""
     if recipe.probe is not None:
-        return fit_probe(recipe.network, recipe.probe, *sets, seed=seed, numbers=numbers)
+        return fit_probe(recipe.network, recipe.probe, train_set, seed=seed, numbers=numbers)
     if recipe.kernel is not None:
-        return fit_kernel(recipe.network, recipe.kernel, *sets, seed=seed, numbers=numbers)
-    return fit_head(recipe.network, recipe.head, *sets, seed=seed, numbers=numbers)
+        return fit_kernel(recipe.network, recipe.kernel, train_set, seed=seed, numbers=numbers)
+    return fit_head(recipe.network, recipe.head, train_set, seed=seed, numbers=numbers)
 
 
 def _trained(

@@ -41,9 +41,9 @@ def logits(detector: Detector, gathered: Gathered, batch: int = 64, *, numbers: 
     return torch.cat([*parts, torch.empty(0, dtype=torch.float64)]).numpy()
 
 
-def validation_auc(detector: Detector, validation: Gathered, numbers: Numbers | None = None) -> float:
-    """Return the AUC of a detector's logits on a set; `numbers` is as for `logits`."""
-    logit = logits(detector, validation, numbers=numbers)
+def validation_auc(detector: Detector, validation: Gathered) -> float:
+    """Return the AUC of a detector's logits on a set."""
+    logit = logits(detector, validation)
     return auc(logit[validation.live], logit[~validation.live])
 
 

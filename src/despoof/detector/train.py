@@ -165,7 +165,7 @@ def settings(training: Any) -> dict:
     return values
 
 
-def check_sets(config: DetectorConfig, train_set: Gathered, validation: Gathered | None) -> None:
+def check_sets(config: DetectorConfig, train_set: Gathered, validation: Gathered | None = None) -> None:
     """Raise InputError where a set does not fit the config or lacks a class, or the two share a sample."""
     names = ("the training set", "the validation set")
     for gathered, name in zip(_given(train_set, validation), names, strict=False):

@@ -138,7 +138,7 @@ def _detector(name: str, recipe: DetectorRecipe, material: Material) -> Model:
 
     whole = identity(recipe, 0, counterparts)
     config = {key: value for key, value in whole.config.items() if key != "seed"}
-    return Model(name, fit, config, whole.parents, ready=lambda: material.whole(network))
+    return Model(name, fit, config, whole.parents, seeded=recipe.seeded, ready=lambda: material.whole(network))
 
 
 def _word(value: object) -> str:

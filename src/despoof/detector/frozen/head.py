@@ -23,7 +23,6 @@ from despoof.detector.config import DetectorConfig, HeadTraining
 from despoof.detector.frozen.probe import shares
 from despoof.detector.frozen.reading import Numbers, copies
 from despoof.detector.network import Detector
-from despoof.detector.scoring import validation_auc
 from despoof.detector.train import OPTIMISERS, check_sets, started
 from despoof.runs.loop import warm_cosine
 from despoof.runs.seed import content_seed, item_rng
@@ -43,7 +42,6 @@ def fit_head(
     config: DetectorConfig,
     training: HeadTraining,
     train_set: Gathered,
-    validation: Gathered | None = None,
     *,
     seed: int = 0,
     numbers: Numbers | None = None,
@@ -53,7 +51,7 @@ def fit_head(
     `numbers` holds what networks read before; what is missing is added. `seed` is of first weights and of batches, and
     of networks that start random.
     """
-    check_sets(config, train_set, validation)
+    check_sets(config, train_set)
     torch.manual_seed(seed)
     detector = started(config, training.start, training.released).eval().to(memory_format=torch.channels_last)
     numbers = numbers or Numbers()
@@ -69,8 +67,6 @@ def fit_head(
         for number in range(training.heads)
     ]  # fmt: skip
     _put_in(detector, made)
-    if validation is not None:
-        detector.facts["validation_auc"] = validation_auc(detector, validation, numbers)
     return detector
 
 

@@ -23,7 +23,6 @@ from despoof.detector.frozen.head import standardise
 from despoof.detector.frozen.probe import shares
 from despoof.detector.frozen.reading import Numbers, copies
 from despoof.detector.network import Detector, beside
-from despoof.detector.scoring import validation_auc
 from despoof.detector.train import check_sets, started
 
 CERTAIN = 8.0  # the logit of a target: a calibration never sharpens, so that it must begin above what is deserved
@@ -34,7 +33,6 @@ def fit_kernel(
     config: DetectorConfig,
     training: KernelTraining,
     train_set: Gathered,
-    validation: Gathered | None = None,
     *,
     seed: int = 0,
     numbers: Numbers | None = None,
@@ -44,7 +42,7 @@ def fit_kernel(
     Its config has as many centres and principal components as there are, at most those asked for. `numbers` holds what
     networks read before; what is missing is added. `seed` is of networks that start random.
     """
-    check_sets(config, train_set, validation)
+    check_sets(config, train_set)
     thin = chosen(train_set, thinned(train_set, training.most, config.kernel))
     count = len(thin.keys)
     config = replace(config, kernel=count, embedding=min(config.embedding, count - 1))
@@ -60,8 +58,6 @@ def fit_kernel(
     rows = detector.nearness.centred(detector.standard(read.flatten(0, 1)))
     target = torch.from_numpy(np.where(thin.live, 1.0, -1.0))
     _solve(detector, training.ridge / count, rows, target.repeat(len(read)), share.repeat(len(read)) / len(read))
-    if validation is not None:
-        detector.facts["validation_auc"] = validation_auc(detector, validation, numbers)
     return detector
 
 

@@ -17,7 +17,6 @@ from despoof.detector.batches import Gathered
 from despoof.detector.config import DetectorConfig, ProbeTraining
 from despoof.detector.frozen.reading import Copy, Numbers
 from despoof.detector.network import Detector
-from despoof.detector.scoring import validation_auc
 from despoof.detector.train import check_sets, started
 
 ITERATIONS = 500  # most, of L-BFGS; some dozens are used
@@ -27,7 +26,6 @@ def fit_probe(
     config: DetectorConfig,
     probe: ProbeTraining,
     train_set: Gathered,
-    validation: Gathered | None = None,
     *,
     seed: int = 0,
     numbers: Numbers | None = None,
@@ -37,7 +35,7 @@ def fit_probe(
     `numbers` holds what networks read in samples before; what is missing is added. `seed` is of networks that start
     random.
     """
-    check_sets(config, train_set, validation)
+    check_sets(config, train_set)
     torch.manual_seed(seed)
     detector = started(config, probe.start, probe.released).eval().to(memory_format=torch.channels_last)
     numbers = numbers or Numbers()
@@ -56,8 +54,6 @@ def fit_probe(
         detector.embed.bias.copy_(bias[None])
         detector.classify.weight.fill_(1.0)
         detector.classify.bias.zero_()
-    if validation is not None:
-        detector.facts["validation_auc"] = validation_auc(detector, validation, numbers)
     return detector
 
 

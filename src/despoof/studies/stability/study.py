@@ -47,8 +47,10 @@ class Captures:
     seed: int = 0
 
     @classmethod
-    def taken(cls, samples: Sequence[Sample], per_group: int, seed: int = 0) -> "Captures":
+    def taken(cls, samples: Sequence[Sample], per_group: int, seed: int = 0, *, limit: int | None = None) -> "Captures":
         """Take so many photos of each domain and label, the same in any run; videos are left out.
+
+        Of all these `limit` are kept, half of each label.
 
         Photos of one label are an InputError, and so are missing files.
         """
@@ -57,6 +59,9 @@ class Captures:
             if not is_video(sample.file):
                 groups.setdefault((sample.domain, sample.label.value), []).append(sample)
         found = tuple(sample for key in sorted(groups) for sample in some(groups[key], per_group, seed))
+        if limit is not None:
+            by_label = ([sample for sample in found if sample.label is label] for label in Label)
+            found = tuple(sample for group in by_label for sample in some(group, limit // 2, seed))
         if {sample.label for sample in found} != set(Label):
             raise InputError(f"{len(found)} photos, not of both labels; expected live and attack. Give both.")
         if missing := [sample.file for sample in found if not Path(sample.file).is_file()]:
