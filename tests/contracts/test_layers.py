@@ -23,7 +23,7 @@ RANKS = (
     {"pipeline"},
     {"clip"},
     {"calibration"},
-    {"evaluation", "service"},
+    {"evaluation", "service", "web"},
     {"report"},
     {"published"},
     {"studies"},
