@@ -101,6 +101,23 @@ def test_changed_copies_are_learned_from_and_the_centres_are_originals():
     np.testing.assert_allclose(detector.classify.weight[0].detach() / CERTAIN, found, atol=1e-3)
 
 
+def test_the_least_of_two_judges_counts_and_each_is_as_if_fitted_alone():
+    train_set, unseen = sets()
+    numbers = Numbers()
+    found = {
+        judges: logits(fit_kernel(replace(CONFIG, judges=judges), TRAINING, train_set, numbers=numbers), unseen)
+        for judges in (("all",), ("face",), ("around",), ("all", "face"), ())
+    }
+    np.testing.assert_allclose(found["all",], found[()], atol=1e-3)
+    assert 0 < (found["face",] < found["all",]).sum() < len(unseen.keys)
+    np.testing.assert_allclose(found["all", "face"], np.minimum(found["all",], found["face",]), atol=1e-6)
+    fitted = fit_kernel(replace(CONFIG, judges=("face",)), TRAINING, train_set, numbers=numbers)
+    strange = unseen._replace(surroundings=255 - unseen.surroundings)
+    np.testing.assert_allclose(logits(fitted, strange), found["face",], atol=1e-5)
+    around = fit_kernel(replace(CONFIG, judges=("around",)), TRAINING, train_set, numbers=numbers)
+    assert np.abs(logits(around, strange) - found["around",]).max() > 0.1
+
+
 def test_thinned_evenly_within_every_camera_class_and_species():
     gathered = toys(80, 0)._replace(domain=np.arange(80) // 60)
     kept = thinned(gathered, 10, 1000)
@@ -135,6 +152,8 @@ def test_a_recipe_makes_the_same_file_and_it_is_read_again(tmp_path):
         (lambda: DetectorRecipe(replace(CONFIG, kernel=0), kernel=TRAINING), "network.kernel is 0 with a kernel"),
         (lambda: DetectorRecipe(CONFIG, head=HeadTraining()), "without a kernel"),
         (lambda: replace(CONFIG, rectified=True), "a kernel with rectified True"),
+        (lambda: replace(CONFIG, judges=("hands",)), "judge 'hands'"),
+        (lambda: Detector(replace(CONFIG, branches=(), judges=("around",))), "hears none"),
         (lambda: replace(TRAINING, ridge=0.0), "ridge is 0.0"),
         (lambda: replace(TRAINING, weights={"near": 0.0}), "above 0"),
     ],

@@ -9,6 +9,7 @@ from despoof.errors import ConfigError
 
 INSERTIONS = ("attention", "last", "concat", "dual", "features", "cue", "none")
 KINDS = ("training", "probe", "head", "kernel")  # of a recipe, which has one of them
+JUDGES = ("all", "face", "around")  # the numbers that a judge hears: all, the face's own, or the surroundings'
 FROZEN = ("none", "dual", "features", "cue")  # insertions that add no weight to networks, which may then be frozen
 
 
@@ -41,6 +42,7 @@ class DetectorConfig:
     branches: tuple[str, ...] = ()  # keys of branches.BRANCHES: what else is read, in the face's surroundings
     clamp: float | None = None  # largest absolute number that is judged, once standardised; none: any
     kernel: int = 0  # most centres of a Gaussian kernel, whose nearness to the embedding is judged; 0: none
+    judges: tuple[str, ...] = ()  # of JUDGES: kernels of their own, the least of whose logits counts; none: one of all
 
     def __post_init__(self) -> None:
         for name, known in (("insertion", INSERTIONS), ("cue_form", CUE_FORMS)):
@@ -68,6 +70,11 @@ class DetectorConfig:
             raise ConfigError(
                 f"a kernel with rectified {self.rectified}, unit_norm {self.unit_norm}, dropout {self.dropout} and "
                 f"statistics {self.statistics}; expected false, false, 0 and some. Take preset kernel."
+            )
+        if unknown := [name for name in self.judges if name not in JUDGES or not self.kernel]:
+            raise ConfigError(
+                f"judge {unknown[0]!r} with kernel {self.kernel}; expected one of {', '.join(JUDGES)}, and a kernel. "
+                "Take preset kernel."
             )
         if self.clamp is not None and not self.clamp > 0:
             raise ConfigError(f"clamp is {self.clamp}; expected above 0, in deviations, or none.")

@@ -104,6 +104,23 @@ def beside(centred: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
     return (centred.square().sum(1) - components.square().sum(1)).clamp(min=0)
 
 
+class Judge(nn.Module):
+    """A kernel over some of the numbers, beside others in a detector."""
+
+    def __init__(self, places: list[int], config: DetectorConfig) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+        self.embed = nn.Linear(len(places), config.embedding)
+        self.nearness = Nearness(len(places), config.embedding, config.kernel)
+        self.classify = nn.Linear(config.kernel, 1)
+
+    def forward(self, standard: torch.Tensor) -> DetectorOutput:
+        """Return logit (N,) and components (N, E) of standardised numbers (N, K), of which it takes its own."""
+        centred = self.nearness.centred(standard[:, self.places])
+        components = self.embed(centred)
+        return DetectorOutput(self.classify(self.nearness(centred, components)).squeeze(1), components)
+
+
 class Detector(nn.Module):
     """Backbone, branches, embedding, classifier, and the cue's way in. `facts` travel with the weights file.
 
@@ -126,11 +143,14 @@ class Detector(nn.Module):
             self.blocks = self._blocks()
             judged = max(block.stop for block in self.blocks.values())
             self.standardise = nn.BatchNorm1d(judged, affine=False)
-        self.embed = nn.Linear(judged, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
-        if config.kernel:
-            self.nearness = Nearness(judged, config.embedding, config.kernel)
-        self.classify = nn.Linear(config.kernel or config.embedding, 1)
+        if config.judges:
+            self.judges = nn.ModuleList(Judge(self._places(name), config) for name in config.judges)
+        else:
+            self.embed = nn.Linear(judged, config.embedding)
+            if config.kernel:
+                self.nearness = Nearness(judged, config.embedding, config.kernel)
+            self.classify = nn.Linear(config.kernel or config.embedding, 1)
         width = config.cue_widths[-1]
         if config.encodes_cue:
             if config.cue_encoder not in CUE_ENCODERS:
@@ -193,6 +213,10 @@ class Detector(nn.Module):
         return standard if self.config.clamp is None else standard.clamp(-self.config.clamp, self.config.clamp)
 
     def _head(self, judged: torch.Tensor) -> DetectorOutput:
+        if self.config.judges:
+            answers = [judge(judged) for judge in self.judges]
+            least = torch.stack([answer.logit for answer in answers]).amin(0)
+            return DetectorOutput(least, answers[0].embedding)
         if self.config.kernel:
             judged = self.nearness.centred(judged)
         projected = self.embed(self.dropout(judged))
@@ -329,6 +353,14 @@ class Detector(nn.Module):
                 found[part] = slice(start, start + count)
                 start += count
         return found
+
+    def _places(self, judge: str) -> list[int]:
+        """Return where the numbers stand that one of JUDGES hears."""
+        found = {name: name in ("face", "cue") or "_face_" in name for name in self.parts}
+        heard = [place for name, place in self.parts.items() if judge == "all" or found[name] == (judge == "face")]
+        if not heard:
+            raise ConfigError(f"judge {judge!r} hears none of {', '.join(self.parts)}. Name some branches.")
+        return [number for place in heard for number in range(place.start, place.stop)]
 
     def _attention_blocks(self, width: int) -> dict[str, CueAttention]:
         strides = {stage.stride for stage in self.backbone.stages}

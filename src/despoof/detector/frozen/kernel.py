@@ -10,6 +10,8 @@ where w gives every domain and class the same share (Nystrom's form of kernel ri
 rows than centres). Distances are taken between the first principal components, of which the embedding holds as many as
 the network's config says, and what lies beside these counts by its length (network.Nearness): a smaller file, nearly
 the same distances.
+
+Several judges (config.JUDGES) are fitted alike, each on its own numbers; the least of their logits counts.
 """
 
 from dataclasses import replace
@@ -22,7 +24,7 @@ from despoof.detector.config import DetectorConfig, KernelTraining
 from despoof.detector.frozen.head import standardise
 from despoof.detector.frozen.probe import shares
 from despoof.detector.frozen.reading import Numbers, copies
-from despoof.detector.network import Detector, beside
+from despoof.detector.network import Detector, Judge, beside
 from despoof.detector.train import check_sets, started
 
 CERTAIN = 8.0  # the logit of a target: a calibration never sharpens, so that it must begin above what is deserved
@@ -53,11 +55,16 @@ def fit_kernel(
     read = torch.stack([numbers.read(detector, thin, copy) for copy in told if copy.number != 1])  # (C, M, K)
     share = torch.from_numpy(shares(thin, training.simulated_share))
     standardise(detector, read[:1], share)
-    detector.nearness.scale.copy_(_scale(detector, training))
-    _compress(detector, detector.standard(read[0]), share)
-    rows = detector.nearness.centred(detector.standard(read.flatten(0, 1)))
-    target = torch.from_numpy(np.where(thin.live, 1.0, -1.0))
-    _solve(detector, training.ridge / count, rows, target.repeat(len(read)), share.repeat(len(read)) / len(read))
+    standard, scale = detector.standard(read.flatten(0, 1)), _scale(detector, training)
+    target = torch.from_numpy(np.where(thin.live, 1.0, -1.0)).repeat(len(read))
+    for judge in detector.judges if config.judges else [detector]:
+        places = judge.places if config.judges else slice(None)
+        own = standard[:, places]
+        whole = (training.width / scale[places].square().sum()).sqrt() if config.judges else 1.0  # of its own parts
+        judge.nearness.scale.copy_(scale[places] * whole)
+        _compress(judge, own[:count], share)
+        rows = judge.nearness.centred(own)
+        _solve(judge, training.ridge / count, rows, target, share.repeat(len(read)) / len(read))
     return detector
 
 
@@ -83,7 +90,7 @@ def _scale(detector: Detector, training: KernelTraining) -> torch.Tensor:
     """Return a factor (K,) such that squared distances are `width` times the weighted mean over blocks of theirs."""
     parts = detector.parts
     weights = {name: training.weights.get(name, 1.0) for name in parts}
-    scale = torch.empty(detector.embed.in_features)
+    scale = torch.empty(detector.standardise.num_features)
     for name, block in parts.items():
         share = weights[name] / sum(weights.values())
         scale[block] = (training.width * share / (block.stop - block.start)) ** 0.5
@@ -91,27 +98,29 @@ def _scale(detector: Detector, training: KernelTraining) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _compress(detector: Detector, standard: torch.Tensor, share: torch.Tensor) -> None:
+def _compress(judge: Detector | Judge, standard: torch.Tensor, share: torch.Tensor) -> None:
     """Let the embedding be the first principal components of scaled numbers (M, K), each sample by its share."""
-    values = standard.double() * detector.nearness.scale
+    values = standard.double() * judge.nearness.scale
     mean = share @ values
     centred = (values - mean) * share.sqrt()[:, None]
     length, vectors = torch.linalg.eigh(centred @ centred.T)  # of samples: fewer than numbers
-    kept = slice(len(length) - detector.config.embedding, None)
+    kept = slice(len(length) - judge.embed.out_features, None)
     axes = (vectors[:, kept] / length[kept].clamp(min=1e-12).sqrt()).T @ centred  # (E, K), orthonormal
-    detector.nearness.middle.copy_(mean)
-    detector.embed.weight.copy_(axes)
-    detector.embed.bias.zero_()
+    judge.nearness.middle.copy_(mean)
+    judge.embed.weight.copy_(axes)
+    judge.embed.bias.zero_()
 
 
 @torch.no_grad()
-def _solve(detector: Detector, ridge: float, rows: torch.Tensor, target: torch.Tensor, share: torch.Tensor) -> None:
+def _solve(
+    judge: Detector | Judge, ridge: float, rows: torch.Tensor, target: torch.Tensor, share: torch.Tensor
+) -> None:
     """Set centres, coefficients and the constant from centred rows (R, K), their targets and shares (R,).
 
     The first rows are the centres.
     """
-    nearness, count = detector.nearness, detector.config.kernel
-    components = detector.embed(rows)
+    nearness, count = judge.nearness, judge.classify.in_features
+    components = judge.embed(rows)
     nearness.centres.copy_(components[:count])
     nearness.beside.copy_(beside(rows[:count], components[:count]))
     near = nearness.double()(rows.double(), components.double())
@@ -121,5 +130,5 @@ def _solve(detector: Detector, ridge: float, rows: torch.Tensor, target: torch.T
     weighed = near * share[:, None]
     system = near.T @ weighed + ridge * near[:count] + JITTER * torch.eye(count, dtype=torch.float64)
     found = torch.linalg.solve(system, weighed.T @ (target - constant))
-    detector.classify.weight.copy_(CERTAIN * found[None])
-    detector.classify.bias.fill_(CERTAIN * constant.item())
+    judge.classify.weight.copy_(CERTAIN * found[None])
+    judge.classify.bias.fill_(CERTAIN * constant.item())
