@@ -19,8 +19,10 @@ from despoof.studies.stability.study import PLAIN, Captures
 
 MOST = 0.02  # of decisions that may change under what happens to every picture
 EVERYDAY = ("cut 5 %", "coding JPEG 75")
-# A border of another picture is not here: it makes some attacks live (docs/limitations.md).
-BORDERS = ("border black", "border grey", "border white", "border dim")
+BORDERS = {  # largest share of attacks that may become LIVE
+    **dict.fromkeys(("border black", "border grey", "border white", "border dim"), 0.0),
+    "border picture": 0.15,  # 18 of 206 do: around a tight crop it reaches into the face's own picture (docs/detector.md)
+}
 SHARES = ("10 %", "20 %", "30 %")  # one after another over the attacks
 
 Decisions = Callable[..., dict[Sample, str]]  # names of disturbances, one after another over captures -> decisions
@@ -65,7 +67,7 @@ def test_what_happens_to_every_picture_changes_few_decisions(name: str, decision
 
 
 @pytest.mark.parametrize("border", BORDERS)
-def test_no_border_makes_an_attack_live(border: str, decisions: Decisions) -> None:
+def test_borders_make_no_attack_live_and_those_of_a_picture_few(border: str, decisions: Decisions) -> None:
     before = decisions(PLAIN)
     after = {
         sample: decision
@@ -74,4 +76,4 @@ def test_no_border_makes_an_attack_live(border: str, decisions: Decisions) -> No
     }
     assert len(after) >= 30  # or nothing is shown
     passed = [f"{each.path}: {before[each]} -> LIVE" for each, decision in after.items() if decision == "LIVE"]
-    assert not passed
+    assert len(passed) <= BORDERS[border] * len(after), passed
