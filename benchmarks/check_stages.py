@@ -1,6 +1,6 @@
 """Time of one check by stage, and of the MiniFASNet pair doing the same work: image in memory -> score.
 
-    python benchmarks/check_stages.py [--peers FOLDER] [--runs 30] [--threads 2] [--engine torch]
+    python benchmarks/check_stages.py [--peers FOLDER] [--runs 30] [--threads 2] [--engine auto]
 
 Both sides are given the same decoded image, once with the same found face and once with detection, in turn, run by
 run, so that a machine whose speed drifts slows both alike. Medians. The peer always runs on one thread of ONNX Runtime
@@ -20,18 +20,16 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="folder with the MiniFASNet ONNX files")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--engine", default="torch", help="torch, or a folder made by `despoof export`")
+    parser.add_argument("--engine", default="auto", help="auto, onnx, openvino or torch")
     options = parser.parse_args()
 
-    import torch
     from skimage.data import astronaut
 
     import despoof
     from despoof.faces.detect import find_faces
     from despoof.faces.scene import look
 
-    torch.set_num_threads(options.threads)
-    guard, image = despoof.load(engine=options.engine), astronaut()
+    guard, image = despoof.load(engine=options.engine, threads=options.threads), astronaut()
     found, scene = find_faces(image), look(image)
     stages: dict[str, list[float]] = {}
 

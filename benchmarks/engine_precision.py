@@ -16,8 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from despoof.engine.by_onnx import OnnxEngine
 
 CALIBRATION = 64
 Given = list[dict[str, np.ndarray]]  # one face each, with its noise and surroundings
@@ -34,13 +38,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 
-    from despoof.engine.runtime import open_engine
+    from despoof.engine.by_onnx import OnnxEngine
     from despoof.metrics import auc
 
     with tempfile.TemporaryDirectory() as name:
         folder, wanted = Path(name), None
         exported(options, folder / "out")
-        given, live = drawn(options, open_engine(folder / "out", "onnxruntime").description)
+        given, live = drawn(options, OnnxEngine(folder / "out"))
         measured, live = given[CALIBRATION:], live[CALIBRATION:]
         print(f"{len(measured)} faces, {int(live.sum())} live, {options.threads} threads")
         print("| variant | AUC | difference | largest change of liveness | mean | model, MB | one face, ms (median) |")
@@ -60,22 +64,19 @@ def main() -> None:
 def exported(options: argparse.Namespace, out: Path) -> None:
     """Export both files; a detector of an evaluation has no thresholds, and none matter here."""
     from despoof.detector.network import load_detector
+    from despoof.engine.by_torch import TorchEngine
     from despoof.engine.export import export
     from despoof.generator.registry import load_generator
 
     detector = load_detector(options.detector)
     detector.facts.setdefault("thresholds", {"attack_below": 0.5, "live_from": 0.5})
-    export(load_generator(options.generator), detector, out, weights={})
+    export(TorchEngine(detector, load_generator(options.generator)), out)
 
 
-def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.ndarray]:
-    """Return the faces to calibrate on and to measure, live and attack in turn, with noise, and which are live."""
-    import torch
-
+def drawn(options: argparse.Namespace, engine: "OnnxEngine") -> tuple[Given, np.ndarray]:
+    """Return the faces to calibrate on and to measure, live and attack in turn, with cues, and which are live."""
     from despoof.data.sample import Label
-    from despoof.faces.align import as_tensor
     from despoof.faces.store import Store
-    from despoof.generator.schedule import content_noise
 
     opened, count = Store(options.store), CALIBRATION + options.faces
     rows = [row for row in opened.with_face() if options.domain in (None, row.sample.domain)]
@@ -83,11 +84,11 @@ def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.nda
     halves = [[row for row in rows if row.sample.label is label][: count // 2] for label in (Label.LIVE, Label.ATTACK)]
     chosen = [row for pair in zip(*halves, strict=True) for row in pair]
     given = []
-    for face, row in zip(opened.faces(chosen, side := description["face_size"]), chosen, strict=True):
+    for face, row in zip(opened.faces(chosen, engine.config.face_size), chosen, strict=True):
         one = {"face": face[None]}
-        if description["noise"] is not None:
-            one["noise"] = content_noise(as_tensor(face, side), torch.Size(description["noise"]), 0).numpy()[None]
-        if description["surroundings"] is not None:
+        if engine.config.uses_cue:
+            one["cue"] = engine.explain(face[None]).cue
+        if engine.config.uses_surroundings:
             one["surroundings"] = opened.surroundings([row])
         given.append(one)
     return given, np.array([row.sample.label is Label.LIVE for row in chosen])
@@ -95,29 +96,27 @@ def drawn(options: argparse.Namespace, description: dict) -> tuple[Given, np.nda
 
 def variants(folder: Path, calibration: Given, threads: int) -> Iterator[tuple[str, int, Callable[[dict], np.ndarray]]]:
     """Yield name, bytes of the model and the way to liveness; float32 first."""
+    from despoof.engine.by_onnx import JUDGE, RUNTIMES
     from despoof.runs.onnx import onnx_runtime
 
     onnx_runtime()  # without telemetry
     from onnxruntime import quantization
 
-    from despoof.engine.runtime import RUNTIMES, open_engine
+    model = folder / "out" / JUDGE
 
-    model = folder / "out/model.onnx"
-
-    def onnxruntime(path: Path) -> Callable[[dict], np.ndarray]:
-        run = RUNTIMES["onnxruntime"](path, threads, "float32")
+    def way(path: Path, runtime: str = "onnx", precision: str = "float32") -> Callable[[dict], np.ndarray]:
+        run = RUNTIMES[runtime](path, threads=threads, precision=precision, device="cpu")
         return lambda one: run(one)[0]
 
-    yield "float32, ONNX Runtime", model.stat().st_size, onnxruntime(model)
+    yield "float32, ONNX Runtime", model.stat().st_size, way(model)
     for precision in ("float32", "bfloat16"):
-        engine = open_engine(folder / "out", "openvino", threads=threads, precision=precision)
-        yield f"{precision}, OpenVINO", model.stat().st_size, lambda one, e=engine: e(**one).liveness
+        yield f"{precision}, OpenVINO", model.stat().st_size, way(model, "openvino", precision)
     ready, dynamic, static = (folder / f"{name}.onnx" for name in ("ready", "dynamic", "static"))
     quantization.quant_pre_process(model, ready, skip_symbolic_shape=True)
     quantization.quantize_dynamic(ready, dynamic, weight_type=quantization.QuantType.QUInt8)
-    yield "int8 dynamic, ONNX Runtime", dynamic.stat().st_size, onnxruntime(dynamic)
+    yield "int8 dynamic, ONNX Runtime", dynamic.stat().st_size, way(dynamic)
     quantization.quantize_static(ready, static, Reader(calibration), per_channel=True)
-    yield "int8 static, ONNX Runtime", static.stat().st_size, onnxruntime(static)
+    yield "int8 static, ONNX Runtime", static.stat().st_size, way(static)
 
 
 class Reader:

@@ -1,6 +1,7 @@
-"""Face to liveness after detection: torch, ONNX Runtime, OpenVINO, in turn within one run. Medians.
+"""Face to liveness after detection, and face to pictures: torch, ONNX Runtime, OpenVINO, in turn within one run.
+Medians.
 
-    despoof export out && python benchmarks/engines.py out [--paper] [--threads 2] [--runs 40]
+    python benchmarks/engines.py [--weights default] [--paper] [--threads 2] [--runs 40]
 
 Also the share of each stage in torch, the arithmetic floor (operations over the speed of one large convolution) and,
 with --paper, one call of the published U-Net on random weights; its 41 calls are extrapolated, and said so.
@@ -10,15 +11,17 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import numpy as np
+
+NAMES = ("torch", "onnx", "openvino", "openvino/bfloat16")
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("exported", type=Path)
+    parser.add_argument("--weights", default="default")
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=40)
@@ -26,34 +29,34 @@ def main() -> None:
 
     import torch
 
-    import despoof
+    from despoof.engine.choose import open_engine
     from despoof.engine.export import trial_inputs
     from despoof.engine.graph import JudgeGraph
-    from despoof.engine.runtime import RUNTIMES, open_engine
 
-    torch.set_num_threads(options.threads)
-    guard = despoof.load()
-    whole = JudgeGraph(guard.generator, guard.detector).eval()
-    engines = {name: open_engine(options.exported, name, threads=options.threads) for name in RUNTIMES}
-    bf16 = open_engine(options.exported, "openvino", threads=options.threads, precision="bfloat16")
-    engines[bf16.name] = bf16
-    with torch.inference_mode():
-        for batch in (1, 16):
-            arrays = trial_inputs(whole, batch)
-            given = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            ways: dict[str, Callable] = {"torch": lambda given=given: whole(**given)}
-            ways |= {name: (lambda e=e, a=arrays: e(**a)) for name, e in engines.items()}
-            times = interleaved(ways, options.runs if batch == 1 else 10)
-            exact = whole(**given)[0].numpy()
-            print(f"\nbatch {batch}, {options.threads} threads, median of {options.runs if batch == 1 else 10}")
+    engines = {name: open_engine(options.weights, name, threads=options.threads) for name in NAMES}
+    whole = JudgeGraph(engines["torch"].detector).eval()
+    for batch in (1, 16):
+        given, runs = trial_inputs(whole, batch), options.runs if batch == 1 else 10
+        inputs = given["face"], given.get("surroundings")
+        exact = engines["torch"].judge(*inputs, _no_lap).liveness
+        works: dict[str, Callable] = {
+            "judge": lambda e, given=inputs: e.judge(*given, _no_lap),
+            "explain": lambda e, given=inputs: e.explain(given[0]),
+        }
+        for what, work in works.items():
+            ways = {name: partial(work, e) for name, e in engines.items()}
+            times = interleaved(ways, runs)
+            print(f"\n{what}, batch {batch}, {options.threads} threads, median of {runs}")
             for name, value in times.items():
-                off = 0.0 if name == "torch" else float(np.abs(engines[name](**arrays).liveness - exact).max())
+                off = float(np.abs(engines[name].judge(*inputs, _no_lap).liveness - exact).max())
                 print(f"{name:20} {value:8.2f} ms  {value / batch:7.2f} a face  liveness differs by {off:.1e}")
-            if batch == 1:
-                single, fastest = times, min(times.values())
-                floor(whole, given, fastest)
-        stages(guard, whole, single["torch"], options.runs)
-        if options.paper:
+            if batch == 1 and what == "judge":
+                fastest = min(times.values())
+                with torch.inference_mode():
+                    floor(whole, {name: torch.from_numpy(array) for name, array in given.items()}, fastest)
+    stages(engines["torch"], trial_inputs(whole, 1), options.runs)
+    if options.paper:
+        with torch.inference_mode():
             paper(fastest)
 
 
@@ -84,16 +87,14 @@ def floor(whole, given, fastest: float) -> None:  # type: ignore[no-untyped-def]
           f"floor {giga / peak * 1e3:.1f} ms, the fastest takes {fastest:.1f}")  # fmt: skip
 
 
-def stages(guard, whole, total: float, runs: int) -> None:  # type: ignore[no-untyped-def]
+def stages(engine, given, runs: int) -> None:  # type: ignore[no-untyped-def]
     """Print the share of each stage in torch."""
     import torch
 
-    from despoof.engine.export import trial_inputs
     from despoof.faces.align import scaled
 
     laps: dict[str, list[float]] = {}
-    given = {name: scaled(torch.from_numpy(array)) for name, array in trial_inputs(whole, 1).items() if name != "noise"}
-    face, cue = given["face"], None
+    inputs = scaled(torch.from_numpy(given["face"])), given["face"], given.get("surroundings")
     for _ in range(runs):
         last = time.perf_counter()
 
@@ -103,19 +104,14 @@ def stages(guard, whole, total: float, runs: int) -> None:  # type: ignore[no-un
             laps.setdefault(name, []).append((now - last) * 1e3)
             last = now
 
-        if guard.detector.config.uses_cue:
-            cue = despoof_cue(face, guard.generator.counterpart(face, lap=lap), guard.detector.config.cue_form)
-            lap("cue")
-        guard.detector.liveness(face, cue, given.get("surroundings"))
-        lap("detector")
+        if engine.generator is not None and not engine.config.uses_cue:
+            engine.generator.counterpart(inputs[0], lap=lap)
+        engine.judge(*inputs[1:], lap)
     print("\nstages in torch:", ", ".join(f"{name} {statistics.median(v):.1f} ms" for name, v in laps.items()))
 
 
-def despoof_cue(face, counterpart, form: str):  # type: ignore[no-untyped-def]
-    """Return the cue."""
-    from despoof.cue import cue
-
-    return cue(face, counterpart, form)
+def _no_lap(name: str) -> None:
+    pass
 
 
 def paper(fastest: float) -> None:

@@ -259,14 +259,14 @@ def open_guard(weights: str | None) -> Any:
 
     from despoof.detector.config import TINY
     from despoof.detector.network import Detector
-    from despoof.faces.quality import QualityLimits
+    from despoof.engine.by_torch import TorchEngine
     from despoof.pipeline import Guard, load
 
     torch.manual_seed(0)
     facts = {"thresholds": {"attack_below": 0.0, "live_from": 0.0}}
     if weights is None:
         detector = Detector(replace(TINY, insertion="none"), facts).eval()
-        return Guard(None, detector, limits=QualityLimits(), weights={"detector": "random"})
+        return Guard(TorchEngine(detector, weights={"detector": "random"}))
     guard = load(weights)
     guard.thresholds = (0.0, 0.0)
     return guard

@@ -17,6 +17,7 @@ from despoof.calibration import Presented, Shown, calibrate, needed, present
 from despoof.cli.app import build_app
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
+from despoof.engine.by_torch import TorchEngine
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.pipeline import Guard
 from despoof.profile import read_profile
@@ -24,9 +25,9 @@ from despoof.verdict import Decision, decide
 
 
 def guard(low: float = 0.3, high: float = 0.6) -> SimpleNamespace:
-    detector = SimpleNamespace(thresholds=(low, high))
-    rest = {"weights": {"detector": "ab"}, "preprocessing": {"face_size": 256}, "engine": None, "engine_name": "torch"}
-    return SimpleNamespace(detector=detector, **rest)
+    engine = SimpleNamespace(facts={"thresholds": {"attack_below": low, "live_from": high}}, precision="float32")
+    rest = {"weights": {"detector": "ab"}, "preprocessing": {"face_size": 256}, "engine_name": "torch"}
+    return SimpleNamespace(engine=engine, **rest)
 
 
 def shown(*liveness: float) -> Presented:
@@ -185,17 +186,15 @@ def test_a_clip_is_judged_by_the_judge_that_decides_in_use(weights, tmp_path):
 
 
 def test_an_engine_of_another_precision_needs_thresholds_of_its_own(weights):
-    engine = SimpleNamespace(precision="bfloat16", name="openvino/bfloat16")
-    plain = despoof.load(weights)
-    parts = (None, plain.detector)
-    known = {"limits": plain.limits, "weights": plain.weights, "engine": engine}
+    engine = TorchEngine(despoof.load(weights).engine.detector, weights={"detector": "d"})
+    engine.precision, engine.name = "bfloat16", "openvino/bfloat16"
     with pytest.raises(ArtefactError, match="measured in float32, engine openvino/bfloat16"):
-        Guard(*parts, **known)
-    measuring = Guard(*parts, **known, measuring=True)
+        Guard(engine)
+    measuring = Guard(engine, measuring=True)
     assert decide(0.99, measuring.thresholds) is decide(0.0, measuring.clip_thresholds) is Decision.UNCERTAIN
     profile, _ = calibrate(measuring, shown(*[0.9] * 9))
     assert profile.precision == "bfloat16"
-    assert Guard(*parts, **known, profile=profile).thresholds[1] == 0.9
+    assert Guard(engine, profile=profile).thresholds[1] == 0.9
     with pytest.raises(ArtefactError, match="precision 'bfloat16', now in use: 'float32'"):
         despoof.load(weights, profile=profile)
 

@@ -13,8 +13,8 @@ from PIL import Image
 from despoof.cli.check import describe
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector
+from despoof.engine.by_torch import TorchEngine
 from despoof.faces.detect import find_faces
-from despoof.faces.quality import QualityLimits
 from despoof.faces.scene import look
 from despoof.pipeline import Guard
 from despoof.verdict import Verdict
@@ -27,7 +27,7 @@ def guard() -> Guard:
     torch.manual_seed(0)
     facts = {"thresholds": {"attack_below": 0.3, "live_from": 0.6}}
     detector = Detector(replace(TINY, insertion="none"), facts).eval()
-    return Guard(None, detector, limits=QualityLimits(), weights={"detector": "d"})
+    return Guard(TorchEngine(detector, weights={"detector": "d"}))
 
 
 def about(box: tuple[float, ...]) -> object:

@@ -10,8 +10,8 @@ import torch
 from despoof.cli.app import build_app
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
+from despoof.engine.by_torch import TorchEngine
 from despoof.errors import ArtefactError, ConfigError
-from despoof.faces.quality import QualityLimits
 from despoof.pipeline import Guard, load
 from despoof.points import NAMES, expected_rows, point_of, points_of
 from despoof.profile import Point, Profile, Rate
@@ -80,14 +80,14 @@ def test_an_unknown_point_is_refused(tmp_path: Path) -> None:
 
 def test_a_profile_excludes_a_point() -> None:
     made, rate_ = detector(told()), Rate(0, 60, 0.0, 0.06)
-    parts = {"limits": QualityLimits(), "weights": {"detector": "d"}}
-    measuring = Guard(None, made, **parts, measuring=True)
+    engine = TorchEngine(made, weights={"detector": "d"})
+    measuring = Guard(engine, measuring=True)
     assert measuring.point is None
     point = Point(0.1, 0.4, rate_)
     profile = Profile("door", point, point, {"detector": "d"}, measuring.preprocessing, {}, 0.05)
     with pytest.raises(ConfigError, match="'strict' with profile 'door'"):
-        Guard(None, made, **parts, profile=profile, point="strict")
-    guard = Guard(None, made, **parts, profile=profile)
+        Guard(engine, profile=profile, point="strict")
+    guard = Guard(engine, profile=profile)
     assert (guard.point, guard.thresholds) == (None, (0.1, 0.4))
 
 
@@ -108,19 +108,19 @@ def test_a_profile_excludes_a_point() -> None:
 )
 def test_points_that_cannot_be_are_refused(wrong: dict) -> None:
     with pytest.raises(ArtefactError, match="detector has|detector's point"):
-        points_of(detector(wrong))
+        points_of(detector(wrong).facts)
 
 
 def test_the_table_says_what_to_expect_in_percent() -> None:
-    head, rows = expected_rows(points_of(detector(told())))
+    head, rows = expected_rows(points_of(detector(told()).facts))
     assert head == ["point", "attack below", "live from", "BPCER", "live UNCERTAIN", "APCER print", "APCER mean"]
     assert [row[0] for row in rows] == list(NAMES)
     assert rows[1] == [
         "balanced", "0.300", "0.600", "6.1 (3.0–12.2)", "4.0 (2.0–8.0)", "5.2 (2.6–10.4)", "7.0 (3.5–14.0)",
     ]  # fmt: skip
     unseen = told(strict=told()["strict"] | {"expected": {"apcer": {"mask": dict.fromkeys(rate(0), float("nan"))}}})
-    assert expected_rows(points_of(detector(unseen)))[1][0][3:6] == ["–", "–", "–"]
-    _, (alone,) = expected_rows({"balanced": point_of(detector(None))})
+    assert expected_rows(points_of(detector(unseen).facts))[1][0][3:6] == ["–", "–", "–"]
+    _, (alone,) = expected_rows({"balanced": point_of(detector(None).facts)})
     assert alone == ["balanced", "0.300", "0.600", "–", "–"]
 
 

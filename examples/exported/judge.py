@@ -1,7 +1,7 @@
 """An exported folder with numpy, onnxruntime and Pillow alone: python judge.py FOLDER ALIGNED_FACE [NEAR FAR]
 
 The face is aligned as despoof.json says (eyes, nose, mouth on `template`), near and far are cut around its box, so many
-boxes wide as `scales` says. Noise is drawn by numpy here and by torch in the package, so liveness differs slightly.
+boxes wide as `scales` says. Noise is another draw than the package's, so where it matters liveness differs slightly.
 """
 
 import hashlib
@@ -18,7 +18,11 @@ import onnxruntime  # noqa: E402
 
 folder, *pictures = map(Path, sys.argv[1:])
 about = json.loads((folder / "despoof.json").read_text())
-session = onnxruntime.InferenceSession(folder / about["model"], providers=["CPUExecutionProvider"])
+
+
+def run(name: str, output: str, given: dict[str, np.ndarray]) -> np.ndarray:
+    session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
+    return session.run([output], given)[0]
 
 
 def pixels(picture: Path, side: int) -> np.ndarray:
@@ -28,11 +32,12 @@ def pixels(picture: Path, side: int) -> np.ndarray:
 given = {"face": pixels(pictures[0], about["face_size"])[None]}
 if about["surroundings"]:
     given["surroundings"] = np.stack([pixels(each, about["surroundings"][1]) for each in pictures[1:3]])[None]
-if about["noise"]:
+if about["detector"]["insertion"] != "none":  # it judges by the cue too
     seed = int.from_bytes(hashlib.blake2b(given["face"].tobytes(), digest_size=8).digest(), "little")
-    given["noise"] = np.random.default_rng(seed).standard_normal((1, *about["noise"]), np.float32)
+    noise = np.random.default_rng(seed).standard_normal((1, *about["noise"]), np.float32)
+    given["cue"] = run("explain.onnx", "cue", {"face": given["face"], "noise": noise})
 
-liveness = float(session.run(["liveness"], given)[0][0])
+liveness = float(run("judge.onnx", "liveness", given)[0])
 limits = about["thresholds"]
 decision = "ATTACK" if liveness >= 0 else "NO_DECISION"  # what NaN falls to
 if liveness >= limits["attack_below"]:

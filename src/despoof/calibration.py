@@ -20,6 +20,7 @@ from despoof.data.video import VIDEO_SUFFIXES, is_video
 from despoof.errors import ConfigError, InputError
 from despoof.metrics import proportion_interval
 from despoof.pipeline import Guard
+from despoof.points import thresholds_of
 from despoof.profile import Point, Profile, Rate
 from despoof.runs.progress import track
 
@@ -72,7 +73,7 @@ def calibrate(
     """
     if not 0 < bpcer < 1:
         raise ConfigError(f"wanted BPCER {bpcer}; expected a share between 0 and 1. Write 5 % as 0.05.")
-    own, attacks = guard.detector.thresholds, attacks or {}
+    own, attacks = thresholds_of(guard.engine.facts), attacks or {}
     kinds = {"photos": live.photos, "clips": live.clips}
     against = {kind: {type_: getattr(each, kind) for type_, each in attacks.items()} for kind in kinds}
     points = {
@@ -91,7 +92,7 @@ def calibrate(
         points[kind] = Point(*stricter, unanswered=len(kinds[kind].unanswered))
     profile = Profile(
         name, **points, weights=dict(guard.weights), preprocessing=guard.preprocessing, clip_rule=RULE.deciding(),
-        wanted_bpcer=bpcer, precision="float32" if guard.engine is None else guard.engine.precision,
+        wanted_bpcer=bpcer, precision=guard.engine.precision,
         engine=guard.engine_name, package=despoof.__version__,
     )  # fmt: skip
     return profile, [line for kind in kinds for line in _warnings(kind, points[kind], own, bpcer)]

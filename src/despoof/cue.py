@@ -63,8 +63,8 @@ CUE_FORMS: dict[str, Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]]
 }
 
 
-def cue_picture(cue: "torch.Tensor") -> np.ndarray:
-    """Return a cue (3, S, S) as (S, S, 3) uint8 for people to look at.
+def cue_picture(cue: "np.ndarray | torch.Tensor") -> np.ndarray:
+    """Return a cue (3, S, S), an array or a tensor of the processor, as (S, S, 3) uint8 for people to look at.
 
     Grey 128 is nothing, brighter is more in the face than in the counterpart, darker is less. The scale is
     symmetric and the picture's own: the 99th percentile of absolute values reaches 1 or 255, what is beyond
@@ -72,7 +72,7 @@ def cue_picture(cue: "torch.Tensor") -> np.ndarray:
     """
     if cue.ndim != 3 or cue.shape[0] != 3:
         raise InputError(f"cue of shape {tuple(cue.shape)}; expected (3, S, S). Give one cue at a time.")
-    values = cue.detach().float().cpu().numpy().transpose(1, 2, 0)
+    values = np.asarray(cue, np.float32).transpose(1, 2, 0)
     scale = float(np.quantile(np.abs(values), PICTURE_QUANTILE)) or float(np.abs(values).max())
     if scale == 0:
         return np.full(values.shape, 128, np.uint8)

@@ -5,6 +5,7 @@ scores are separate arrays; attacks that differ by species are a dict species ->
 ISO/IEC 30107-3 where it has one. Rates are in 0..1. NaN, infinity and an empty class raise InputError.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -209,13 +210,34 @@ def proportion_interval(errors: float, presented: int, *, confidence: float = 0.
     It takes presentations as independent; where one subject gave many, the truth is wider. `errors` may be
     a mean over seeds and so need not be whole.
     """
-    from scipy.stats import beta
-
     _counts(errors, presented)
     tail = (1 - confidence) / 2
-    low = 0.0 if errors <= 0 else float(beta.ppf(tail, errors, presented - errors + 1))
-    high = 1.0 if errors >= presented else float(beta.ppf(1 - tail, errors + 1, presented - errors))
+    low = 0.0 if errors <= 0 else beta_quantile(tail, errors, presented - errors + 1)
+    high = 1.0 if errors >= presented else beta_quantile(1 - tail, errors + 1, presented - errors)
     return Interval(low, high)
+
+
+def beta_quantile(share: float, a: float, b: float) -> float:
+    """Return the x below which a share of the beta distribution of a and b lies, by halving 0..1."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-13 * high + 1e-300:
+        x = (low + high) / 2
+        low, high = (x, high) if _beta_share(x, a, b) < share else (low, x)
+    return high
+
+
+def _beta_share(x: float, a: float, b: float) -> float:
+    """Return the regularised incomplete beta function by its continued fraction (DLMF 8.17.22), bottom up."""
+    if x > (a + 1) / (a + b + 2):  # where the fraction is slow
+        return 1 - _beta_share(1 - x, b, a)
+    log_front = a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    fraction = 1.0
+    for m in range(math.ceil(20 + 4 * math.sqrt(max(a, b))), 0, -1):  # it needs some sqrt(max(a, b)) terms
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        fraction = 1 + even / (1 + odd / fraction)
+    odd = -(a + b) * x / (a + 1)
+    return math.exp(log_front) / (a * (1 + odd / fraction))
 
 
 def rule_of_three(presented: int) -> float:

@@ -1,34 +1,29 @@
-"""The whole way for one image: image -> `Verdict`. The only place where generator, cue and detector meet."""
+"""The whole way for one image: image -> `Verdict`, whatever engine computes it."""
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from despoof.data.image import ImageSource, read_image
 from despoof.errors import ArtefactError, ConfigError, InputError
+from despoof.faces.align import align, as_array, as_image, shrink
 from despoof.faces.detect import FindFaces, retinaface
 from despoof.faces.quality import QualityLimits, Reason, gate
 from despoof.faces.scene import Scene, look
 from despoof.faces.surroundings import room, surroundings
-from despoof.pair import files_of, parents_of, read_generator
 from despoof.points import OperatingPoint, point_of
 from despoof.profile import Profile, read_profile
 from despoof.runs.config import to_dict
 from despoof.verdict import Decision, Verdict, decide
 
 if TYPE_CHECKING:
-    import torch
-
-    from despoof.detector.network import Detector
-    from despoof.engine.runtime import Engine
-    from despoof.generator.generator import Generator
+    from despoof.engine.engine import Engine, Judged, Pictures
 
 BATCH = 16  # faces judged together; more gain nothing on a processor
 NOTHING = (0.0, float("inf"))  # thresholds at which every liveness is UNCERTAIN
@@ -37,60 +32,45 @@ _process: int | None = None  # where the first guard was loaded; forked children
 
 @dataclass(frozen=True)
 class Prepared:
-    """A face (3, S, S) on the way to be judged, or the reasons why it is not; milliseconds of each stage so far.
+    """A face (S, S, 3) uint8 on the way to be judged, or the reasons why it is not; milliseconds of each stage so far.
 
     `place` is what the verdict says of where the face is: `faces`, `box`, `room`, and `surroundings` (2, R, R, 3) uint8
     for a detector that looks at them.
     """
 
-    face: "torch.Tensor | None"
+    face: np.ndarray | None
     reasons: tuple[Reason, ...]
     laps: dict[str, float] = field(default_factory=dict)
     place: dict[str, Any] = field(default_factory=dict)
 
 
-class Answer(NamedTuple):
-    """What the networks say of faces: liveness (N,), NaN where something broke; counterparts and cues (N, 3, S, S)."""
-
-    liveness: "torch.Tensor"
-    counterparts: "torch.Tensor | None"
-    cues: "torch.Tensor | None"
-
-
 class Guard:
-    """A generator and a detector that judge images. Made by `load`.
+    """An engine that judges images, and the rules by which it decides. Made by `load`.
 
-    Threads may share one: its networks judge for one caller at a time. Processes may not: the threads of torch and
-    ONNX Runtime do not survive a fork and would wait for ever, so a forked child gets a ConfigError. Start processes
+    Threads may share one: its networks judge for one caller at a time. Processes may not: the threads of ONNX Runtime
+    and torch do not survive a fork and would wait for ever, so a forked child gets a ConfigError. Start processes
     by "spawn"; a guard can be pickled.
     """
 
     def __init__(
         self,
-        generator: "Generator | None",
-        detector: "Detector",
+        engine: "Engine",
         *,
-        limits: QualityLimits,
-        weights: dict[str, str],
+        limits: QualityLimits | None = None,
         find: FindFaces | None = None,
-        engine: "Engine | None" = None,
         profile: Profile | None = None,
         point: str | None = None,
-        maker: "Callable[[], Generator] | None" = None,  # reads the generator, where pictures alone need it
         measuring: bool = False,
     ) -> None:
-        self._generator, self._maker = generator, maker
-        self.detector = detector
-        self.limits = limits
-        self.find = find
         self.engine = engine
-        self.weights = weights
+        self.limits = limits or QualityLimits()
+        self.find = find
         self.profile = profile
         if profile is not None and point is not None:
             raise ConfigError(
                 f"point {point!r} with profile {profile.name!r}, which has its own thresholds. Leave out one of them."
             )
-        chosen = None if measuring or profile is not None else point_of(detector, point)
+        chosen = None if measuring or profile is not None else point_of(engine.facts, point)
         self.point = None if chosen is None else chosen.name
         self.thresholds, self.clip_thresholds = NOTHING, NOTHING
         if not measuring:
@@ -99,12 +79,12 @@ class Guard:
 
     def _limits(self, point: OperatingPoint | None) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return the thresholds for photos and for clips; what they were not measured with is an ArtefactError."""
-        precision = "float32" if self.engine is None else self.engine.precision
+        precision = self.engine.precision
         if self.profile is not None:
             self.profile.must_fit(weights=self.weights, preprocessing=self.preprocessing, precision=precision)
             return self.profile.photos.thresholds, self.profile.clips.thresholds
         assert point is not None
-        measured = self.detector.facts["thresholds"].get("precision", "float32")
+        measured = self.engine.facts["thresholds"].get("precision", "float32")
         if measured != precision:
             raise ArtefactError(
                 f"the weights' thresholds were measured in {measured}, engine {self.engine_name} computes in "
@@ -126,19 +106,9 @@ class Guard:
         self._ready()
 
     @property
-    def generator(self) -> "Generator | None":
-        """What makes counterparts; for a detector without cue it makes pictures only and is read when first asked for.
-
-        None where there is none; one that cannot be read is an ArtefactError.
-        """
-        if self._generator is None and self._maker is not None:
-            self._generator = self._maker().to(self.device)
-        return self._generator
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the networks judge."""
-        return next(self.detector.parameters()).device
+    def weights(self) -> dict[str, str]:
+        """Hashes of the files of weights that decide, by their part."""
+        return self.engine.weights
 
     @property
     def preprocessing(self) -> dict:
@@ -147,37 +117,27 @@ class Guard:
 
         find = self.find or retinaface
         finder = ABOUT["detector"] if find is retinaface else getattr(find, "__qualname__", type(find).__qualname__)
-        return ABOUT | {"detector": finder, "judged_at": self.detector.config.face_size, "gate": to_dict(self.limits)}
+        return ABOUT | {"detector": finder, "judged_at": self.engine.config.face_size, "gate": to_dict(self.limits)}
 
-    def attention(self, verdict: Verdict) -> "torch.Tensor | None":
+    def attention(self, verdict: Verdict) -> np.ndarray | None:
         """Return where on its cue the detector looked, (h, w) with sum 1; None without attention or cue."""
         if verdict.face is None or verdict.cue is None:
             return None
         with self._turn():
-            found = self.detector.attention_map(*(one[None].to(self.device) for one in (verdict.face, verdict.cue)))
-        return None if found is None else found[0].cpu()
+            found = self.engine.attention(as_image(verdict.face)[None], verdict.cue[None])
+        return None if found is None else found[0]
 
     def with_counterpart(self, verdict: Verdict) -> Verdict:
-        """Return a verdict with the counterpart and the cue of its picture, which a detector without cue does not need.
+        """Return a verdict with the counterpart, the cue and the map of its picture, where it was judged without them.
 
         Unchanged where they are there, where nothing was judged, and where there is no generator. They do not change
         what was decided. A generator that is missing or broken is an ArtefactError.
         """
-        import torch
-
-        from despoof.cue import cue
-
         if verdict.face is None or verdict.liveness is None or verdict.counterpart is not None:
             return verdict
-        with self._turn(), torch.inference_mode():
-            if (generator := self.generator) is None:
-                return verdict
-            face = verdict.face[None].to(self.device)
-            made = generator.counterpart(face)
-            if not _sound(made):
-                raise ArtefactError("the generator gave no numbers for a picture. Restore the file of its weights.")
-            shown = cue(face, made, self.detector.config.cue_form)
-        return replace(verdict, counterpart=made[0].cpu(), cue=shown[0].cpu())
+        with self._turn():
+            made = self.engine.explain(as_image(verdict.face)[None])
+        return verdict if made is None else replace(verdict, **_pictures(made, 0))
 
     def _turn(self) -> threading.Lock:
         """Return what one caller holds while networks work; in a forked child they would never end."""
@@ -191,7 +151,7 @@ class Guard:
     @property
     def engine_name(self) -> str:
         """What computes the liveness."""
-        return "torch" if self.engine is None else self.engine.name
+        return self.engine.name
 
     def check(self, source: ImageSource, *, bgr: bool = False) -> Verdict:
         """Judge one image: a path, bytes, binary file, PIL image, or array or tensor in RGB order (uint8, float 0..1).
@@ -245,8 +205,6 @@ class Guard:
         return self._prepare_face(scene, clock)
 
     def _prepare_face(self, scene: Scene, clock: "_Clock") -> Prepared:
-        from despoof.faces.align import align, as_tensor
-
         main = scene.faces[0] if scene.faces else None
         try:
             aligned = None if main is None else align(scene.image, main.landmarks)
@@ -257,9 +215,9 @@ class Guard:
             clock.lap("align and gate")
             return Prepared(None, reasons, dict(clock.laps))
         box = tuple(map(float, scene.in_source(main).box))
-        around = surroundings(scene.image, main.box) if self.detector.config.uses_surroundings else None
+        around = surroundings(scene.image, main.box) if self.engine.config.uses_surroundings else None
         clock.lap("align and gate")
-        face = as_tensor(aligned, self.detector.config.face_size)
+        face = shrink(aligned, self.engine.config.face_size)
         place = {"faces": len(scene.faces), "box": box, "room": room(scene.image, main.box), "surroundings": around}
         return Prepared(face, reasons, dict(clock.laps), place)
 
@@ -278,50 +236,12 @@ class Guard:
             for one in prepared
         ]
 
-    def _answer(self, waiting: list[Prepared], clock: "_Clock") -> Answer:
-        import torch
-
-        around = None
-        if self.detector.config.uses_surroundings:
-            around = torch.from_numpy(np.stack([one.place["surroundings"] for one in waiting]))
-        with self._turn(), torch.inference_mode():
-            faces = torch.stack([one.face for one in waiting])
-            by_torch = partial(self._by_torch, clock=clock)
-            answer = (by_torch if self.engine is None else self._by_engine)(faces, around)
-        clock.lap("detector" if self.engine is None else self.engine_name)
-        return answer
-
-    def _by_torch(self, faces: "torch.Tensor", around: "torch.Tensor | None", clock: "_Clock") -> Answer:
-        """Judge faces (N, 3, S, S) in [-1, 1] and their surroundings (N, 2, R, R, 3) uint8."""
-        from despoof.cue import cue
-        from despoof.faces.align import scaled
-
-        faces = faces.to(self.device)
-        around = None if around is None else scaled(around.to(self.device))
-        if not self.detector.config.uses_cue or (generator := self.generator) is None:
-            return Answer(self.detector.liveness(faces, None, around).cpu(), None, None)
-        counterparts = generator.counterpart(faces, lap=clock.lap)
-        sound = _sound(counterparts)
-        usable = counterparts.where(sound[:, None, None, None], faces)  # of a broken one nothing more is said
-        cues = cue(faces, usable, self.detector.config.cue_form)
-        liveness = self.detector.liveness(faces, cues, around).where(sound, np.nan)
-        return Answer(liveness.cpu(), usable.cpu(), cues.cpu())
-
-    def _by_engine(self, faces: "torch.Tensor", around: "torch.Tensor | None") -> Answer:
-        import torch
-
-        from despoof.faces.align import as_image
-        from despoof.generator.schedule import content_noise
-
-        noise, shape = None, self.engine.description["noise"]
-        if shape is not None:
-            noise = torch.stack([content_noise(face, torch.Size(shape), 0) for face in faces]).numpy()
-        pixels = np.stack([as_image(face) for face in faces])
-        found = self.engine(pixels, noise, None if around is None else around.numpy())
-        liveness, *made = (None if array is None else torch.from_numpy(array) for array in found)
-        for pictures in made:
-            liveness = liveness if pictures is None else liveness.where(_sound(pictures), np.nan)
-        return Answer(liveness, *made)
+    def _answer(self, waiting: list[Prepared], clock: "_Clock") -> "Judged":
+        faces, around = np.stack([one.face for one in waiting]), None
+        if self.engine.config.uses_surroundings:
+            around = np.stack([one.place["surroundings"] for one in waiting])
+        with self._turn():
+            return self.engine.judge(faces, around, clock.lap)
 
     @property
     def _names(self) -> dict[str, Any]:
@@ -336,26 +256,25 @@ class Guard:
 
 
 def _refused(one: Prepared, names: dict[str, Any]) -> Verdict:
-    return Verdict(
-        Decision.NO_DECISION, reasons=one.reasons, face=one.face, milliseconds=one.laps, **one.place, **names
-    )
+    face = None if one.face is None else as_array(one.face)
+    return Verdict(Decision.NO_DECISION, reasons=one.reasons, face=face, milliseconds=one.laps, **one.place, **names)
 
 
-def _decided(one: Prepared, answer: Answer, place: int, names: dict[str, Any]) -> Verdict:
-    liveness, made = float(answer.liveness[place]), answer.counterparts is not None
+def _decided(one: Prepared, answer: "Judged", place: int, names: dict[str, Any]) -> Verdict:
+    liveness = float(answer.liveness[place])
     decision = decide(liveness, names["thresholds"])
     if decision is Decision.NO_DECISION:
         reason = Reason("broken", None, None, f"the networks gave {liveness}; restore the files of the weights.")
         return _refused(replace(one, reasons=(reason,)), names)
+    pictures = {} if answer.pictures is None else _pictures(answer.pictures, place)
     return Verdict(
-        decision, liveness, face=one.face, counterpart=answer.counterparts[place].clone() if made else None,
-        cue=answer.cues[place].clone() if made else None, milliseconds=one.laps, **one.place, **names,
+        decision, liveness, face=as_array(one.face), **pictures, milliseconds=one.laps, **one.place, **names
     )  # fmt: skip
 
 
-def _sound(pictures: "torch.Tensor") -> "torch.Tensor":
-    """Return which of (N, 3, S, S) hold no NaN and no infinity, (N,)."""
-    return pictures.isfinite().flatten(1).all(1)
+def _pictures(made: "Pictures", place: int) -> dict[str, np.ndarray | None]:
+    """Return one face's pictures as fields of a verdict, copied out of their batch."""
+    return {name: None if each is None else each[place].copy() for name, each in made._asdict().items()}
 
 
 def _unreadable(error: InputError) -> Prepared:
@@ -380,63 +299,30 @@ def load(
     *,
     limits: QualityLimits | None = None,
     find: FindFaces | None = None,
-    engine: "str | Path | Engine" = "torch",
+    engine: str = "auto",
     profile: str | Path | Profile | None = None,
     point: str | None = None,
     device: str = "cpu",
+    threads: int | None = None,
     measuring: bool = False,
 ) -> Guard:
-    """Return a guard from a preset's name or from a folder with ``detector.safetensors`` and
-    ``generator.safetensors``. Missing, truncated and foreign files are ArtefactErrors, and so is a detector of another
-    generator, see `require_pair`. A detector without cue judges without generator; that one then makes the pictures of
-    `Guard.with_counterpart`, and its file is read when they are first asked for.
+    """Return a guard from a preset's name or from a folder of weights. Missing, truncated and foreign files are
+    ArtefactErrors, and so is a detector of another generator, see `despoof.pair`.
+
+    `engine` is what computes: "onnx" (ONNX Runtime, on the export that lies beside the weights), "openvino" or
+    "openvino/bfloat16" on the same files, or "torch" on ``detector.safetensors`` and ``generator.safetensors``, which
+    needs the extra `train`. "auto" is onnx where an export lies in the folder, as for the default weights, else torch.
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
-    `engine` is "torch", a folder made by `despoof export` from these very weights, or an `Engine`; "auto" is the
-    folder that `despoof export` keeps for these weights and the installed runtimes, and torch where there is none.
     `point` names an operating point of the weights: strict, balanced (the default) or lenient; `despoof info` shows
     what to expect of each.
     `profile` is a file made by `despoof calibrate` with these very weights, whose thresholds then decide.
-    `device` is where torch judges, such as "cuda"; an engine is for the processor.
+    `device` is where torch or ONNX Runtime judges, such as "cuda"; `threads` are of the processor, else OMP_NUM_THREADS
+    or a few.
     `measuring` decides nothing: every liveness is UNCERTAIN. A profile for an engine in bfloat16 is made so.
     """
-    from despoof.detector.network import load_detector
-    from despoof.runs.checkpoint import file_hash
+    from despoof.engine.choose import open_engine
 
-    generator_file, detector_file = files_of(which)
-    detector = load_detector(detector_file)
-    weights = {"detector": file_hash(detector_file)}
-    generator, maker = None, None
-    if detector.config.uses_cue:
-        generator = read_generator(generator_file, detector, detector_file)
-        weights["generator"] = file_hash(generator_file)
-    elif generator_file.exists() or "generator" in parents_of(detector):
-        maker = partial(read_generator, generator_file, detector, detector_file)
     if profile is not None and not isinstance(profile, Profile):
         profile = read_profile(profile)
-    limits = limits or QualityLimits()
-    chosen = _open(engine, weights)
-    if chosen is not None and device != "cpu":
-        raise ConfigError(f"device {device!r} with {chosen.name}, which is for the processor. Leave out one of them.")
-    try:
-        for part in filter(None, (generator, detector)):
-            part.to(device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a torch without CUDA
-        raise ConfigError(f"device {device!r} cannot be used here ({error}). Leave it out for the processor.") from None
-    return Guard(
-        generator, detector, limits=limits, weights=weights, find=find, engine=chosen, profile=profile, point=point,
-        maker=maker, measuring=measuring,
-    )  # fmt: skip
-
-
-def _open(engine: "str | Path | Engine", weights: dict[str, str]) -> "Engine | None":
-    """Return the engine of a folder, or None for torch; a folder that is there and broken is an ArtefactError."""
-    import torch
-
-    from despoof.engine.runtime import Engine, open_engine, usual_folder
-
-    if isinstance(engine, Engine):
-        return engine
-    folder = usual_folder(weights) if engine == "auto" else None if engine == "torch" else engine
-    if folder is None or (engine == "auto" and not Path(folder).exists()):
-        return None
-    return open_engine(folder, threads=torch.get_num_threads(), weights=weights)
+    opened = open_engine(which, engine, device=device, threads=threads)
+    return Guard(opened, limits=limits, find=find, profile=profile, point=point, measuring=measuring)

@@ -5,12 +5,9 @@ Which cameras set them, and by what rule, is in docs/detector.md. Reading is str
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from despoof.errors import ArtefactError, ConfigError
-
-if TYPE_CHECKING:
-    from despoof.detector.network import Detector
 
 NAMES = ("strict", "balanced", "lenient")  # from the fewest attacks that pass to the fewest people refused
 DEFAULT = "balanced"
@@ -35,12 +32,23 @@ class OperatingPoint:
         return self.attack_below, self.live_from
 
 
-def points_of(detector: "Detector") -> dict[str, OperatingPoint]:
-    """Return a detector's points by name. Without `points` in its facts its thresholds are the only one, `DEFAULT`.
+def thresholds_of(facts: dict[str, Any]) -> tuple[float, float]:
+    """Return (attack below, live from) of a detector's facts, the two limits between which nothing is decided."""
+    found = facts.get("thresholds", {})
+    if not {"attack_below", "live_from"} <= set(found):
+        raise ArtefactError(
+            f"detector has thresholds {sorted(found)}; expected attack_below and live_from. Set them on source "
+            "validation and write them with save_detector(path, detector, facts=...)."
+        )
+    return float(found["attack_below"]), float(found["live_from"])
+
+
+def points_of(facts: dict[str, Any]) -> dict[str, OperatingPoint]:
+    """Return the points by name of a detector's facts. Without any its thresholds are the only one, `DEFAULT`.
 
     Points that cannot be, or a default that differs from the thresholds, are an ArtefactError.
     """
-    own, told = detector.thresholds, detector.facts.get("points")
+    own, told = thresholds_of(facts), facts.get("points")
     if told is None:
         return {DEFAULT: OperatingPoint(DEFAULT, *own)}
     if unknown := set(told) - set(NAMES):
@@ -55,9 +63,9 @@ def points_of(detector: "Detector") -> dict[str, OperatingPoint]:
     return found
 
 
-def point_of(detector: "Detector", name: str | None = None) -> OperatingPoint:
+def point_of(facts: dict[str, Any], name: str | None = None) -> OperatingPoint:
     """Return the point of that name, `DEFAULT` for None; one that the detector has not is a ConfigError."""
-    found = points_of(detector)
+    found = points_of(facts)
     if (name or DEFAULT) not in found:
         raise ConfigError(
             f"point {name!r}; these weights have {', '.join(found)}. Name one of these, or set thresholds for your own "

@@ -4,16 +4,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from despoof.errors import InputError
 from despoof.faces.quality import Reason
 from despoof.runs.folder import atomic_path
-
-if TYPE_CHECKING:
-    import torch
 
 LITTLE_ROOM = 1.5  # face widths; where less is seen, hands, edges and bezels around a face are not
 PANEL, BAR = 256, 26  # px of the picture: side of a panel, height of the lines of text above and below
@@ -55,8 +51,9 @@ class Verdict(Outcome):
     """The outcome for one image.
 
     `liveness` is in 0..1, higher is more live; None where there is no decision. `thresholds` are the liveness
-    below which a face is an attack, and from which it is live. `face`, `counterpart`, `cue` are (3, S, S)
-    tensors or None; `surroundings`, near and far, are (2, R, R, 3) uint8 where the detector looks at them.
+    below which a face is an attack, and from which it is live. `face`, `counterpart` (in [-1, 1]) and `cue` are
+    (3, S, S) float32, `map` is (S, S) in 0..1, where the face departs from its counterpart; each may be None.
+    `surroundings`, near and far, are (2, R, R, 3) uint8 where the detector looks at them.
     `milliseconds` holds the time of each stage. Pictures and times take no part in ``==``.
     """
 
@@ -64,18 +61,19 @@ class Verdict(Outcome):
     liveness: float | None = None
     reasons: tuple[Reason, ...] = ()
     thresholds: tuple[float, float] | None = None
-    face: "torch.Tensor | None" = field(default=None, repr=False, compare=False)
-    counterpart: "torch.Tensor | None" = field(default=None, repr=False, compare=False)
-    cue: "torch.Tensor | None" = field(default=None, repr=False, compare=False)
+    face: np.ndarray | None = field(default=None, repr=False, compare=False)
+    counterpart: np.ndarray | None = field(default=None, repr=False, compare=False)
+    cue: np.ndarray | None = field(default=None, repr=False, compare=False)
     milliseconds: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
     weights: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
-    engine: str = "torch"  # what computes the liveness
+    engine: str = "onnx"  # what computes the liveness
     profile: str | None = None  # the threshold profile that decided; None: an operating point of the weights
     point: str | None = None  # the name of that point; None with a profile
     faces: int = 0  # how many were seen
     box: tuple[float, float, float, float] | None = None  # left, top, width, height of the judged one, as it was read
     surroundings: np.ndarray | None = field(default=None, repr=False, compare=False)
     room: float | None = None  # face widths around it, at most 2.7: what is seen of the surroundings
+    map: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def as_row(self) -> dict:
         """Return what a log or a service may keep: no pixels."""
@@ -94,7 +92,7 @@ class Verdict(Outcome):
             "room": None if self.room is None else round(self.room, 2),
         }
 
-    def save_explanation(self, path: str | Path, attention: "torch.Tensor | None" = None) -> Path:
+    def save_explanation(self, path: str | Path, attention: np.ndarray | None = None) -> Path:
         """Write *face | counterpart | cue* and the decision as a PNG; a verdict without a face is an InputError.
 
         The panels are what the generator makes of the face and the difference of the two, and what is around it where
@@ -116,7 +114,7 @@ class Verdict(Outcome):
             sheet.save(temporary, "PNG")
         return Path(path)
 
-    def _panels(self, attention: "torch.Tensor | None") -> dict[str, np.ndarray]:
+    def _panels(self, attention: np.ndarray | None) -> dict[str, np.ndarray]:
         from despoof.cue import cue_picture
         from despoof.faces.align import as_image
 
@@ -128,6 +126,6 @@ class Verdict(Outcome):
         if self.surroundings is not None:
             panels |= dict(zip(("near", "far"), self.surroundings, strict=True))
         if attention is not None:
-            share = (attention / attention.max()).numpy()[..., None]
+            share = (attention / attention.max())[..., None]
             panels["attention"] = (share * (255, 220, 150)).astype(np.uint8)
         return panels

@@ -12,12 +12,12 @@ SOURCE = Path(despoof.__file__).parent
 # From left to right; stages of one rank do not know each other.
 RANKS = (
     {"errors"},
-    {"runs", "metrics"},
+    {"runs", "metrics", "points"},
     {"data"},
     {"faces"},
     {"generator", "cue"},
     {"detector"},
-    {"pair", "points", "departure"},
+    {"pair", "departure"},
     {"engine", "profile", "explanation"},
     {"verdict"},
     {"pipeline"},

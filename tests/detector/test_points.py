@@ -101,7 +101,7 @@ def test_a_store_with_folds_is_learned_from_whole_and_its_points_are_crossed(tmp
         store.add(StoredSample(sample, "face"), face, around(face))
     train_on_store(recipe, store, None, tmp_path / "run")
     read = load_detector(tmp_path / "run/detector.safetensors")
-    points = points_of(read)  # as the guard reads them
+    points = points_of(read.facts)  # as the guard reads them
     assert list(points) == ["strict", "balanced", "lenient"]
     assert points["strict"].live_from >= points["balanced"].live_from >= points["lenient"].live_from
     assert read.thresholds == points["balanced"].thresholds

@@ -17,9 +17,10 @@ import despoof
 from despoof.detector.branches import BRANCHES
 from despoof.detector.config import PROBE
 from despoof.detector.network import Detector, beside, save_detector
+from despoof.engine.by_onnx import RUNTIMES, installed
+from despoof.engine.by_torch import TorchEngine, open_torch
 from despoof.engine.export import TOLERANCE, export, parity, trial_inputs
 from despoof.engine.graph import JudgeGraph
-from despoof.engine.runtime import RUNTIMES, installed, open_engine
 from despoof.errors import ArtefactError
 from despoof.faces.align import align, as_tensor, scaled
 from despoof.faces.detect import find_faces
@@ -55,8 +56,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(weights: Path) -> Path:
     pytest.importorskip("onnx", reason="needs the extra `export`")
     pytest.importorskip("onnxscript", reason="needs the extra `export`")
-    guard, out = despoof.load(weights), weights / "out"
-    assert set(export(guard.generator, guard.detector, out, weights=guard.weights)) == set(HERE)
+    out = weights / "out"
+    assert set(export(open_torch(weights), out)) == set(HERE)
     return out
 
 
@@ -109,7 +110,7 @@ def test_what_is_around_the_face_has_a_say_and_a_blank_border_none(weights: Path
 def test_a_verdict_is_the_same_as_by_torch(weights: Path, exported: Path, runtime: str, portrait: np.ndarray) -> None:
     images = [portrait, np.ascontiguousarray(portrait[:, ::-1]), portrait[:340, 60:400]]
     plain = despoof.load(weights)
-    fast = despoof.load(weights, engine=open_engine(exported, runtime, threads=1, weights=plain.weights))
+    fast = despoof.load(exported, engine=runtime, threads=1)
     wanted, found = plain.check_many(images), fast.check_many(images)
     assert [one.liveness for one in found] == pytest.approx([one.liveness for one in wanted], abs=TOLERANCE)
     assert len({round(one.liveness, 4) for one in wanted}) == 3
@@ -139,7 +140,7 @@ def test_a_graph_that_judges_by_nearness_is_tried_on_what_is_near(tmp_path: Path
     pytest.importorskip("onnx", reason="needs the extra `export`")
     pytest.importorskip("onnxscript", reason="needs the extra `export`")
     made = detector(kernel=6, rectified=False, unit_norm=False, branches=("near_minifasnet",))
-    given = {name: scaled(torch.from_numpy(array)) for name, array in trial_inputs(JudgeGraph(None, made), 12).items()}
+    given = {name: scaled(torch.from_numpy(array)) for name, array in trial_inputs(JudgeGraph(made), 12).items()}
     with torch.no_grad():
         numbers = made.standard(made.statistics(given["face"], None, given["surroundings"]))
         made.nearness.scale *= 2 / (numbers - numbers.mean(0)).norm(dim=1).mean()
@@ -153,13 +154,13 @@ def test_a_graph_that_judges_by_nearness_is_tried_on_what_is_near(tmp_path: Path
     assert made.liveness(given["face"], None, given["surroundings"]).std() > 0.1
     save_detector(tmp_path / "detector.safetensors", made)
     guard = despoof.load(tmp_path)
-    export(None, guard.detector, tmp_path / "out", weights=guard.weights)
-    fast = despoof.load(tmp_path, engine=tmp_path / "out")
+    export(guard.engine, tmp_path / "out")
+    fast = despoof.load(tmp_path / "out")
     assert fast.check(portrait).liveness == pytest.approx(guard.check(portrait).liveness, abs=TOLERANCE)
     with torch.no_grad():
         made.nearness.centres += 0.3
     with pytest.raises(ArtefactError, match="differs from torch"):
-        parity(JudgeGraph(None, made).eval(), tmp_path / "out")
+        parity(TorchEngine(made), tmp_path / "out")
 
 
 @pytest.mark.parametrize("insertion", ["dual", "features"])
@@ -172,7 +173,7 @@ def test_a_graph_holds_cue_and_surroundings_together(tmp_path: Path, insertion: 
     made = detector(insertion=insertion, branches=("near_minifasnet",), cue_form="signed")
     save_detector(tmp_path / "detector.safetensors", made, facts={"parents": {"generator": generator.name}})
     guard, out = despoof.load(tmp_path), tmp_path / "out"
-    assert JudgeGraph(guard.generator, guard.detector).noise_shape == (4, 8, 8)
-    export(guard.generator, guard.detector, out, weights=guard.weights)
-    fast = despoof.load(tmp_path, engine=out)
+    export(guard.engine, out)
+    fast = despoof.load(out)
+    assert fast.engine.description["noise"] == [4, 8, 8]
     assert fast.check(portrait).liveness == pytest.approx(guard.check(portrait).liveness, abs=TOLERANCE)

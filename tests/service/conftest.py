@@ -16,6 +16,7 @@ from PIL import Image
 
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector
+from despoof.engine.by_torch import TorchEngine
 from despoof.faces.quality import QualityLimits
 from despoof.pipeline import Guard
 from despoof.verdict import Decision, Verdict
@@ -30,7 +31,6 @@ class StubGuard:
     thresholds: tuple[float, float] = (0.3, 0.6)
     clip_thresholds: tuple[float, float] = (0.3, 0.6)
     limits: QualityLimits = field(default_factory=QualityLimits)
-    generator: None = None
     engine_name: str = "torch"
     profile: None = None
     point: str = "balanced"
@@ -39,7 +39,7 @@ class StubGuard:
 
     def __post_init__(self) -> None:
         facts = {"thresholds": {"attack_below": 0.3, "live_from": 0.6}, "loss": float("nan")}
-        self.detector = Detector(replace(TINY, insertion="none"), facts)
+        self.engine = TorchEngine(Detector(replace(TINY, insertion="none"), facts))
 
     def check_many(self, sources: list[Any]) -> list[Verdict]:
         """Judge all but the warm-up's picture, which comes as an array."""
@@ -59,9 +59,9 @@ class StubGuard:
 
 def seen(liveness: float = 0.123456) -> Verdict:
     """A verdict with hand-made pictures: black face, white counterpart, a cue of one bright half."""
-    cue = torch.zeros(3, 64, 64)
+    cue = np.zeros((3, 64, 64), np.float32)
     cue[:, :, 32:] = 1.0
-    face, counterpart = torch.full((3, 64, 64), -1.0), torch.full((3, 64, 64), 1.0)
+    face, counterpart = np.full((3, 64, 64), -1, np.float32), np.full((3, 64, 64), 1, np.float32)
     decision = Decision.LIVE if liveness >= 0.6 else Decision.UNCERTAIN if liveness >= 0.3 else Decision.ATTACK
     return Verdict(decision, liveness, (), (0.3, 0.6), face, counterpart, cue, {"detect": 1.25}, {})
 
@@ -71,7 +71,7 @@ def open_guard() -> Guard:
     torch.manual_seed(0)
     facts = {"thresholds": {"attack_below": 0.0, "live_from": 0.0}}
     detector = Detector(replace(TINY, insertion="none"), facts).eval()
-    return Guard(None, detector, limits=QualityLimits(), weights={"detector": "0123456789ab"})
+    return Guard(TorchEngine(detector, weights={"detector": "0123456789ab"}))
 
 
 @contextmanager

@@ -3,6 +3,10 @@
 import os
 import sys
 
+EXTRAS = {  # package -> the extra that brings it
+    **dict.fromkeys(("torch", "diffusers", "accelerate", "safetensors", "scipy", "skimage"), "train"),
+    **dict.fromkeys(("matplotlib", "jinja2"), "report"),
+}
 USAGE, FAILED, INTERRUPTED, CLOSED_PIPE = 2, 4, 130, 141  # exit statuses; those of verdicts are check's own
 
 
@@ -26,6 +30,11 @@ def main() -> None:
         sys.exit(USAGE)
     except DespoofError as error:
         print(f"despoof: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except ModuleNotFoundError as error:
+        if (package := (error.name or "").partition(".")[0]) not in EXTRAS:
+            raise
+        print(f"despoof: this command needs {package}. Run: pip install 'despoof[{EXTRAS[package]}]'", file=sys.stderr)
         sys.exit(FAILED)
     except BrokenPipeError:  # `despoof … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

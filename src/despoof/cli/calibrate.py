@@ -18,8 +18,8 @@ def calibrate(
         attacks: folder of photos and clips of attacks on it, in one folder for each type.
         bpcer: share of live presentations that may be refused at most.
         name: of the profile, which every verdict will carry.
-        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
-        engine: torch, a folder made by `despoof export`, or auto, as for `despoof check`.
+        weights: a preset's name, or a folder of weights or of an export.
+        engine: auto, onnx, openvino, openvino/bfloat16 or torch, as for `despoof check`.
     """
     from despoof.calibration import bpcer_at, present
     from despoof.calibration import calibrate as run

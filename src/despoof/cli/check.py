@@ -40,9 +40,9 @@ def check(
     Args:
         images: photos or clips: files, folders (everything below them), patterns such as "in/*.jpg", or - for one photo
             or clip from standard input.
-        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
-        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
-            `despoof export` keeps for them, and torch where there is none.
+        weights: a preset's name, or a folder of weights or of an export.
+        engine: auto, onnx, openvino, openvino/bfloat16 or torch; auto is onnx where the weights have an export beside
+            them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
             each. Left out, balanced.
         profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.

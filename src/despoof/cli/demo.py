@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-FACE = (117.5, 57.5, 96.0, 119.0)  # left, top, width, height in the portrait, px
-
 
 def demo(*, out: Path = Path("demo"), weights: str = "default", seeds: int = 1) -> None:
     """Judge a public-domain portrait and simulated captures of it; write *face | counterpart | cue* for each.
@@ -15,20 +13,18 @@ def demo(*, out: Path = Path("demo"), weights: str = "default", seeds: int = 1) 
         weights: a preset's name or a folder of weights.
         seeds: simulated cameras; each gives a live capture, a display and a print held before it.
     """
-    from skimage.data import astronaut
-
     from despoof.cli.check import describe
+    from despoof.data.portrait import FACE, portrait
     from despoof.data.simulation.recapture import recapture
     from despoof.pipeline import load
     from despoof.runs.progress import track
 
-    portrait = astronaut()[:340, 60:400]  # head and shoulders of Eileen Collins, NASA, public domain
-    inputs = {"portrait": portrait}
+    inputs = {"portrait": portrait()}
     for seed in range(seeds):
         for species in ("live", "display", "print"):
-            inputs[f"{species}, simulated {seed}"] = recapture(portrait, species, seed, box=FACE)
+            inputs[f"{species}, simulated {seed}"] = recapture(inputs["portrait"], species, seed, box=FACE)
     guard = load(weights)
-    guard.check(portrait)  # the first check loads libraries; the times below are of the second
+    guard.check(inputs["portrait"])  # the first check loads libraries; the times below are of the second
     for name, image in track(inputs.items(), "check", len(inputs)):
         verdict = guard.check(image)
         print(describe(name, verdict))

@@ -1,51 +1,37 @@
-"""`despoof export`: weights -> a folder for ONNX Runtime, OpenVINO or the browser, checked against torch."""
+"""`despoof export`: weights -> files that judge without torch, checked against it; or a page that judges in browsers."""
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from despoof.pipeline import Guard
+from typing import Literal
 
 
 def export(
-    out: Path | None = None,
-    *,
-    to: Literal["onnx", "openvino", "web"] = "onnx",
-    weights: str = "default",
+    out: Path | None = None, *, to: Literal["onnx", "web"] = "onnx", weights: str = "default",
     runtime_from: Path | None = None,
-) -> None:
-    """Write the way after detection as one graph, the face detector and despoof.json; fails where parity fails.
+) -> None:  # fmt: skip
+    """Write judge.onnx, explain.onnx, faces.onnx and despoof.json; fails where a runtime judges otherwise than torch.
 
     Args:
-        out: folder to make; it must not exist. Left out, the one in the user's cache where check, serve and
-            `despoof.load` look by themselves.
-        to: format of the graph. OpenVINO reads both. web is a page that judges in the browser, for any server of files.
+        out: folder to write to. Left out, the one of the weights, which `despoof.load` and all commands then judge by
+            these files.
+        to: web is a page that judges in the browser, for any server of files, made from the export beside the weights.
         weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
         runtime_from: for web, the tarball of ONNX Runtime Web; left out, npm fetches it.
     """
-    from despoof.engine.runtime import usual_folder
+    from despoof.engine.by_onnx import folder_of
     from despoof.errors import ConfigError
-    from despoof.pipeline import load
-    from despoof.web.export import export_web
 
-    guard = load(weights, engine="torch")
-    out = out or (None if to == "web" else usual_folder(guard.weights))
-    if out is None:
-        raise ConfigError("no folder is named, and this one has no usual place. Name one: despoof export OUT")
-    if to != "web":
-        _graph(guard, out, to)
+    if to == "onnx":
+        from despoof.engine.by_torch import open_torch
+        from despoof.engine.export import export as run
+
+        out = out or folder_of(weights)
+        for runtime, difference in run(open_torch(weights), out).items():
+            print(f"{runtime:12} differs from torch by {difference:.1e} of liveness at most")
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            models = Path(folder) / "models"
-            _graph(guard, models, "onnx")
-            export_web(models, out, runtime_from=runtime_from)
-    for path in sorted(each for each in out.rglob("*") if each.is_file()):
+        from despoof.web.export import export_web
+
+        if out is None:
+            raise ConfigError("no folder is named, and a page has no usual place. Name one: despoof export OUT --to web")
+        export_web(folder_of(weights), out, runtime_from=runtime_from)
+    for path in sorted(each for each in out.rglob("*") if each.suffix in (".onnx", ".wasm", ".js")):
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
-
-
-def _graph(guard: "Guard", out: Path, to: Literal["onnx", "openvino"]) -> None:
-    from despoof.engine.export import export as run
-
-    for runtime, difference in run(guard.generator, guard.detector, out, weights=guard.weights, to=to).items():
-        print(f"{runtime:12} differs from torch by {difference:.1e} of liveness at most")

@@ -2,46 +2,45 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from despoof.detector.network import Detector
+from typing import Any
 
 
-def info(*, weights: str = "default") -> None:
+def info(*, weights: str = "default", engine: str = "auto") -> None:
     """Print versions, the weights' hashes, operating points, configs and licence.
 
     Args:
-        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
+        weights: a preset's name, or a folder of weights or of an export.
+        engine: as for `despoof check`.
     """
     import json
     import platform
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     from despoof.pair import WEIGHTS
     from despoof.pipeline import load
-    from despoof.runs.config import to_dict
 
-    for name in ("despoof", "torch", "diffusers", "onnxruntime", "numpy"):
-        print(f"{name:12} {version(name)}")
+    for name in ("despoof", "onnxruntime", "numpy", "openvino", "torch", "diffusers"):
+        try:
+            print(f"{name:12} {version(name)}")
+        except PackageNotFoundError:
+            print(f"{name:12} not installed")
     print(f"{'python':12} {platform.python_version()}")
-    guard = load(weights)
-    print(f"{'weights':12} {json.dumps(guard.weights)}")
-    for line in _points(guard.detector):
+    opened = load(weights, engine=engine).engine
+    print(f"{'weights':12} {json.dumps(opened.weights)}")
+    print(f"{'engine':12} {opened.name}, {opened.precision}")
+    for line in _points(opened.facts):
         print(line)
-    print(json.dumps({"detector": to_dict(guard.detector.config), "facts": guard.detector.facts}, indent=1))
-    if guard.generator is not None:
-        print(json.dumps({"generator": to_dict(guard.generator.config)}, indent=1))
+    print(json.dumps(opened.configs() | {"facts": opened.facts}, indent=1))
     for card in sorted(Path(WEIGHTS).glob("*.md")):
         print(f"\n{card.read_text(encoding='utf-8')}")
 
 
-def _points(detector: "Detector") -> Iterator[str]:
+def _points(facts: dict[str, Any]) -> Iterator[str]:
     """Yield the operating points as text, with what to expect of them."""
     from despoof.evaluation.tables import markdown
     from despoof.points import expected_rows, points_of
 
-    points = points_of(detector)
+    points = points_of(facts)
     cameras = sorted({each.expected["cameras"] for each in points.values() if "cameras" in each.expected})
     yield f"\noperating points (--point)\n{markdown(*expected_rows(points))}"
     if cameras:

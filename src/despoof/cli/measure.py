@@ -15,9 +15,9 @@ def measure(
     Args:
         source: a folder with live/ and attack/SPECIES/, or a CSV or Parquet file with path and label.
         out: folder for scores.csv, measure.md, measure.json and the verdicts so far.
-        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
-        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
-            `despoof export` keeps for them, and torch where there is none.
+        weights: a preset's name, or a folder of weights or of an export.
+        engine: auto, onnx, openvino, openvino/bfloat16 or torch; auto is onnx where the weights have an export beside
+            them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
             each. Left out, balanced.
         profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.

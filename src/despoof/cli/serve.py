@@ -35,9 +35,9 @@ def serve(
     Args:
         host: address to listen on.
         port: port to listen on.
-        weights: a preset's name, or a folder with generator.safetensors and detector.safetensors.
-        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
-            `despoof export` keeps for them, and torch where there is none.
+        weights: a preset's name, or a folder of weights or of an export.
+        engine: auto, onnx, openvino, openvino/bfloat16 or torch; auto is onnx where the weights have an export beside
+            them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
             each. Left out, balanced.
         profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
@@ -76,13 +76,10 @@ def serve(
 
 def _loader(weights: str, threads: int, **options: Any) -> Callable[[], "Guard"]:
     """Return what gives each worker a guard. The first is loaded here: a wrong name ends the command, in a sentence."""
-    import torch
-
     from despoof.pipeline import load
 
     def load_one() -> "Guard":
-        torch.set_num_threads(threads)  # of the calling thread
-        return loaded.pop() if loaded else load(weights, **options)
+        return loaded.pop() if loaded else load(weights, threads=threads, **options)
 
     loaded: list[Guard] = []
     loaded.append(load_one())

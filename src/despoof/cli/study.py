@@ -56,9 +56,9 @@ def reliance(out: Path, captures: Path, *, weights: str = DEFAULT, taken: Captur
     from despoof.studies import readings, reliance
 
     _use(taken.threads)
-    store, guard = Store(captures), load(weights)
+    store, guard = Store(captures), load(weights, engine="torch")
     rows = readings.real_captures(store, taken.per_group, taken.seed)
-    faces = store.faces(rows, guard.detector.config.face_size)
+    faces = store.faces(rows, guard.engine.config.face_size)
     found = reliance.reliance(guard, rows, faces, seed=taken.seed)
     _tell(found, f"{len(rows)} captures, weights {guard.weights}", out)
 
@@ -78,8 +78,7 @@ def stability(
         source: folders with live/ and attack/, or CSV or Parquet files with path and label.
         peers: folder with the ONNX files of the public models.
         weights: a preset's name, or a folder of weights.
-        engine: torch, or a folder made by `despoof export` from these weights; auto is the one that
-            `despoof export` keeps for them, and torch where there is none.
+        engine: auto, onnx, openvino, openvino/bfloat16 or torch, as for `despoof check`.
         point: strict, balanced or lenient, an operating point of the weights.
         only: only this disturbance, such as "border black 20 %", or this family, such as "face"; give one for each.
         per_group: captures of each domain and label.
@@ -94,9 +93,9 @@ def stability(
     from despoof.studies.stability.sheet import write_sheet
     from despoof.studies.stability.study import Captures, judge
 
-    _use(threads)
     samples = [sample for each in source for sample in read_source(each)]
-    guard, captures = load(weights, engine=engine, point=point), Captures.taken(samples, per_group, seed, limit=limit)
+    guard = load(weights, engine=engine, point=point, threads=threads)
+    captures = Captures.taken(samples, per_group, seed, limit=limit)
     judged = judge(guard, captures, named(only or ()), out, peers=peers)
     head, *rows = write_sheet(out, guard, captures, judged)
     print(markdown(head, rows))
@@ -262,7 +261,7 @@ def hard_faces(out: Path, faces: Path, teacher: Path, *, weights: str = DEFAULT,
     from despoof.studies import hard_faces, readings
 
     _use(taken.threads)
-    store, guard = Store(faces), load(weights)
+    store, guard = Store(faces), load(weights, engine="torch")
     rows = readings.held_out_faces(store, taken.count, taken.seed)
     found = hard_faces.audit(guard, store, rows, teacher_encoder(teacher))
     _tell(found, f"{len(rows)} held-out faces, weights {guard.weights}", out)

@@ -13,8 +13,9 @@ from despoof.detector.backbones.backbone import Stage, layer_statistics, stage_o
 from despoof.detector.backbones.cue_encoder import CUE_ENCODERS
 from despoof.detector.branches import BRANCHES, FACE, statistics_count
 from despoof.detector.config import DetectorConfig
-from despoof.errors import ArtefactError, ConfigError, InputError
+from despoof.errors import ConfigError, InputError
 from despoof.faces.surroundings import SCALES, SURROUNDINGS_SIZE
+from despoof.points import thresholds_of
 from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
 from despoof.runs.config import from_dict, to_dict
 
@@ -178,13 +179,7 @@ class Detector(nn.Module):
     @property
     def thresholds(self) -> tuple[float, float]:
         """Return (attack below, live from), the two limits of liveness between which nothing is decided."""
-        found = self.facts.get("thresholds", {})
-        if not {"attack_below", "live_from"} <= set(found):
-            raise ArtefactError(
-                f"detector has thresholds {sorted(found)}; expected attack_below and live_from. Set them on source "
-                "validation and write them with save_detector(path, detector, facts=...)."
-            )
-        return float(found["attack_below"]), float(found["live_from"])
+        return thresholds_of(self.facts)
 
     def forward(
         self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None

@@ -1,4 +1,4 @@
-"""Generator, cue and detector as one module, so that one graph holds them all."""
+"""Generator and detector as modules that an exported graph can hold: pixels in, what is asked for out."""
 
 import torch
 from torch import nn
@@ -13,30 +13,11 @@ from despoof.generator.generator import Generator
 
 
 class JudgeGraph(nn.Module):
-    """Aligned faces, their noise and their surroundings -> calibrated liveness, counterpart, cue.
+    """Faces (N, S, S, 3) uint8, their cues and surroundings, where the detector takes them -> liveness (N,)."""
 
-    Normalisation is inside. Noise is for a detector that takes a cue, surroundings for one that looks at them.
-
-    Only a one-step generator: a sampler's loop would be unrolled into a graph several times the size.
-    """
-
-    def __init__(self, generator: Generator | None, detector: Detector) -> None:
+    def __init__(self, detector: Detector) -> None:
         super().__init__()
-        if detector.config.uses_cue and not isinstance(generator, OneStep):
-            kind = generator.config.kind if generator is not None else "none"
-            raise ConfigError(
-                f"generator of kind {kind!r}; expected 'one_step'. Distil one with `despoof train student`."
-            )
-        self.generator = generator if detector.config.uses_cue else None
         self.detector = detector
-
-    @property
-    def noise_shape(self) -> tuple[int, int, int] | None:
-        """Shape (C, h, w) of one face's noise, or None where there is no generator."""
-        if self.generator is None:
-            return None
-        side = self.generator.config.face_size // 8
-        return self.generator.config.autoencoder.latent_channels, side, side
 
     @property
     def surroundings_shape(self) -> tuple[int, ...] | None:
@@ -46,20 +27,42 @@ class JudgeGraph(nn.Module):
         return len(SCALES), SURROUNDINGS_SIZE, SURROUNDINGS_SIZE, 3
 
     def forward(
-        self, face: torch.Tensor, noise: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, ...]:
-        """Return (liveness (N,),) or (liveness, counterpart, cue) for faces (N, S, S, 3) uint8."""
-        x = scaled(face)
+        self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return calibrated liveness; cues are (N, 3, S, S), surroundings (N, 2, R, R, 3) uint8."""
         around = None if surroundings is None else scaled(surroundings)
-        if self.generator is None:
-            return (self.detector.calibrated(self.detector(x, None, around).logit),)
-        counterpart = self._counterpart(self.generator, x, noise)
-        cue = CUE_FORMS[self.detector.config.cue_form](x, counterpart)
-        return self.detector.calibrated(self.detector(x, cue, around).logit), counterpart, cue
+        return self.detector.calibrated(self.detector(scaled(face), cue, around).logit)
 
-    def _counterpart(self, generator: OneStep, x: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+
+class ExplainGraph(nn.Module):
+    """Faces (N, S, S, 3) uint8 and their noise -> counterpart and cue (N, 3, S, S).
+
+    Noise is an input, since a graph cannot seed it by content. Only a one-step generator: a sampler's loop would be
+    unrolled into a graph several times the size.
+    """
+
+    outputs = ("counterpart", "cue")
+
+    def __init__(self, generator: Generator, detector: Detector) -> None:
+        super().__init__()
+        if not isinstance(generator, OneStep):
+            raise ConfigError(
+                f"generator of kind {generator.config.kind!r}; expected 'one_step'. Distil one with `despoof train "
+                "student`."
+            )
+        self.generator, self.cue_form = generator, detector.config.cue_form
+
+    @property
+    def noise_shape(self) -> tuple[int, int, int]:
+        """Shape (C, h, w) of one face's noise."""
+        side = self.generator.config.face_size // 8
+        return self.generator.config.autoencoder.latent_channels, side, side
+
+    def forward(self, face: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return what `outputs` names."""
+        x, generator = scaled(face), self.generator
         start = generator.config.diffusion.start_step
-        step = torch.full((1,), start)
-        noised = generator.add_noise(generator.autoencoder.encode(x), noise, step)
+        noised = generator.add_noise(generator.autoencoder.encode(x), noise, torch.full((1,), start))
         clean = generator.denoised(noised, generator.identity(x), start)
-        return generator.autoencoder.decode(clean).clamp(-1, 1)
+        counterpart = generator.autoencoder.decode(clean).clamp(-1, 1)
+        return counterpart, CUE_FORMS[self.cue_form](x, counterpart)

@@ -94,7 +94,12 @@ def scaled(pixels: "torch.Tensor") -> "torch.Tensor":
     return pixels.movedim(-1, -3).float() / 127.5 - 1
 
 
-def as_image(face: "torch.Tensor") -> np.ndarray:
-    """Return a face tensor (3, S, S) in [-1, 1] as (S, S, 3) uint8."""
-    pixels = (face.detach().clamp(-1, 1).permute(1, 2, 0).cpu().numpy() + 1) * 127.5
+def as_array(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (..., S, S, 3) uint8 as (..., 3, S, S) float32 in [-1, 1], without torch: what `scaled` returns."""
+    return np.moveaxis(pixels, -1, -3).astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def as_image(face: "np.ndarray | torch.Tensor") -> np.ndarray:
+    """Return a face (3, S, S) in [-1, 1], an array or a tensor of the processor, as (S, S, 3) uint8."""
+    pixels = (np.clip(np.asarray(face, np.float32), -1, 1).transpose(1, 2, 0) + 1) * 127.5
     return pixels.round().astype(np.uint8)

@@ -13,7 +13,7 @@ import torch
 
 from despoof.errors import ConfigError
 from despoof.generator.config import DiffusionConfig
-from despoof.runs.seed import content_seed
+from despoof.runs import seed
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, PNDMScheduler
@@ -56,8 +56,7 @@ def cut_steps(schedule: "Schedule", start_step: int) -> list[int]:
 def content_noise(face: torch.Tensor, shape: torch.Size, salt: int) -> torch.Tensor:
     """Return standard normal noise seeded by a face's pixels, rounded to 8 bits, and a salt."""
     pixels = ((face.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    rng = torch.Generator().manual_seed(content_seed(pixels.numpy().tobytes(), salt))
-    return torch.randn(shape, generator=rng)
+    return torch.from_numpy(seed.content_noise(pixels.numpy(), shape, salt))
 
 
 def sample(schedule: "Schedule", noised: torch.Tensor, start_step: int, denoise: Denoise) -> torch.Tensor:

@@ -8,14 +8,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from typing import TYPE_CHECKING, Any
 
 from despoof.errors import ArtefactError
 from despoof.runs.folder import atomic_path
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = "despoof/1"
 
@@ -27,16 +26,18 @@ class Artefact:
     kind: str
     config: dict
     facts: dict
-    tensors: dict[str, torch.Tensor]
+    tensors: "dict[str, torch.Tensor]"
 
 
 def save_artefact(
-    path: str | Path, kind: str, config: dict, tensors: dict[str, torch.Tensor], *, facts: dict | None = None
+    path: str | Path, kind: str, config: dict, tensors: "dict[str, torch.Tensor]", *, facts: dict | None = None
 ) -> None:
     """Write one safetensors file atomically. `facts` are JSON values such as operating points.
 
     Equal content gives equal bytes, since profiles, exports and score files are bound to the file's hash.
     """
+    from safetensors.torch import save
+
     told = {name: json.dumps(value, sort_keys=True) for name, value in (("config", config), ("facts", facts or {}))}
     metadata = {"format": FORMAT, "kind": kind} | told
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
@@ -55,6 +56,8 @@ def _canonical(data: bytes, metadata: dict[str, str]) -> bytes:
 
 def load_artefact(path: str | Path, kind: str) -> Artefact:
     """Read what `save_artefact` wrote. Missing, truncated, foreign and wrong-kind files are ArtefactErrors."""
+    from safetensors import SafetensorError, safe_open
+
     path = Path(path)
     if not path.is_file():
         raise ArtefactError(
@@ -82,7 +85,7 @@ def load_artefact(path: str | Path, kind: str) -> Artefact:
         ) from None
 
 
-def load_strict(module: torch.nn.Module, tensors: dict[str, torch.Tensor], path: str | Path) -> None:
+def load_strict(module: "torch.nn.Module", tensors: "dict[str, torch.Tensor]", path: str | Path) -> None:
     """Load tensors into a module; any missing, unexpected or misshapen name is an ArtefactError."""
     try:
         module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
@@ -108,6 +111,8 @@ def file_hash(path: str | Path) -> str:
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
     """Write training state atomically."""
+    import torch
+
     with atomic_path(path) as temporary:
         try:
             torch.save(state, temporary)
@@ -117,6 +122,8 @@ def save_state(path: str | Path, state: dict[str, Any]) -> None:
 
 def load_state(path: str | Path) -> dict[str, Any] | None:
     """Return training state, or None where no run has begun. Loads tensors and plain values only."""
+    import torch
+
     if not Path(path).is_file():
         return None
     try:

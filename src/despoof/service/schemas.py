@@ -198,10 +198,11 @@ def clip_result(verdict: ClipVerdict, *, decimals: int | None) -> ClipResult:
 def heading(guard: Guard, name: str, request_id: str, *, clip: bool = False) -> Heading:
     """Return what every answer carries: request id, versions and the operating point, of photos or of clips."""
     low, high = guard.clip_thresholds if clip else guard.thresholds
-    calibration = [guard.detector.temperature, guard.detector.offset]
+    facts = guard.engine.facts
+    calibration = [facts.get("temperature", 1.0), facts.get("offset", 0.0)]
     parts = {"thresholds": [low, high], "calibration": calibration, "quality": to_dict(guard.limits)}
     version = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=6).hexdigest()
-    profile = str(guard.detector.facts.get("profile", "default")) if guard.profile is None else guard.profile.name
+    profile = str(facts.get("profile", "default")) if guard.profile is None else guard.profile.name
     return Heading(
         request_id=request_id,
         model=ModelVersion(name=name, package=despoof.__version__, weights=guard.weights, engine=guard.engine_name),
@@ -215,9 +216,9 @@ def model_response(guard: Guard, name: str, cards: dict[str, str], request_id: s
         **dict(heading(guard, name, request_id)),
         licence=licence_of(cards),
         cards=cards,
-        detector=to_dict(guard.detector.config),
-        generator=to_dict(guard.generator.config) if guard.detector.config.uses_cue and guard.generator else None,
-        facts=guard.detector.facts,
+        detector=to_dict(guard.engine.config),
+        generator=guard.engine.configs()["generator"] if guard.engine.config.uses_cue else None,
+        facts=guard.engine.facts,
         quality_limits=to_dict(guard.limits),
         limits=LIMITS,
     )

@@ -16,6 +16,7 @@ from time import monotonic
 from despoof.clip.frame import Frame, read_clip
 from despoof.clip.judge import judge_clip
 from despoof.clip.rule import ClipRule
+from despoof.data.portrait import portrait
 from despoof.errors import ArtefactError
 from despoof.pipeline import Guard
 from despoof.service.config import ServiceConfig
@@ -217,6 +218,4 @@ def _wake(waiting: Waiting) -> None:
 
 def _warm_up(guard: Guard) -> None:
     """Judge one picture with a face, so that the first caller does not wait for libraries to load."""
-    from skimage.data import astronaut
-
-    guard.check_many([astronaut()])
+    guard.check_many([portrait()])

@@ -45,13 +45,13 @@ class Group:
 
 def audit(guard: Guard, store: Store, rows: list[StoredSample], encode: Encode) -> list[Group]:
     """Return the groups of `hard_faces` by the counterparts and decisions of a guard; `encode` judges identity."""
-    config = guard.detector.config
+    config = guard.engine.config
     faces, images, live = store.faces(rows, config.face_size), [], []
     around = store.surroundings(rows) if config.uses_surroundings else None
-    for face, made in pairs(faces, config.face_size, guard.generator.counterpart, "hard faces"):
+    for face, made in pairs(faces, config.face_size, guard.engine.generator.counterpart, "hard faces"):
         given = cue(face, made, config.cue_form) if config.uses_cue else None
         views = None if around is None else scaled(torch.from_numpy(around[len(live) : len(live) + len(face)]))
-        liveness = guard.detector.liveness(face, given, views)
+        liveness = guard.engine.detector.liveness(face, given, views)
         live += [decide(each, guard.thresholds) is Decision.LIVE for each in liveness.tolist()]
         images += [as_image(one) for one in made]
     drawn = np.stack(images)

@@ -86,7 +86,7 @@ def reliance(guard: Guard, rows: Sequence[StoredSample], faces: np.ndarray, *, s
     What a capture is given depends on the seed, its own path and the captures at hand. Raises InputError for weights
     that take no cue and for captures of one class or person.
     """
-    generator, config = guard.generator, guard.detector.config
+    generator, config = guard.engine.generator, guard.engine.config
     if generator is None or not config.uses_cue:
         raise InputError("these weights judge without a cue; expected a detector that takes one. Choose other weights.")
     batches = pairs(faces, config.face_size, generator.counterpart, "counterparts")
@@ -110,5 +110,5 @@ def _liveness(guard: Guard, captures: Captures, given: Given, name: str, seed: i
     for batch in track(places, name, len(places)):
         inputs = [given(captures, i, item_rng(seed, name, captures.rows[i].sample.path)) for i in batch.tolist()]
         face, cues = (torch.stack(part) for part in zip(*inputs, strict=True))
-        parts.append(guard.detector.liveness(face, cues).double().numpy())
+        parts.append(guard.engine.detector.liveness(face, cues).double().numpy())
     return np.concatenate(parts)
