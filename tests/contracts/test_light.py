@@ -1,5 +1,5 @@
-"""Judging needs no torch: what `pip install despoof` brings must do for checks, pictures, clips, calibration and service;
-a single import on the way would cost who checks one photo two gigabytes and five seconds."""
+"""Judging needs no torch: what `pip install despoof` brings must do for checks, pictures, clips and calibration; a
+single import on the way would cost who checks one photo two gigabytes and five seconds."""
 
 import subprocess
 import sys

@@ -25,7 +25,9 @@ from despoof.studies.carriers.reading import Sight, operations, read_all
 from despoof.studies.carriers.study import Form, captures
 from despoof.studies.tables import Estimate
 
-CONFIG = replace(PROBE, backbone="tiny_cnn", face_size=64, statistics=(2, 4, 8), insertion="features", cue_form="signed")
+CONFIG = replace(
+    PROBE, backbone="tiny_cnn", face_size=64, statistics=(2, 4, 8), insertion="features", cue_form="signed"
+)
 
 
 def rows_of(cameras: int, each: int) -> list[StoredSample]:

@@ -5,21 +5,16 @@ from pathlib import Path
 
 import pytest
 
-import despoof
-from despoof.engine.export import export
 from despoof.errors import ConfigError
+from despoof.pair import WEIGHTS
 from despoof.web.export import export_web
 from despoof.web.runtime import runtime_files
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models() -> Path:
     """Return the ONNX files of the default weights."""
-    pytest.importorskip("onnx", reason="needs the extra `export`")
-    pytest.importorskip("onnxscript", reason="needs the extra `export`")
-    guard, out = despoof.load(), tmp_path_factory.mktemp("models") / "onnx"
-    export(guard.generator, guard.detector, out, weights=guard.weights)
-    return out
+    return WEIGHTS
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from despoof.engine.runtime import FORMAT
+from despoof.engine.by_onnx import FORMAT
 from despoof.errors import ArtefactError, ConfigError
 from despoof.faces.quality import CHECKS, QualityLimits
 from despoof.runs.checkpoint import file_hash
@@ -21,7 +21,7 @@ FAKE = {name: name.encode() for name in (runtime.SCRIPT, runtime.WASM, *runtime.
 def folder(tmp_path: Path) -> Path:
     """Return a folder as `despoof export` writes it, of bytes that are no models."""
     (tmp_path / "onnx").mkdir()
-    for name in ("model.onnx", "faces.onnx"):
+    for name in ("judge.onnx", "faces.onnx"):
         (tmp_path / "onnx" / name).write_bytes(name.encode())
     describe(tmp_path / "onnx")
     return tmp_path / "onnx"
@@ -29,7 +29,8 @@ def folder(tmp_path: Path) -> Path:
 
 def describe(folder: Path, **changes: object) -> None:
     description = {
-        "format": FORMAT, "model": "model.onnx", "files": {"model.onnx": file_hash(folder / "model.onnx")},
+        "format": FORMAT, "files": {name: file_hash(folder / name) for name in ("judge.onnx", "faces.onnx")},
+        "detector": {"insertion": "none"}, "generator": None, "facts": {},
         "weights": {"detector": "1c7fb64d733d"}, "parity": {}, "noise": None, "surroundings": [2, 160, 160, 3],
         "scales": [2.7, 4.0], "face_size": 128, "licence": "research use only",
         "thresholds": {"attack_below": 0.2, "live_from": 0.7, "precision": "float32"},
@@ -47,7 +48,7 @@ def test_the_folder_holds_the_page_the_models_the_runtime_and_its_licence(folder
     out = export_web(folder, tmp_path / "site")
     for path in PAGE.iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes()
-    assert (out / "models/judge.onnx").read_bytes() == b"model.onnx"
+    assert (out / "models/judge.onnx").read_bytes() == b"judge.onnx"
     assert (out / "runtime/LICENSE").exists()
     about = json.loads((out / "despoof.json").read_text())
     for name, told in about["files"].items():
@@ -69,14 +70,14 @@ def test_what_is_there_is_not_written_over(folder, tmp_path):
 
 @pytest.mark.usefixtures("given")
 def test_a_detector_that_takes_a_cue_is_refused(folder, tmp_path):
-    describe(folder, noise=[4, 16, 16])
+    describe(folder, detector={"insertion": "dual"})
     with pytest.raises(ConfigError, match="cue"):
         export_web(folder, tmp_path / "site")
 
 
 @pytest.mark.usefixtures("given")
 def test_a_model_that_did_not_pass_parity_is_refused_and_nothing_is_left(folder, tmp_path):
-    (folder / "model.onnx").write_bytes(b"another")
+    (folder / "judge.onnx").write_bytes(b"another")
     with pytest.raises(ArtefactError, match="passed parity"):
         export_web(folder, tmp_path / "site")
     assert not (tmp_path / "site").exists()

@@ -1,4 +1,4 @@
-"""`despoof export`: weights -> files that judge without torch, checked against it; or a page that judges in browsers."""
+"""`despoof export`: weights -> files that judge without torch, checked against it; or a page for browsers."""
 
 from pathlib import Path
 from typing import Literal
@@ -31,7 +31,9 @@ def export(
         from despoof.web.export import export_web
 
         if out is None:
-            raise ConfigError("no folder is named, and a page has no usual place. Name one: despoof export OUT --to web")
+            raise ConfigError(
+                "no folder is named, and a page has no usual place. Name one: despoof export OUT --to web"
+            )
         export_web(folder_of(weights), out, runtime_from=runtime_from)
     for path in sorted(each for each in out.rglob("*") if each.suffix in (".onnx", ".wasm", ".js")):
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")

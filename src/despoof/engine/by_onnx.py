@@ -98,9 +98,10 @@ class OnnxEngine:
 
     def _made(self, faces: np.ndarray) -> Pictures:
         self._explain = self._explain or self._open(self._folder / EXPLAIN)
-        shape = self.description["noise"]
-        noise = np.stack([content_noise(np.moveaxis(face, -1, 0), shape) for face in faces])
-        counterpart, cue, *more = self._run(self._explain, {"face": faces, "noise": noise})
+        given = {"face": faces}
+        if (shape := self.description["noise"]) is not None:
+            given["noise"] = np.stack([content_noise(np.moveaxis(face, -1, 0), shape) for face in faces])
+        counterpart, cue, *more = self._run(self._explain, given)
         return Pictures(counterpart, cue, *more or (None,))
 
     def _run(self, run: Run, given: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -66,7 +66,8 @@ def export(engine: TorchEngine, out: str | Path) -> dict[str, float]:
         if engine.config.uses_cue or isinstance(engine.generator, OneStep):
             explain = ExplainGraph(engine.generator, engine.detector).eval()
             given = {"face": given["face"]}
-            given["noise"] = item_rng("trial noise").standard_normal((2, *explain.noise_shape), np.float32)
+            if explain.noise_shape is not None:
+                given["noise"] = item_rng("trial noise").standard_normal((2, *explain.noise_shape), np.float32)
             write_graph(explain, given, explain.outputs, made / EXPLAIN)
         (made / FACES).write_bytes(retinaface_onnx())
         description = _description(engine, judge, explain)

@@ -37,8 +37,8 @@ class JudgeGraph(nn.Module):
 class ExplainGraph(nn.Module):
     """Faces (N, S, S, 3) uint8 and their noise -> counterpart and cue (N, 3, S, S).
 
-    Noise is an input, since a graph cannot seed it by content. Only a one-step generator: a sampler's loop would be
-    unrolled into a graph several times the size.
+    Noise is an input where each face has its own, since a graph cannot seed it by content. Only a one-step generator: a
+    sampler's loop would be unrolled into a graph several times the size.
     """
 
     outputs = ("counterpart", "cue")
@@ -51,18 +51,16 @@ class ExplainGraph(nn.Module):
                 "student`."
             )
         self.generator, self.cue_form = generator, detector.config.cue_form
+        config, side = generator.config, generator.config.face_size // 8
+        shape = (config.autoencoder.latent_channels, side, side)
+        self.noise_shape = None if config.diffusion.noise == "pair" else shape  # of one face's; None: the same for all
+        if self.noise_shape is None:
+            self.register_buffer("noise", generator.noise(torch.zeros(1, 1), torch.Size(shape)))
 
-    @property
-    def noise_shape(self) -> tuple[int, int, int]:
-        """Shape (C, h, w) of one face's noise."""
-        side = self.generator.config.face_size // 8
-        return self.generator.config.autoencoder.latent_channels, side, side
-
-    def forward(self, face: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, face: torch.Tensor, noise: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """Return what `outputs` names."""
         x, generator = scaled(face), self.generator
-        start = generator.config.diffusion.start_step
-        noised = generator.add_noise(generator.autoencoder.encode(x), noise, torch.full((1,), start))
-        clean = generator.denoised(noised, generator.identity(x), start)
+        latents, start = generator.autoencoder.encode(x), generator.config.diffusion.start_step
+        clean = generator.cleaned(latents, self.noise if noise is None else noise, generator.identity(x), start)
         counterpart = generator.autoencoder.decode(clean).clamp(-1, 1)
         return counterpart, CUE_FORMS[self.cue_form](x, counterpart)

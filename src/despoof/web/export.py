@@ -10,7 +10,7 @@ from pathlib import Path
 
 import despoof
 from despoof.data.image import MAX_BYTES, MAX_PIXELS, MIN_SIDE
-from despoof.engine.runtime import DESCRIPTION, read_description
+from despoof.engine.by_onnx import DESCRIPTION, EXPLAIN, FACES, JUDGE, read_description
 from despoof.errors import ArtefactError, ConfigError
 from despoof.faces import detect, quality, scene
 from despoof.faces.align import FACE_SIZE, TEMPLATE
@@ -31,21 +31,18 @@ def export_web(models: str | Path, out: str | Path, *, runtime_from: Path | None
     if out.exists():
         raise ArtefactError(f"{out} exists. Name a folder that does not, or delete this one.")
     description = read_description(models)
-    if description["noise"] is not None:
+    if description["detector"]["insertion"] != "none":
         raise ConfigError("this detector takes a cue; the page judges by face and surroundings. Use `despoof serve`.")
-    if description["model"] != "model.onnx":
-        raise ConfigError(f"{models} holds {description['model']}; expected model.onnx. Export with --to onnx.")
     runtime = runtime_files(runtime_from)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         made = Path(name) / "made"
         made.mkdir()
         _write(made, {path.name: path.read_bytes() for path in PAGE.iterdir() if path.is_file()})
-        given = {"judge.onnx": "model.onnx", "faces.onnx": "faces.onnx", "explain.onnx": "explain.onnx"}
         hashed = {
-            f"models/{ours}": (models / theirs).read_bytes()
-            for ours, theirs in given.items()
-            if ours != "explain.onnx" or (models / theirs).exists()
+            f"models/{name}": (models / name).read_bytes()
+            for name in (JUDGE, FACES, EXPLAIN)
+            if name in description["files"]
         } | {f"runtime/{name}": runtime[name] for name in (SCRIPT, WASM)}
         _write(made, hashed | {f"runtime/{name}": runtime[name] for name in LICENCES})
         files = {
