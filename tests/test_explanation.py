@@ -1,11 +1,18 @@
 """What a person is shown: colours that all can order, a sentence that says what was measured and no more."""
 
+import json
+
 import numpy as np
 import pytest
+from PIL import ImageFont
+from safetensors import safe_open
 
+import despoof.explanation
+from despoof.departure import departure_of
 from despoof.errors import InputError
 from despoof.explanation import ELSEWHERE, LIVE, REGIONS, caption, colours, heat, region, share_below, sheet
 from despoof.faces.align import TEMPLATE
+from despoof.pair import files_of
 
 # Simulated vision of Machado, Oliveira and Fernandes (2009), severity 1, linear RGB.
 VISION = {
@@ -57,11 +64,18 @@ def test_the_sentence_says_what_was_measured() -> None:
     departs = np.full((64, 64), (LIVE[0] + LIVE[-1]) / 2)
     departs[46, 32] += 1e-4
     said = caption("ATTACK", 0.0123, departs)
-    assert said.startswith("ATTACK, liveness 0.012; the face departs")
+    assert said.startswith("ATTACK, liveness 0.012; departs")
     assert f"more than {round(100 * share_below(departs))} of 100 live captures" in said
     assert "mouth" in said
     assert said.count(".") == 2  # of the number and of the sentence
     assert caption("NO_DECISION", None, None) == "NO_DECISION, not judged."
+
+
+def test_every_sentence_fits_over_three_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    font = ImageFont.load_default(13)
+    for name in (*REGIONS, ELSEWHERE):
+        monkeypatch.setattr(despoof.explanation, "region", lambda departs, name=name: name)
+        assert font.getlength(caption("NO_DECISION", 0.888, np.ones((8, 8)))) <= 3 * 256 - 16
 
 
 def test_shares_follow_the_quantiles() -> None:
@@ -81,3 +95,9 @@ def test_a_sheet_holds_each_picture_and_the_scale_under_the_map() -> None:
     bar = drawn[282 + 14, 512 - 116 : 512 - 20].astype(int).sum(1)
     assert (np.diff(bar) >= 0).all()
     assert bar[-1] - bar[0] > 300
+
+
+def test_the_quantiles_are_those_that_were_measured_for_what_ships() -> None:
+    with safe_open(str(departure_of(files_of("default")[1])), framework="np") as file:
+        facts = json.loads(file.metadata()["facts"])
+    assert list(LIVE) == facts["strength"]["quantiles"]

@@ -84,8 +84,8 @@ def caption(decision: str, liveness: float | None, departs: np.ndarray | None) -
         return f"{judged}."
     beyond = round(100 * share_below(departs))
     return (
-        f"{judged}; the face departs from its counterpart most at the {region(departs)}, on the whole more than "
-        f"{beyond} of 100 live captures."
+        f"{judged}; departs from its counterpart most at the {region(departs)}, overall more than {beyond} of 100 live "
+        "captures."
     )
 
 

@@ -21,11 +21,13 @@ def guard() -> despoof.Guard:
 
 def test_weights_are_together_at_most_forty_megabytes() -> None:
     files = sorted(WEIGHTS.glob("*.safetensors"))
-    assert {path.name for path in files} == {"generator-default.safetensors", "detector-default.safetensors"}
+    assert {path.name for path in files} == {
+        f"{name}-default.safetensors" for name in ("generator", "detector", "departure")
+    }
     assert sum(path.stat().st_size for path in files) <= 40e6
 
 
-@pytest.mark.parametrize("name", ["generator-default", "detector-default"])
+@pytest.mark.parametrize("name", ["generator-default", "detector-default", "departure-default"])
 def test_every_file_has_a_card_that_names_its_licence(name: str) -> None:
     card = (WEIGHTS / f"{name}.md").read_text(encoding="utf-8").lower()
     assert "research use only" in card
