@@ -47,6 +47,12 @@ despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel -
     --models none --seeds 0 --network.branches minifasnet_v1se
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
     --models none --seeds 0 --network.branches minifasnet_v2 --network.branches minifasnet_v1se
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.judges around # the surroundings alone
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.judges face # the face alone, by Lite0 and both MiniFASNets
+despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
+    --models none --seeds 0 --network.judges all --network.judges face # the lesser of two
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset cameras --head.released "$PEERS" \
     --head.augmented 0 --models none --network.branches near --network.branches minifasnet_v2 \
     --network.branches minifasnet_v1se # a hidden layer in place of the kernel

@@ -21,7 +21,7 @@ MOST = 0.02  # of decisions that may change under what happens to every picture
 EVERYDAY = ("cut 5 %", "coding JPEG 75")
 BORDERS = {  # largest share of attacks that may become LIVE
     **dict.fromkeys(("border black", "border grey", "border white", "border dim"), 0.0),
-    "border picture": 0.15,  # 18 of 206 do: around a tight crop it reaches into the face's own picture (docs/detector.md)
+    "border picture": 0.15,  # 18 of 206 do: it reaches into the face of a tight crop (docs/detector.md)
 }
 SHARES = ("10 %", "20 %", "30 %")  # one after another over the attacks
 
