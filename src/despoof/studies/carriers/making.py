@@ -24,7 +24,7 @@ class Made(NamedTuple):
     counterpart: torch.Tensor
 
 
-Make = Callable[[torch.Tensor, Lap], Made]  # faces (N, 3, S, S) in [-1, 1]; laps are "latents" and "decode"
+Make = Callable[[torch.Tensor, Lap], Made]  # of faces (N, 3, S, S) in [-1, 1]; laps: "latents", "decode", "again"
 
 
 def ways(generator: Generator, steps: Sequence[int]) -> dict[str, Make]:
@@ -83,7 +83,9 @@ def _copied(generator: LatentDiffusion, face: torch.Tensor, lap: Lap) -> Made:
     lap("latents")
     made = generator.autoencoder.decode(own).clamp(-1, 1)
     lap("decode")
-    return Made(own, generator.autoencoder.encode(made), made)
+    again = generator.autoencoder.encode(made)
+    lap("again")
+    return Made(own, again, made)
 
 
 def _blurred(generator: LatentDiffusion, face: torch.Tensor, lap: Lap) -> Made:
@@ -95,4 +97,6 @@ def _blurred(generator: LatentDiffusion, face: torch.Tensor, lap: Lap) -> Made:
     across = torch.nn.functional.conv2d(padded, taps, groups=3)
     made = torch.nn.functional.conv2d(across, taps.transpose(2, 3), groups=3)
     lap("decode")
-    return Made(generator.autoencoder.encode(face), generator.autoencoder.encode(made), made)
+    own, again = (generator.autoencoder.encode(each) for each in (face, made))
+    lap("again")
+    return Made(own, again, made)

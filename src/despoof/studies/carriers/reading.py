@@ -105,23 +105,23 @@ class Sight:
         return {name: each.numpy() for name, each in read.items()}
 
     def of_cues(self, faces: torch.Tensor, own: Seen, make: Make, lap: Lap, *, whole: bool) -> Numbers:
-        """Return the numbers of each form of the cue, or of latents, features and maps alone unless whole.
+        """Return the numbers of each form of the cue, or of features alone unless whole.
 
         Of what is read in both, the face's less the counterpart's.
         """
         made = make(faces, lap)
-        latents = made.own - made.latents
-        found = {"latents, statistics": _statistics([latents, latents.abs()]), "latents, map": latents.flatten(1)}
-        lap("latents' numbers")
-        if whole:
-            found |= self._pixels(faces, made.counterpart, lap)
         other = self.see(made.counterpart, lap, whole=whole)
-        found |= {f"features, {reader}": own.read[reader] - read for reader, read in other.read.items()}
-        distances: dict[int, list[torch.Tensor]] = {}
-        for (stride, one), (_, another) in zip(own.maps, other.maps, strict=True):
-            distances.setdefault(stride, []).append((one - another).abs())
-        found |= {f"maps, stride {stride}": _statistics(each) for stride, each in distances.items() if stride >= 4}
-        lap("maps")
+        found = {f"features, {reader}": own.read[reader] - read for reader, read in other.read.items()}
+        if whole:
+            distances: dict[int, list[torch.Tensor]] = {}
+            for (stride, one), (_, another) in zip(own.maps, other.maps, strict=True):
+                distances.setdefault(stride, []).append((one - another).abs())
+            found |= {f"maps, stride {stride}": _statistics(each) for stride, each in distances.items() if stride >= 4}
+            lap("maps")
+            latents = made.own - made.latents
+            found |= {"latents, statistics": _statistics([latents, latents.abs()]), "latents, map": latents.flatten(1)}
+            lap("latents' numbers")
+            found |= self._pixels(faces, made.counterpart, lap)
         return {form: each.float().numpy() for form, each in found.items()}
 
     def _pixels(self, faces: torch.Tensor, counterparts: torch.Tensor, lap: Lap) -> dict[str, torch.Tensor]:
@@ -154,7 +154,7 @@ def read_all(
     for batch in track(batches, "numbers", len(batches)):
         faces = store.faces(batch, sight.detector.config.face_size)
         named = [sight.name, [face_hash(face) for face in faces]]
-        tensors, own = as_tensor(faces, faces.shape[1]), None
+        tensors, own = as_tensor(faces, faces.shape[1]), {}
         for way, make in {FACES: None, **makes}.items():
             path = out / "numbers" / f"{config_hash([*named, way, way in whole])}.safetensors"
             found = held(path)
@@ -162,8 +162,10 @@ def read_all(
                 around = store.surroundings(batch) if sight.detector.config.uses_surroundings else None
                 found = keep(path, sight.of_faces(tensors, around))
             elif found is None:
-                own = own or sight.see(tensors, _no_lap)
-                found = keep(path, _timed(sight, tensors, own, make, way in whole))
+                seen = sight.see(tensors, _no_lap) if way in whole else Seen([], own)
+                found = keep(path, _timed(sight, tensors, seen, make, way in whole))
+            if make is None:
+                own = {name: torch.from_numpy(each) for name, each in found.items()}
             for name, each in found.items():
                 parts.setdefault(f"{way}: {name}", []).append(each)
     return {name: np.mean(each, 0) if TOOK in name else np.concatenate(each) for name, each in parts.items()}
@@ -173,7 +175,7 @@ def stages(form: str, backbone: str) -> tuple[str, ...]:
     """Return the stages that a form of the cue takes beside what the face itself takes."""
     kind, _, what = form.partition(", ")
     if kind == "latents":
-        return "latents", "latents' numbers"
+        return "latents", "again", "latents' numbers"
     last = {"pixels": (form,) if what.startswith("by") else ("pixels",), "features": (what,), "maps": (backbone, kind)}
     return "latents", "decode", *last[kind]
 

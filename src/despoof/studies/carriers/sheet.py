@@ -56,7 +56,7 @@ def conclusion(forms: Sequence[Form]) -> str:
         lines.append(
             f"{PLACES[place].capitalize()}, {len(better)} of {len(forms)} forms are better beyond the interval of HTER "
             f"or AUC{': ' + '; '.join(better) if better else ''}; {worse} are worse. Without any effect about one in "
-            "twenty would be either."
+            "twenty would be better, and as many worse."
         )
     return "\n".join(lines)
 

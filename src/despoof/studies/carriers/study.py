@@ -1,6 +1,6 @@
 """The study: every form of the cue alone, beside the face's own numbers, and beside all that the detector reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from despoof.evaluation.crossfit import EQUAL
 from despoof.faces.store import Store, StoredSample
 from despoof.studies.carriers.judging import JUDGE, Block, Model, judge
 from despoof.studies.carriers.making import COPIED, ways
-from despoof.studies.carriers.reading import FACES, TOOK, Sight, operations, read_all, stages
+from despoof.studies.carriers.reading import FACES, TOOK, Numbers, Sight, operations, read_all, stages
 from despoof.studies.readings import some
 from despoof.studies.tables import Estimate, Share
 
@@ -84,20 +84,14 @@ def carriers(
     members = {"mean over t": [f"t {step}" for step in steps], f"{own}, mean of two": [own, f"{own}, second draw"]}
     for name, of in members.items():
         numbers |= {f"{name}: {form}": np.mean([numbers[f"{way}: {form}"] for way in of], 0) for form in both}
-    cues = {}
-    for name, each in numbers.items():
-        way, form = name.split(": ", 1)
-        if way != FACES and not form.startswith(TOOK) and (way in (own, COPIED) or form in both):
-            cues[name] = each
+    cues = _cues(numbers, (own, COPIED), both)
     weights = [(part, JUDGE.weights.get(name, 1.0)) for name, part in sight.detector.parts.items()]
-    blocks = {name: Block(each) for name, each in cues.items()} | {
-        FACES: Block(numbers[f"{FACES}: {backbone}"]), SHIPS: Block(numbers[f"{FACES}: {SHIPS}"], weights)
-    }  # fmt: skip
-    references = {FACES: (FACES,), SHIPS: (SHIPS,)}
-    if f"{FACES}: minifasnet" in numbers:
-        blocks["minifasnet"] = Block(numbers[f"{FACES}: minifasnet"])
-        references["face, minifasnet"] = (FACES, "minifasnet")
-    models = [Model(name, of) for name, of in references.items()]
+    faces = {name.removeprefix(f"{FACES}: "): each for name, each in numbers.items() if name.startswith(f"{FACES}: ")}
+    blocks = {name: Block(each) for name, each in (faces | cues).items()}
+    blocks |= {FACES: blocks[backbone], SHIPS: Block(faces[SHIPS], weights)}
+    references = {FACES: (FACES,), "face, minifasnet": (FACES, "minifasnet"), SHIPS: (SHIPS,)}
+    models = [Model(name, of) for name, of in references.items() if set(of) <= set(blocks)]
+    references = [model.name for model in models]
     models += [Model(f"{place}|{name}", (*of, name), name) for name in cues for place, of in BESIDE.items()]
     judged, answers = judge(rows, blocks, models, seeds=seeds)
     measured = {name: on_cameras(each) for name, each in judged.items()}
@@ -115,6 +109,16 @@ def carriers(
         forms.append(form)
     alike = {form: _alike(numbers[f"{own}: {form}"], numbers[f"{own}, second draw: {form}"]) for form in both}
     return Found(rows, {name: _figures(measured[name]) for name in references}, forms, alike)
+
+
+def _cues(numbers: Numbers, whole: Collection[str], both: Collection[str]) -> Numbers:
+    """Return the numbers of every form of the ways in `whole`, and of the forms in `both` of all others."""
+    found = {}
+    for name, each in numbers.items():
+        way, form = name.split(": ", 1)
+        if way != FACES and not form.startswith(TOOK) and (way in whole or form in both):
+            found[name] = each
+    return found
 
 
 def _figures(model: Cameras, less: Cameras | None = None) -> Figures:
