@@ -28,6 +28,21 @@ def test_folder(tmp_path):
     }
 
 
+def test_folders_of_people_name_subjects_where_that_is_asked_for(tmp_path):
+    people = {"live/anna/1.jpg": "anna", "live/anna/day/2.jpg": "anna", "live/3.jpg": None,
+              "attacks/print/anna/4.jpg": "anna", "attacks/print/5.jpg": None, "attacks/6.jpg": None}  # fmt: skip
+    for name in people:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    own = {name: f"{tmp_path.name}/{name}" for name in people}
+    assert {s.path: s.subject for s in from_folder(tmp_path)} == own
+    found = read_source(tmp_path, people=True)
+    assert {s.path: s.subject for s in found} == {name: person or own[name] for name, person in people.items()}
+    assert {s.path: s.attack_type for s in found if s.label is Label.ATTACK} == {
+        "attacks/print/anna/4.jpg": "print", "attacks/print/5.jpg": "print", "attacks/6.jpg": "unknown",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["nothing", "empty"])
 def test_a_folder_without_images_is_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()

@@ -61,8 +61,9 @@ def samples(tmp_path, monkeypatch) -> list[Sample]:
 
     def judge_clip(guard, frames):
         verdict = guard.verdict(Path(frames))
+        face = SimpleNamespace(liveness=verdict.liveness, example=verdict)
         changed = Reason("changes", None, None, "Live at first, then not.")
-        return SimpleNamespace(decision=decide(0.4, guard.thresholds), faces=[verdict], reasons=(changed,))
+        return SimpleNamespace(decision=decide(0.4, guard.thresholds), faces=[face], reasons=(changed,))
 
     monkeypatch.setattr(module, "judge_clip", judge_clip)
     monkeypatch.setattr(module, "read_clip", lambda source, rule: source)

@@ -15,6 +15,7 @@ from despoof.errors import InputError
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 COLUMNS = ("path", "label", "attack_type", "subject", "domain", "split", "simulated", "origin", "video")
+FOLDERS = {"live": Label.LIVE, "attack": Label.ATTACK, "attacks": Label.ATTACK}
 DELIMITERS = ",;\t|"  # comma first; spreadsheets write semicolons where the comma is the decimal sign, and tabs
 SPLITS = {  # what others call a part -> ours
     "training": "train", "val": "validation", "valid": "validation", "dev": "validation", "devel": "validation",
@@ -25,27 +26,30 @@ NEAR = 0.75  # similarity from which a column is taken for a misspelt one: `labl
 Row = tuple[str, dict[str, str | None]]  # where it stands, and its cells by column
 
 
-def read_source(source: str | Path, *, domain: str = "") -> list[Sample]:
-    """Return the samples of a folder, CSV or Parquet file; `domain` is for folders, which name none."""
+def read_source(source: str | Path, *, domain: str = "", people: bool = False) -> list[Sample]:
+    """Return the samples of a folder, CSV or Parquet file; `domain` and `people` are for folders, see there."""
     source = Path(source)
     if source.suffix.lower() == ".parquet":
         return from_parquet(source)
     if source.suffix.lower() in (".csv", ".tsv"):
         return from_csv(source)
-    return from_folder(source, domain=domain)
+    return from_folder(source, domain=domain, people=people)
 
 
-def from_folder(root: str | Path, *, domain: str = "") -> list[Sample]:
-    """Read ``live/**`` and ``attack/[TYPE/]**``; each file is its own subject, since a folder cannot say."""
+def from_folder(root: str | Path, *, domain: str = "", people: bool = False) -> list[Sample]:
+    """Read ``live/**`` and ``attack/[TYPE/]**`` (or ``attacks/``); each file is its own subject, as nothing says more.
+
+    With `people` the next folder is the subject: ``live/PERSON/**`` and ``attack/TYPE/PERSON/**``.
+    """
     root = Path(root)
     samples = []
     for label, path in _files(root):
         if path.suffix.lower() not in SUFFIXES:
             continue
-        parts = path.relative_to(root / label.value).parts
-        species = "none" if label is Label.LIVE else parts[0] if len(parts) > 1 else "unknown"
+        _, *inside, _ = path.relative_to(root).parts
+        species = "none" if label is Label.LIVE else inside.pop(0) if inside else "unknown"
         name = path.relative_to(root).as_posix()
-        subject = _own_subject(root, name)
+        subject = inside[0] if people and inside else _own_subject(root, name)
         samples.append(Sample(name, label, species, subject=subject, domain=domain, source=_source(root)))
     if not samples:
         raise InputError(
@@ -62,8 +66,8 @@ def left_out(root: str | Path) -> Counter[str]:
 
 
 def _files(root: Path) -> Iterator[tuple[Label, Path]]:
-    for label in Label:
-        for path in sorted((root / label.value).rglob("*")):
+    for folder, label in FOLDERS.items():
+        for path in sorted((root / folder).rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 yield label, path
 

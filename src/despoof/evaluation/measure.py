@@ -11,7 +11,7 @@ NO_DECISION is a non-response: it is counted as such, and in no other rate.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,15 @@ from despoof.data.video import is_video
 from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow, write_scores
 from despoof.evaluation.tables import markdown
+from despoof.faces.align import as_image
+from despoof.faces.quality import appearance
 from despoof.pipeline import BATCH, Guard
 from despoof.runs.config import config_hash, to_dict
 from despoof.runs.folder import write_json, write_text
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.lines import add_lines, kept_lines
 from despoof.runs.progress import track
-from despoof.verdict import Decision
+from despoof.verdict import Decision, Verdict
 
 FORMAT = "despoof-measure/1"
 BOUNDS = ("attack_below", "live_from")  # as a guard's thresholds stand
@@ -39,12 +41,17 @@ BOUNDS = ("attack_below", "live_from")  # as a guard's thresholds stand
 
 @dataclass(frozen=True)
 class Judged:
-    """What was decided of a sample: liveness in 0..1 or None, and the names of the reasons."""
+    """What was decided of a sample: liveness in 0..1 or None, and the names of the reasons.
+
+    `quality` is of the judged face, of a clip that of its `example`: size (width of its box, px), room (face widths),
+    sharpness, luma and clipped at the size that is judged; empty where there is no one face.
+    """
 
     sample: Sample
     decision: Decision
     liveness: float | None
     reasons: tuple[str, ...]
+    quality: dict[str, float] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -62,6 +69,16 @@ def measure(guard: Guard, samples: Sequence[Sample], out: str | Path) -> dict:
 
     A folder that holds the verdicts of other weights, thresholds or samples is an ArtefactError.
     """
+    found, out, identity = judged(guard, samples, out), Path(out), _identity(guard, samples)
+    values = figures(guard, found)
+    write_scores(out / "scores.csv", _score_file(values, found, identity))
+    write_json(out / "measure.json", values | provenance(identity))
+    write_text(out / "measure.md", as_markdown(values))
+    return values
+
+
+def judged(guard: Guard, samples: Sequence[Sample], out: str | Path) -> list[Judged]:
+    """Judge every sample that `out` has no verdict of yet, as `measure` does, and return all in their order."""
     missing = [sample.file for sample in samples if not Path(sample.file).is_file()]
     if missing or not samples:
         raise InputError(f"{len(missing)} of {len(samples)} files are missing: {missing[:1]}. Correct the table.")
@@ -70,14 +87,13 @@ def measure(guard: Guard, samples: Sequence[Sample], out: str | Path) -> dict:
     kept = {key: row for key, *row in kept_lines(out / "verdicts.jsonl", identity)}
     rest = [sample for sample in samples if sample.key not in kept]
     for one in track(_judge(guard, rest), "measure", len(rest)):
-        kept[one.sample.key] = [one.decision.value, one.liveness, one.reasons]
+        kept[one.sample.key] = [one.decision.value, one.liveness, one.reasons, one.quality]
         add_lines(out / "verdicts.jsonl", [[one.sample.key, *kept[one.sample.key]]])
-    found = [Judged(each, Decision(kept[each.key][0]), kept[each.key][1], tuple(kept[each.key][2])) for each in samples]
-    values = figures(guard, found)
-    write_scores(out / "scores.csv", _score_file(values, found, identity))
-    write_json(out / "measure.json", values | provenance(identity))
-    write_text(out / "measure.md", as_markdown(values))
-    return values
+    found = []
+    for each in samples:
+        decision, liveness, reasons, quality = kept[each.key]
+        found.append(Judged(each, Decision(decision), liveness, tuple(reasons), quality))
+    return found
 
 
 def figures(guard: Guard, found: Sequence[Judged]) -> dict:
@@ -175,6 +191,7 @@ def _identity(guard: Guard, samples: Sequence[Sample]) -> Identity:
         "preprocessing": guard.preprocessing,
         "engine": guard.engine_name,
         "clips": to_dict(ClipRule()),
+        "quality": 1,  # of what each line of verdicts.jsonl says of it
     }
     # Sizes in place of contents: clips may be many gigabytes, and are read once, when they are judged.
     data = config_hash([[sample.as_row(), Path(sample.file).stat().st_size] for sample in samples])
@@ -187,12 +204,22 @@ def _judge(guard: Guard, samples: Sequence[Sample]) -> Iterator[Judged]:
     for start in range(0, len(photos), BATCH):
         chunk = photos[start : start + BATCH]
         for sample, verdict in zip(chunk, guard.check_many([Path(one.file) for one in chunk]), strict=True):
-            yield Judged(sample, verdict.decision, verdict.liveness, tuple(each.name for each in verdict.reasons))
+            reasons = tuple(each.name for each in verdict.reasons)
+            yield Judged(sample, verdict.decision, verdict.liveness, reasons, _quality(verdict))
     for sample in samples:
         if is_video(sample.file):
             verdict = judge_clip(guard, read_clip(sample.file, ClipRule()))
-            liveness = verdict.faces[0].liveness if len(verdict.faces) == 1 else None
-            yield Judged(sample, verdict.decision, liveness, tuple(each.name for each in verdict.reasons))
+            alone = verdict.faces[0] if len(verdict.faces) == 1 else None
+            liveness, example = (None, None) if alone is None else (alone.liveness, alone.example)
+            reasons = tuple(each.name for each in verdict.reasons)
+            yield Judged(sample, verdict.decision, liveness, reasons, {} if example is None else _quality(example))
+
+
+def _quality(verdict: Verdict) -> dict[str, float]:
+    if verdict.face is None or verdict.box is None or verdict.room is None:
+        return {}
+    values = {"size": verdict.box[2], "room": verdict.room} | appearance(as_image(verdict.face))
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def _score_file(values: dict, found: Sequence[Judged], identity: Identity) -> ScoreFile:

@@ -92,25 +92,35 @@ def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
 
 def measure(image: np.ndarray, found: FoundFace, face: np.ndarray) -> dict[str, float]:
     """Return the measured values of one face (H, W, 3) uint8, found in an image, by name."""
-    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     distance = float(np.hypot(*(found.landmarks[1] - found.landmarks[0])))
     yaw, pitch, roll = pose(found.landmarks)
     x, y = np.asarray(found.landmarks, np.float64).T
     space = min(x.min(), y.min(), image.shape[1] - 1 - x.max(), image.shape[0] - 1 - y.max())
+    look = appearance(face)
     values = {
         "eye_distance": distance,
-        "sharpness": float(cv2.Laplacian(grey, cv2.CV_64F).var()),
-        "luma": float(grey.mean()),
+        "sharpness": look["sharpness"],
+        "luma": look["luma"],
         "yaw": yaw,
         "pitch": pitch,
         "roll": roll,
     }
     fine = {
         "margin": float(space / max(distance, 1e-6)),
-        "clipped": float(((grey <= 2) | (grey >= 253)).mean()),
+        "clipped": look["clipped"],
         "room": room(image, found.box),
     }
     return {k: round(v, 2) for k, v in values.items()} | {k: round(v, 3) for k, v in fine.items()}
+
+
+def appearance(face: np.ndarray) -> dict[str, float]:
+    """Return sharpness, luma and share of black or white of an aligned face (H, W, 3) uint8; sharpness is of its size."""
+    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+    return {
+        "sharpness": float(cv2.Laplacian(grey, cv2.CV_64F).var()),
+        "luma": float(grey.mean()),
+        "clipped": float(((grey <= 2) | (grey >= 253)).mean()),
+    }
 
 
 def gate(
