@@ -28,6 +28,7 @@ from despoof.generator.registry import load_generator, save_generator
 from despoof.generator.training import autoencoder as ae
 from despoof.generator.training import diffusion as dfg
 from despoof.generator.training import identity as ident
+from despoof.generator.training import latents as cached
 from despoof.generator.training import student as distil
 from despoof.generator.training import train_generator
 from despoof.generator.training.latents import StoredFaces
@@ -128,6 +129,30 @@ def test_autoencoder_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mon
     assert same(train_ae(tmp_path / "killed"), train_ae(tmp_path / "straight"), "autoencoder")
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed/log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
+
+
+def test_an_autoencoder_learns_the_same_from_faces_read_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faces too many for memory: none is asked for at once, a killed reading goes on, and nothing is read twice."""
+    monkeypatch.setattr(cached, "CHUNK", 5)
+    monkeypatch.setattr(ae, "data_hash", lambda faces: "the same faces")
+    asked: list[int] = []
+
+    class Few(FacesOfRows):
+        def __getitem__(self, key: slice) -> np.ndarray:
+            if asked.count(key.start) == 0 and key.start == 5:
+                asked.append(key.start)
+                raise KilledError
+            asked.append(key.start)
+            assert len(self.faces[key]) <= 5
+            return self.faces[key]
+
+    with pytest.raises(KilledError):
+        train_ae(tmp_path / "few", faces=Few(FACES))
+    few = train_ae(tmp_path / "few", faces=Few(FACES))
+    assert asked == [0, 5, 5, 10]
+    assert same(few, train_ae(tmp_path / "whole"), "autoencoder")
 
 
 def test_identity_resumes_bit_for_bit(tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from despoof.faces.align import as_tensor
 from despoof.generator.autoencoders import Autoencoder, PlainAutoencoder
 from despoof.generator.config import AutoencoderRecipe, AutoencoderTraining, GeneratorRecipe
 from despoof.generator.registry import build_generator
-from despoof.generator.training.latents import Faces, data_hash
+from despoof.generator.training.latents import Faces, data_hash, mapped_pixels
 from despoof.generator.training.trainer import Trainer
 from despoof.generator.weights import read_autoencoder
 from despoof.runs.checkpoint import save_artefact
@@ -27,7 +27,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, faces: Faces, folder: str | Pat
     torch.manual_seed(recipe.training.seed)
     network = Autoencoder(recipe.generator.autoencoder)
     path = Path(folder) / "autoencoder.safetensors"
-    if _fit(network, recipe.training, faces[:], folder, run):
+    if _fit(network, recipe.training, faces, folder, run):
         save_artefact(path, "autoencoder", to_dict(recipe.generator), network.state_dict(), facts=provenance(run))
     return path
 
@@ -49,16 +49,16 @@ def train_copying(
         claim(folder, run)
         generator.autoencoder = read_autoencoder(recipe.generator, parts["autoencoder"])
         return generator
-    return generator if _fit(generator.autoencoder, recipe.copying, faces[:], folder, run) else None
+    return generator if _fit(generator.autoencoder, recipe.copying, faces, folder, run) else None
 
 
-def _fit(
-    network: nn.Module, training: AutoencoderTraining, faces: np.ndarray, folder: str | Path, run: Identity
-) -> bool:
+def _fit(network: nn.Module, training: AutoencoderTraining, given: Faces, folder: str | Path, run: Identity) -> bool:
     """Train a network's `encoder` and `decoder`; True in the process that may write."""
     if not hasattr(network, "encoder"):
         raise ConfigError("Stable Diffusion's autoencoder is not trained here. Give its folder in diffusers' format.")
     trainer = Trainer(_Copying(network.to(memory_format=torch.channels_last)), training, folder, run)
+    with trainer.processes.main_process_first():
+        faces = mapped_pixels(given, Path(folder) / "pixels", run.label)
     with torch.no_grad():
         shape = network.encoder(as_tensor(faces[:1], faces.shape[1]).to(trainer.device)).shape[1:]
 

@@ -12,7 +12,7 @@ from despoof.faces.align import ARCFACE_TEMPLATE, align, as_tensor
 from despoof.generator.config import IdentityConfig, IdentityRecipe
 from despoof.generator.identity import IDENTITY_SIDE, IdentityEncoder, read_onnx
 from despoof.generator.training.autoencoder import mirrored
-from despoof.generator.training.latents import StoredFaces, data_hash
+from despoof.generator.training.latents import StoredFaces, data_hash, mapped_pixels
 from despoof.generator.training.trainer import Trainer
 from despoof.runs.checkpoint import file_hash, load_artefact, save_artefact
 from despoof.runs.config import to_dict
@@ -65,7 +65,7 @@ def train_identity(recipe: IdentityRecipe, faces: StoredFaces, folder: str | Pat
     trainer = Trainer(network, training, folder, run)
     with trainer.processes.main_process_first():
         targets = teacher_embeddings(faces, teacher, Path(folder) / "teacher.safetensors")
-    pixels = faces[:]
+        pixels = mapped_pixels(faces, Path(folder) / "pixels", run.label)
 
     def step(number: int) -> dict[str, float]:
         rng = step_rng(training.seed, number)

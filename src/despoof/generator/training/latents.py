@@ -1,4 +1,4 @@
-"""What frozen networks make of all training faces and of their mirror images, once, 16-bit, memory-mapped.
+"""What frozen networks make of all training faces and of their mirror images, once, 16-bit, memory-mapped; and pixels.
 
 Made chunk by chunk in the run's folder: a killed making goes on, several processes read one copy.
 """
@@ -105,6 +105,27 @@ def _of_views(faces: np.ndarray, make: Callable) -> dict[str, np.ndarray]:
 def _create(path: Path, rows: int, part: np.ndarray) -> np.memmap:
     path.parent.mkdir(parents=True, exist_ok=True)
     return np.lib.format.open_memmap(path, "w+", part.dtype, (rows, *part.shape[1:]))
+
+
+def mapped_pixels(faces: Faces, folder: Path, label: str) -> np.ndarray:
+    """Return faces (N, S, S, 3) uint8 to be picked from at random: an array as it is, others from a file in `folder`.
+
+    The file is made once, chunk by chunk, and memory-mapped, so that faces need not fit into memory.
+    """
+    if isinstance(faces, np.ndarray):
+        return faces
+    done_file, path = folder / "done.json", folder / "pixels.npy"
+    held = read_json(done_file) if done_file.is_file() else {}
+    done = held["chunks"] if held.get("run") == label else 0
+    pixels = np.load(path, mmap_mode="r+") if done else None
+    starts = range(0, len(faces), CHUNK)
+    for number in track(range(done, len(starts)), "read faces", len(starts) - done):
+        part = faces[starts[number] : starts[number] + CHUNK]
+        pixels = _create(path, len(faces), part) if pixels is None else pixels
+        pixels[starts[number] : starts[number] + len(part)] = part
+        pixels.flush()
+        write_json(done_file, {"run": label, "chunks": number + 1})
+    return np.load(path, mmap_mode="r")
 
 
 def bare_tokens(config: GeneratorConfig, identity: FaceIdentity) -> torch.Tensor:
