@@ -114,7 +114,7 @@ def measure(image: np.ndarray, found: FoundFace, face: np.ndarray) -> dict[str, 
 
 
 def appearance(face: np.ndarray) -> dict[str, float]:
-    """Return sharpness, luma and share of black or white of an aligned face (H, W, 3) uint8; sharpness is of its size."""
+    """Return sharpness, luma and the share of black or white of a face (H, W, 3) uint8; sharpness is of that size."""
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     return {
         "sharpness": float(cv2.Laplacian(grey, cv2.CV_64F).var()),
