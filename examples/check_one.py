@@ -1,4 +1,4 @@
-"""Judge one picture and save what was judged: the face, its counterpart, and the cue, their difference."""
+"""Judge one picture and save what was judged: the face, its counterpart, and where it departs from it."""
 
 from skimage.data import astronaut
 
@@ -7,4 +7,4 @@ import despoof
 guard = despoof.load()
 verdict = guard.check(astronaut())  # a path, bytes, PIL image or array
 print(verdict.decision, verdict.liveness, [reason.sentence for reason in verdict.reasons])
-verdict.save_explanation("pictures.png")  # face | counterpart | cue
+verdict.save_explanation("pictures.png")  # face | counterpart | departure

@@ -88,7 +88,7 @@ def test_shares_follow_the_quantiles() -> None:
 
 def test_a_sheet_holds_each_picture_and_the_scale_under_the_map() -> None:
     face, departs = np.full((8, 8, 3), 90, np.uint8), heat(np.full((8, 8), 0.7))
-    drawn = np.asarray(sheet("Said.", {"face": face, "departure": departs}, "departure"))
+    drawn = np.asarray(sheet("Said.", {"face": face, "departure": departs}))
     assert drawn.shape == (256 + 52, 512, 3)
     assert (drawn[26:282, :256] == 90).all()
     assert (drawn[26:282, 256:] == departs[0, 0]).all()

@@ -84,6 +84,12 @@ class Departure(nn.Module):
         return self._backbone[0]
 
     @property
+    def made_by(self) -> tuple[str, str]:
+        """The name of the generator whose counterparts it learned from, and the step that it started from."""
+        parents = self.facts.get("parents", {})
+        return str(parents.get("generator")), str(parents.get("start_step"))
+
+    @property
     def device(self) -> torch.device:
         """Where it reads."""
         return next(self.backbone.parameters()).device

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PANEL, BAR = 256, 26  # px of a sheet: side of a panel, height of the lines of text above and below
+DEPARTURE = "departure"  # name of the panel that shows the map
 GROUND, INK, QUIET = (16, 18, 22), (240, 240, 240), (170, 176, 186)
 LEGEND = (96, 10)  # px of the colours beside the map's name
 
@@ -77,22 +78,26 @@ def share_below(departs: np.ndarray) -> float:
     return float(np.interp(departs.mean(), LIVE, np.linspace(0, 1, len(LIVE))))
 
 
+def where(departs: np.ndarray) -> str:
+    """Return in words where a face departs from its counterpart, and how far as a whole against live captures."""
+    beyond = round(100 * share_below(departs))
+    return (
+        f"departs from its counterpart most at the {region(departs)}, overall more than {beyond} of 100 live captures"
+    )
+
+
 def caption(decision: str, liveness: float | None, departs: np.ndarray | None) -> str:
     """Return one sentence of measured values: what was decided, and where and how far the face departs."""
     judged = f"{decision}, not judged" if liveness is None else f"{decision}, liveness {liveness:.3f}"
     if departs is None:
         return f"{judged}."
-    beyond = round(100 * share_below(departs))
-    return (
-        f"{judged}; departs from its counterpart most at the {region(departs)}, overall more than {beyond} of 100 live "
-        "captures."
-    )
+    return f"{judged}; {where(departs)}."
 
 
-def sheet(sentence: str, panels: Mapping[str, np.ndarray], scaled: str = "") -> "Image.Image":
+def sheet(sentence: str, panels: Mapping[str, np.ndarray]) -> "Image.Image":
     """Return pictures (H, W, 3) uint8 side by side, each over its name, under a sentence.
 
-    Under the panel named `scaled` stand the colours of `heat` from 0 to 1.
+    Under the panel `DEPARTURE` stand the colours of `heat` from 0 to 1.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -103,7 +108,7 @@ def sheet(sentence: str, panels: Mapping[str, np.ndarray], scaled: str = "") -> 
         panel = Image.fromarray(np.ascontiguousarray(pixels)).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
         drawn.paste(panel, (place * PANEL, BAR))
         draw.text((place * PANEL + 8, PANEL + BAR + 6), name, QUIET, font)
-        if name == scaled:
+        if name == DEPARTURE:
             left, top = (place + 1) * PANEL - LEGEND[0] - 20, PANEL + BAR + 9
             drawn.paste(Image.fromarray(colours()[None]).resize(LEGEND), (left, top))
             draw.text((left - 12, top - 3), "0", QUIET, font)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from despoof.errors import InputError
+from despoof.explanation import DEPARTURE, caption, heat, sheet
 from despoof.faces.quality import Reason
 from despoof.runs.folder import atomic_path
 
 LITTLE_ROOM = 1.5  # face widths; where less is seen, hands, edges and bezels around a face are not
-PANEL, BAR = 256, 26  # px of the picture: side of a panel, height of the lines of text above and below
 
 
 class Decision(StrEnum):
@@ -93,25 +93,16 @@ class Verdict(Outcome):
         }
 
     def save_explanation(self, path: str | Path, attention: np.ndarray | None = None) -> Path:
-        """Write *face | counterpart | cue* and the decision as a PNG; a verdict without a face is an InputError.
+        """Write *face | counterpart | departure* and one sentence as a PNG; a verdict without a face is an InputError.
 
-        The panels are what the generator makes of the face and the difference of the two, and what is around it where
-        the detector looks there. They do not say why the decision fell: see docs/limitations.md. The last panel shows
-        `attention` (h, w), see `Guard.attention`: bright is looked at, whatever follows from it.
+        The panels are what the generator makes of the face and where the face departs from it, or the cue where no map
+        was made, and what is around it where the detector looks there. They do not say why the decision fell: see
+        docs/explanations.md. The last panel shows `attention` (h, w), see `Guard.attention`: bright is looked at,
+        whatever follows from it.
         """
-        from PIL import Image, ImageDraw, ImageFont
-
-        panels = self._panels(attention)
-        sheet = Image.new("RGB", (PANEL * len(panels), PANEL + 2 * BAR), (16, 18, 22))
-        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-        said = "not judged" if self.liveness is None else f"liveness {self.liveness:.3f}"
-        draw.text((8, 5), f"{self.decision.value}   {said}", (240, 240, 240), font)
-        for i, (name, pixels) in enumerate(panels.items()):
-            panel = Image.fromarray(np.ascontiguousarray(pixels)).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
-            sheet.paste(panel, (i * PANEL, BAR))
-            draw.text((i * PANEL + 8, PANEL + BAR + 5), name, (170, 176, 186), font)
+        drawn = sheet(caption(self.decision.value, self.liveness, self.map), self._panels(attention))
         with atomic_path(path) as temporary:
-            sheet.save(temporary, "PNG")
+            drawn.save(temporary, "PNG")
         return Path(path)
 
     def _panels(self, attention: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -121,8 +112,12 @@ class Verdict(Outcome):
         if self.face is None:
             raise InputError(f"no picture to show: {'; '.join(reason.sentence for reason in self.reasons)}")
         panels = {"face": as_image(self.face)}
-        if self.counterpart is not None and self.cue is not None:
-            panels |= {"counterpart": as_image(self.counterpart), "cue": cue_picture(self.cue)}
+        if self.counterpart is not None:
+            panels["counterpart"] = as_image(self.counterpart)
+        if self.map is not None:
+            panels[DEPARTURE] = heat(self.map)
+        elif self.cue is not None:
+            panels["cue"] = cue_picture(self.cue)
         if self.surroundings is not None:
             panels |= dict(zip(("near", "far"), self.surroundings, strict=True))
         if attention is not None:

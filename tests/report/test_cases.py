@@ -7,6 +7,7 @@ import pytest
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
+from despoof.explanation import heat
 from despoof.faces.align import face_hash
 from despoof.faces.counterparts import CounterpartCache
 from despoof.faces.store import Store, StoredSample
@@ -85,6 +86,16 @@ def test_sheet_is_face_then_counterpart_then_cue(store, tmp_path):
     assert (counterpart[:, :16] == (120, 100, 100)).all()
     # Less red in the face than in the counterpart is dark red there, and nothing stands out elsewhere.
     assert cue[0, 0, 0] < cue[0, 0, 1] == cue[0, 31, 0]
+
+
+def test_sheet_shows_a_map_in_colours_where_there_is_one(store):
+    folder = _counterpart(store, store.rows[0])
+
+    def departs(face, counterpart):
+        return np.abs(face[..., 0].astype(float) - counterpart[..., 0]) / 40
+
+    difference = _pixels(case_sheet(store, folder, departs)(_scored("one.jpg")))[:, 64 + 2 * GAP :]
+    assert (difference == heat(np.repeat([[0.5, 0.0]], 32, 0).repeat(16, 1))).all()
 
 
 def test_a_video_is_shown_by_its_first_frame_with_a_face(store, tmp_path):

@@ -4,6 +4,7 @@ NaN in an answer is a 500, and a rounded-up liveness a wrong claim."""
 import base64
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 pytest.importorskip("pydantic", reason="the extra `serve` is not installed")
 
+from despoof.explanation import heat, where
 from despoof.faces.quality import Reason
 from despoof.service.schemas import (
     LIMITS,
@@ -41,6 +43,17 @@ def test_pictures_are_the_verdicts_and_only_on_request(make: Any) -> None:
     cue = pixels(pictures.cue)
     assert (cue[:, :32] == 128).all()
     assert (cue[:, 32:] == 255).all()
+
+
+def test_the_map_comes_in_colours_and_in_words(make: Any) -> None:
+    departs = np.zeros((64, 64), np.float32)
+    departs[46, 32] = 0.5
+    pictures = image_result(replace(make.verdict(), map=departs), explain=True, decimals=3).pictures
+    assert (pixels(pictures.departure) == heat(departs)).all()
+    assert pictures.departs == f"The face {where(departs)}."
+    assert "mouth" in pictures.departs
+    plain = image_result(make.verdict(), explain=True, decimals=3).pictures
+    assert plain.departure is plain.departs is None
 
 
 def test_a_verdict_without_a_face_has_no_pictures_even_on_request() -> None:

@@ -47,7 +47,7 @@ def check(
             each. Left out, balanced.
         profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
         camera: number of a camera of this machine, judged as a clip of eight seconds.
-        out: folder for one picture *face | counterpart | cue* per image, with what is around the face where the
+        out: folder for one picture *face | counterpart | departure* per image, with what is around the face where the
             detector looks there, and a timeline per clip; none without it. It does not show why.
         attention: show in the picture, too, where on the cue the detector looked.
         as_json: print one JSON object per image instead of text.

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from despoof.report.cases import Sheet
+    from despoof.report.cases import Departs, Sheet
 
 
 def report(
@@ -44,4 +44,28 @@ def _sheet(store: Path | None, counterparts: Path | None) -> "Sheet":
 
     if store is None or counterparts is None:
         raise InputError("--show-faces needs --store and --counterparts, where the pictures lie. Give both folders.")
-    return case_sheet(Store(store), counterparts)
+    return case_sheet(Store(store), counterparts, _departs(counterparts))
+
+
+def _departs(counterparts: Path) -> "Departs | None":
+    """Return what maps the counterparts of the default generator; None where they are another's, which show a cue."""
+    import numpy as np
+    import torch
+
+    from despoof.departure import departure_of, load_departure
+    from despoof.detector.network import load_detector
+    from despoof.faces.align import as_tensor
+    from despoof.faces.counterparts import made_by
+    from despoof.pair import files_of
+
+    detector_file = files_of("default")[1]
+    departure = load_departure(departure_of(detector_file), load_detector(detector_file).backbone)
+    if made_by(counterparts) != departure.made_by:
+        return None
+
+    @torch.inference_mode()
+    def departs(face: np.ndarray, counterpart: np.ndarray) -> np.ndarray:
+        size = departure.face_size
+        return departure(as_tensor(face[None], size), as_tensor(counterpart[None], size))[0].numpy()
+
+    return departs

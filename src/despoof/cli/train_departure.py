@@ -97,12 +97,14 @@ def _drawn(store: Path, counterparts: Path, label: str, each: int, size: int) ->
 def _require_made_by(detector: "Detector", counterparts: Path) -> None:
     """Raise ArtefactError unless the counterparts are of the detector's generator, from its start step."""
     from despoof.errors import ArtefactError
+    from despoof.faces.counterparts import made_by
     from despoof.pair import parents_of
 
     parents = parents_of(detector)
-    expected = f"{parents.get('generator')}-t{parents.get('start_step')}"
-    if counterparts.name != expected:
+    expected = str(parents.get("generator")), str(parents.get("start_step"))
+    if (here := made_by(counterparts)) != expected:
         raise ArtefactError(
-            f"{counterparts} was not made by the detector's generator; expected a folder {expected}. "
+            f"{counterparts} is of {here[0]} from step {here[1]}, not made by the detector's generator; "
+            f"expected {expected[0]} from {expected[1]}. "
             "Run `despoof reconstruct` with the generator of these weights."
         )

@@ -147,6 +147,12 @@ def counterpart_size(folder: str | Path) -> int:
     return int(read_json(Path(folder) / "about.json")["size"])
 
 
+def made_by(folder: str | Path) -> tuple[str, str]:
+    """Return the name of the generator that made the counterparts in a folder, and the step that it started from."""
+    about = read_json(Path(folder) / "about.json") if (Path(folder) / "about.json").is_file() else {}
+    return str(about.get("generator")), str(about.get("start_step"))
+
+
 def _store_of(folder: Path) -> Store:
     root = folder.resolve().parents[1]
     if not (root / "store.json").is_file():

@@ -1,4 +1,4 @@
-"""Score file -> the presentations judged best and worst, and their picture *face | counterpart | cue*.
+"""Score file -> the presentations judged best and worst, and their picture *face | counterpart | departure*.
 
 Pictures show people. Nothing here decides whether they may be shown: the caller must know the licence.
 """
@@ -14,10 +14,12 @@ from despoof.data.sample import Label
 from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow
 from despoof.evaluation.tables import SOURCE
+from despoof.explanation import heat
 from despoof.faces.store import Store, StoredSample
 from despoof.report.page import Picture
 
 Sheet = Callable[[ScoreRow], bytes]  # a row of a score file -> PNG
+Departs = Callable[[np.ndarray, np.ndarray], np.ndarray]  # face, counterpart (S, S, 3) uint8 -> map (S, S) in 0..1
 GAP = 4  # white pixels between the three
 
 
@@ -58,17 +60,20 @@ def case_row(file: ScoreFile, case: Case) -> tuple[str, ...]:
 
 
 def case_picture(file: ScoreFile, case: Case, sheet: Sheet) -> Picture:
-    """Return *face | counterpart | cue* of a case; it has no name, so its file is the page alone."""
+    """Return *face | counterpart | departure* of a case; it has no name, so its file is the page alone."""
     cell, kind, _, liveness, judged, key = case_row(file, case)
     return Picture(
         sheet(case.row),
         f"{cell}: {kind}, liveness {liveness}, {judged} ({key})",
-        f"Face, counterpart and cue of a sample: {kind}, liveness {liveness}, {judged}.",
+        f"Face, counterpart and their difference, of a sample: {kind}, liveness {liveness}, {judged}.",
     )
 
 
-def case_sheet(store: Store, counterparts: str | Path) -> Sheet:
-    """Return the function that draws a sample of the store; a video is shown by its first frame with a face."""
+def case_sheet(store: Store, counterparts: str | Path, departs: Departs | None = None) -> Sheet:
+    """Return the function that draws a sample of the store; a video is shown by its first frame with a face.
+
+    The difference is the map that `departs` makes, or the cue without it.
+    """
     first: dict[str, StoredSample] = {}
     for row in store.with_face():
         first.setdefault(row.sample.presentation.key, row)
@@ -77,12 +82,12 @@ def case_sheet(store: Store, counterparts: str | Path) -> Sheet:
     def sheet(row: ScoreRow) -> bytes:
         if row.key not in first:
             raise InputError(f"{row.path} has no face in store {store.root}; expected the store that was scored.")
-        return _png(_side_by_side(store, first[row.key], Path(counterparts)))
+        return _png(_side_by_side(store, first[row.key], Path(counterparts), departs))
 
     return sheet
 
 
-def _side_by_side(store: Store, row: StoredSample, counterparts: Path) -> np.ndarray:
+def _side_by_side(store: Store, row: StoredSample, counterparts: Path, departs: Departs | None) -> np.ndarray:
     """Return (S, 3 S + 2 gaps, 3) uint8 RGB at the size of the counterpart."""
     from despoof.cue import cue, cue_picture
     from despoof.faces.align import as_tensor
@@ -90,7 +95,10 @@ def _side_by_side(store: Store, row: StoredSample, counterparts: Path) -> np.nda
 
     size = counterpart_size(counterparts)
     face, counterpart = store.faces([row], size)[0], read_counterparts(counterparts, [row], size)[0]
-    difference = cue_picture(cue(as_tensor(face, size), as_tensor(counterpart, size)))
+    if departs is None:
+        difference = cue_picture(cue(as_tensor(face, size), as_tensor(counterpart, size)))
+    else:
+        difference = heat(departs(face, counterpart))
     gap = np.full((size, GAP, 3), 255, np.uint8)
     return np.hstack([face, gap, counterpart, gap, difference])
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 import despoof
 from despoof.clip.judge import ClipVerdict
 from despoof.cue import cue_picture
+from despoof.explanation import heat, where
 from despoof.faces.align import as_image
 from despoof.faces.quality import Reason
 from despoof.pair import PRESETS, WEIGHTS
@@ -56,6 +57,8 @@ class Pictures(BaseModel):
     face: str = Field(description="the aligned face as the camera saw it")
     counterpart: str | None = Field(description="what the generator, which knows real faces only, made of it")
     cue: str | None = Field(description="their difference; grey is none, scaled for each picture alone")
+    departure: str | None = Field(description="where the face departs from it, dark 0 to light 1 on one scale for all")
+    departs: str | None = Field(description="in words: where most, and how far as a whole against live captures")
 
 
 class ImageResult(BaseModel):
@@ -242,11 +245,13 @@ def _rounded(liveness: float | None, decimals: int | None) -> float | None:
 
 
 def _pictures(verdict: Verdict) -> Pictures:
-    counterpart, cue = verdict.counterpart, verdict.cue
+    counterpart, cue, departs = verdict.counterpart, verdict.cue, verdict.map
     return Pictures(
         face=_png(as_image(verdict.face)),
         counterpart=None if counterpart is None else _png(as_image(counterpart)),
         cue=None if cue is None else _png(cue_picture(cue)),
+        departure=None if departs is None else _png(heat(departs)),
+        departs=None if departs is None else f"The face {where(departs)}.",
     )
 
 
