@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, norm
+from scipy.stats import beta, binom, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from despoof import metrics
@@ -136,6 +136,16 @@ def test_ece_of_hand_counted_bins():
     assert value == pytest.approx((abs(0.9 - 1) + abs(1.9 - 2)) / 5)
     with pytest.raises(InputError, match=r"0\.\.1"):
         metrics.ece(np.array([1.2]), np.array([0.1]))
+
+
+def test_quantiles_of_beta_are_scipys():
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        presented = 10 ** rng.uniform(0, 4.5)
+        errors = rng.uniform(0.1, presented) if number % 2 else max(1, round(rng.uniform(0, presented)))
+        share = rng.choice([0.001, 0.025, 0.5, 0.975])
+        a, b = errors, max(presented - errors, 0) + 1
+        assert metrics.beta_quantile(share, a, b) == pytest.approx(beta.ppf(share, a, b), rel=1e-8)
 
 
 @pytest.mark.parametrize(("errors", "presented"), [(0, 30), (1, 30), (7, 30), (30, 30)])

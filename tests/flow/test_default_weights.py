@@ -4,10 +4,14 @@ package built without its weights would pass every other test."""
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import despoof
+from despoof import pair
+from despoof.data.portrait import portrait
+from despoof.errors import ArtefactError
 from despoof.pair import WEIGHTS
 from despoof.verdict import Decision
 
@@ -32,6 +36,38 @@ def test_every_file_has_a_card_that_names_its_licence(name: str) -> None:
     card = (WEIGHTS / f"{name}.md").read_text(encoding="utf-8").lower()
     assert "research use only" in card
     assert "known failures" in card
+
+
+def test_the_export_is_of_the_weights_beside_it_and_small(guard: despoof.Guard) -> None:
+    light = despoof.load()
+    assert (light.engine_name, light.engine.precision) == ("onnx", "float32")
+    assert light.weights == guard.weights
+    assert light.engine.facts == guard.engine.facts
+    assert light.engine.configs() == guard.engine.configs()
+    assert sum((WEIGHTS / name).stat().st_size for name in ("judge.onnx", "explain.onnx")) <= 25e6
+
+
+def test_a_package_without_its_weights_says_to_install_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair, "WEIGHTS", tmp_path)
+    for engine in ("auto", "onnx", "torch"):
+        with pytest.raises(ArtefactError, match="holds no weights in .* pip install --force-reinstall"):
+            despoof.load(engine=engine)
+
+
+def test_pictures_are_those_of_torch_but_for_a_grey_level(guard: despoof.Guard) -> None:
+    wanted, found = (each.with_counterpart(each.check(portrait())) for each in (guard, despoof.load()))
+    assert found.liveness == pytest.approx(wanted.liveness, abs=1e-3)
+    assert np.array_equal(found.face, wanted.face)
+    difference = 127.5 * np.abs(found.counterpart - wanted.counterpart)
+    assert difference.mean() < 1
+    assert difference.max() < 6
+    np.testing.assert_allclose(found.cue, wanted.cue, atol=6 / 127.5)
+    assert (found.map is None) == (wanted.map is None)
+    if wanted.map is not None:
+        np.testing.assert_allclose(found.map, wanted.map, atol=0.1)
+    assert 127.5 * np.abs(wanted.counterpart - wanted.face).mean() > 2  # else the comparison would tell nothing
 
 
 def test_facts_hold_thresholds_and_counts(guard: despoof.Guard) -> None:

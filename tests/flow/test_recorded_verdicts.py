@@ -1,5 +1,5 @@
-"""The shipped weights judge as when their values were recorded (recorded_verdicts.json says at which commit); a change
-of structure that moves a verdict would pass every other test.
+"""The shipped weights judge as when their values were recorded (recorded_verdicts.json says at which commit), by every
+engine; a change of structure that moves a verdict would pass every other test.
 
 On the machine of the recording all values are equal to the last bit; other processors round otherwise.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import despoof
-from despoof.cli.demo import FACE
+from despoof.data.portrait import FACE
 from despoof.data.simulation.recapture import recapture
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_verdicts.json").read_text(encoding="utf-8"))
@@ -18,9 +18,9 @@ ROUNDING = 1e-3  # of liveness, between processors and thread counts: thousands 
 PARTS = 4  # so that tests that run side by side share the captures
 
 
-@pytest.fixture(scope="module")
-def guard() -> despoof.Guard:
-    return despoof.load()
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def guard(request: pytest.FixtureRequest) -> despoof.Guard:
+    return despoof.load(engine=request.param)
 
 
 def assert_as_recorded(verdict: despoof.Verdict, recorded: list, guard: despoof.Guard, *, within: float) -> None:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import despoof
-from despoof.errors import ArtefactError
+from despoof.errors import ArtefactError, ConfigError
 from despoof.runs.onnx import open_onnx
 
 SOURCE = Path(despoof.__file__).parent
@@ -66,3 +67,39 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
         open_onnx(tmp_path / "b.onnx")
     with pytest.raises(ArtefactError, match="the wheel is no ONNX model"):
         open_onnx(b"no model", where="the wheel")
+
+
+class Runtime(SimpleNamespace):
+    """A runtime of an old version, with a graphics card that does not start."""
+
+    __version__ = "1.4.0"
+    SessionOptions = SimpleNamespace
+
+    def get_available_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def InferenceSession(self, model: str, options: object, providers: list[str]) -> SimpleNamespace:  # noqa: N802
+        if providers == ["CPUExecutionProvider"]:
+            raise RuntimeError("Unsupported model IR version: 10")
+        return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
+
+
+def test_a_runtime_that_is_too_old_or_whose_provider_fails_is_told_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.onnx").write_text("a model")
+    monkeypatch.setitem(sys.modules, "onnxruntime", Runtime())
+    with pytest.raises(ArtefactError, match=r"onnxruntime 1\.4\.0 can open .*IR version.* pip install --upgrade"):
+        open_onnx(tmp_path / "a.onnx")
+    with pytest.raises(ConfigError, match="could not start CUDAExecutionProvider and went back"):
+        open_onnx(tmp_path / "a.onnx", device="cuda")
+    with pytest.raises(ConfigError, match="device 'tpu'; this onnxruntime has CUDAExecutionProvider"):
+        open_onnx(tmp_path / "a.onnx", device="tpu")
+
+
+def test_without_the_runtime_the_next_step_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match="not installed. Run: pip install"):
+        despoof.load(engine="onnx")
+    with pytest.raises(ConfigError, match="cannot be imported .* pip install"):
+        open_onnx(b"a model")

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import despoof
-from despoof.runs.seed import content_seed, item_rng
+from despoof.runs.seed import content_noise, content_seed, item_rng
 
 
 def test_content_seeds_differ_by_content_and_salt_and_fit_in_63_bits():
@@ -27,3 +28,13 @@ def test_seeds_are_the_same_in_another_process():
 def test_items_draw_independently():
     first, second = item_rng(0, "a").normal(size=20_000), item_rng(0, "b").normal(size=20_000)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
+
+
+def test_noise_is_what_torch_draws_from_the_same_seed():
+    for number, shape in enumerate([(8, 16, 16), (4, 8, 8), (1, 4, 4)]):
+        pixels = np.random.default_rng(number).integers(0, 256, (3, 8, 8)).astype(np.uint8)
+        wanted = torch.randn(shape, generator=torch.Generator().manual_seed(content_seed(pixels.tobytes(), 5)))
+        found = content_noise(pixels, shape, 5)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-6)
+        assert not np.array_equal(found, content_noise(pixels, shape, 6))

@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import despoof
-from despoof.cli.demo import FACE
+from despoof.data.portrait import FACE
 from despoof.data.simulation.recapture import recapture
 from web.browser import Page, chromium, served
 

@@ -1,13 +1,14 @@
 """Torch as engine: the reference, on any device, for weights of any kind."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from despoof.cue import cue
+from despoof.departure import Departure, departure_of, load_departure
 from despoof.detector.config import DetectorConfig
 from despoof.detector.network import Detector, load_detector
 from despoof.engine.engine import Judged, Lap, Pictures
@@ -20,15 +21,17 @@ from despoof.runs.config import to_dict
 
 
 class TorchEngine:
-    """See `Engine`. A generator that makes pictures alone is read by `maker` when they are first asked for."""
+    """See `Engine`. What makes pictures alone is read when they are first asked for: a generator by `maker`, and what
+    the map is made by from the file `departure`, where there is one.
+    """
 
     name, precision = "torch", "float32"
 
     def __init__(
         self, detector: Detector, generator: Generator | None = None, *, weights: dict[str, str] | None = None,
-        maker: Callable[[], Generator] | None = None,
+        maker: Callable[[], Generator] | None = None, departure: Path | None = None,
     ) -> None:  # fmt: skip
-        self.detector, self._generator, self._maker = detector, generator, maker
+        self.detector, self._generator, self._maker, self._departure_file = detector, generator, maker, departure
         self.weights = weights or {}
 
     @property
@@ -53,6 +56,21 @@ class TorchEngine:
             self._generator = self._maker().to(self.device)
         return self._generator
 
+    @cached_property
+    def departure(self) -> Departure | None:
+        """What makes the map; None without its file. One of another backbone or generator is an ArtefactError."""
+        file = self._departure_file
+        if file is None or not file.is_file():
+            return None
+        found = load_departure(file, self.detector.backbone)
+        measured, own = found.facts.get("parents"), parents_of(self.detector)
+        if measured != own:
+            raise ArtefactError(
+                f"{file} was measured with {measured}; these weights have {own}. Measure it again: despoof train "
+                "departure."
+            )
+        return found.to(self.device)
+
     @torch.inference_mode()
     def judge(self, faces: np.ndarray, surroundings: np.ndarray | None, lap: Lap) -> Judged:
         """See `Engine`."""
@@ -66,7 +84,7 @@ class TorchEngine:
             made = made.where(sound[:, None, None, None], x)  # of a broken one nothing more is said
             cues = cue(x, made, self.config.cue_form)
             liveness = self.detector.liveness(x, cues, around).where(sound, torch.nan)
-            pictures = Pictures(made.cpu().numpy(), cues.cpu().numpy(), None)
+            pictures = self._pictures(x, made, cues)
         found = Judged(liveness.cpu().numpy(), pictures)
         lap("detector")
         return found
@@ -80,7 +98,7 @@ class TorchEngine:
         made = generator.counterpart(x)
         if not made.isfinite().all():
             raise ArtefactError("the generator gave no numbers for a picture. Restore the file of its weights.")
-        return Pictures(made.cpu().numpy(), cue(x, made, self.config.cue_form).cpu().numpy(), None)
+        return self._pictures(x, made, cue(x, made, self.config.cue_form))
 
     def configs(self) -> dict:
         """See `Engine`."""
@@ -95,6 +113,10 @@ class TorchEngine:
         x = torch.from_numpy(as_array(faces)).to(self.device)
         found = self.detector.attention_map(x, torch.from_numpy(cues).to(self.device))
         return None if found is None else found.cpu().numpy()
+
+    def _pictures(self, x: torch.Tensor, made: torch.Tensor, cues: torch.Tensor) -> Pictures:
+        departs = None if self.departure is None else self.departure(x, made).cpu().numpy()
+        return Pictures(made.cpu().numpy(), cues.cpu().numpy(), departs)
 
     def _on_device(self, pixels: np.ndarray) -> torch.Tensor:
         return scaled(torch.from_numpy(pixels).to(self.device))
@@ -122,4 +144,4 @@ def open_torch(which: str | Path, *, device: str = "cpu", threads: int | None = 
             part.to(device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: a torch without CUDA
         raise ConfigError(f"device {device!r} cannot be used here ({error}). Leave it out for the processor.") from None
-    return TorchEngine(detector, generator, weights=weights, maker=maker)
+    return TorchEngine(detector, generator, weights=weights, maker=maker, departure=departure_of(detector_file))

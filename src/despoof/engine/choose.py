@@ -5,6 +5,7 @@ from pathlib import Path
 from despoof.engine.by_onnx import DESCRIPTION, ENGINES, OnnxEngine, folder_of, must_be_of
 from despoof.engine.engine import Engine
 from despoof.errors import ArtefactError, ConfigError
+from despoof.pair import PRESETS, files_of
 
 
 def open_engine(
@@ -23,6 +24,11 @@ def open_engine(
         )
     folder = folder_of(which)
     exported = (folder / DESCRIPTION).is_file()
+    if which in PRESETS and not exported and not files_of(which)[1].is_file():
+        raise ArtefactError(
+            f"this installation holds no weights in {folder}; expected {DESCRIPTION} and judge.onnx. Install it again: "
+            "pip install --force-reinstall --no-cache-dir despoof"
+        )
     if name == "torch" or (name == "auto" and not exported):
         return _by_torch(which, folder, device, threads)
     if not exported:

@@ -25,7 +25,7 @@ from despoof.engine.by_onnx import (
 from despoof.engine.by_torch import TorchEngine
 from despoof.engine.engine import Judged
 from despoof.engine.graph import ExplainGraph, JudgeGraph
-from despoof.engine.storage import stored_small
+from despoof.engine.storage import Kind, stored_small
 from despoof.errors import ArtefactError, ConfigError
 from despoof.faces.align import TEMPLATE, align, shrink
 from despoof.faces.detect import retinaface_onnx
@@ -64,11 +64,12 @@ def export(engine: TorchEngine, out: str | Path) -> dict[str, float]:
         write_graph(judge, given, ("liveness",), made / JUDGE)
         explain = None
         if engine.config.uses_cue or isinstance(engine.generator, OneStep):
-            explain = ExplainGraph(engine.generator, engine.detector).eval()
+            explain = ExplainGraph(engine.generator, engine.detector, engine.departure).eval()
             given = {"face": given["face"]}
             if explain.noise_shape is not None:
                 given["noise"] = item_rng("trial noise").standard_normal((2, *explain.noise_shape), np.float32)
-            write_graph(explain, given, explain.outputs, made / EXPLAIN)
+            kind = "float16" if engine.config.uses_cue else "int8"  # what is only shown may be off by a grey level
+            write_graph(explain, given, explain.outputs, made / EXPLAIN, kind)
         (made / FACES).write_bytes(retinaface_onnx())
         description = _description(engine, judge, explain)
         description["files"] = {path.name: file_hash(path) for path in sorted(made.iterdir())}
@@ -111,8 +112,10 @@ def trial_inputs(judge: JudgeGraph, count: int) -> dict[str, np.ndarray]:
     return given
 
 
-def write_graph(whole: torch.nn.Module, given: dict[str, np.ndarray], outputs: tuple[str, ...], path: Path) -> None:
-    """Write a module as one ONNX file, for any number of pictures; `given` are inputs by name."""
+def write_graph(
+    whole: torch.nn.Module, given: dict[str, np.ndarray], outputs: tuple[str, ...], path: Path, kind: Kind = "float16"
+) -> None:
+    """Write a module as one ONNX file, for any number of pictures; `given` are inputs by name, `kind` weights'."""
     import onnx
 
     count = torch.export.Dim("count", min=1, max=4096)
@@ -125,7 +128,7 @@ def write_graph(whole: torch.nn.Module, given: dict[str, np.ndarray], outputs: t
             opset_version=OPSET, dynamo=True, optimize=False, verbose=False,
         )  # fmt: skip
     model = program.model_proto
-    stored_small(model)
+    stored_small(model, kind)
     onnx.save(model, path)
 
 

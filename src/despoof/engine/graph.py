@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from despoof.cue import CUE_FORMS
+from despoof.departure import Departure
 from despoof.detector.network import Detector
 from despoof.errors import ConfigError
 from despoof.faces.align import scaled
@@ -35,22 +36,23 @@ class JudgeGraph(nn.Module):
 
 
 class ExplainGraph(nn.Module):
-    """Faces (N, S, S, 3) uint8 and their noise -> counterpart and cue (N, 3, S, S).
+    """Faces (N, S, S, 3) uint8 and their noise -> counterpart and cue (N, 3, S, S), and map (N, S, S) by a departure.
 
     Noise is an input where each face has its own, since a graph cannot seed it by content. Only a one-step generator: a
     sampler's loop would be unrolled into a graph several times the size.
     """
 
-    outputs = ("counterpart", "cue")
-
-    def __init__(self, generator: Generator, detector: Detector) -> None:
+    def __init__(self, generator: Generator, detector: Detector, departure: Departure | None = None) -> None:
         super().__init__()
         if not isinstance(generator, OneStep):
             raise ConfigError(
                 f"generator of kind {generator.config.kind!r}; expected 'one_step'. Distil one with `despoof train "
                 "student`."
             )
-        self.generator, self.cue_form = generator, detector.config.cue_form
+        self.generator, self.cue_form, self.departure = generator, detector.config.cue_form, departure
+        self.outputs = ("counterpart", "cue") if departure is None else ("counterpart", "cue", "map")
+        if departure is not None:
+            self.backbone = departure.backbone  # its weights are nobody's else, and would not be exported
         config, side = generator.config, generator.config.face_size // 8
         shape = (config.autoencoder.latent_channels, side, side)
         self.noise_shape = None if config.diffusion.noise == "pair" else shape  # of one face's; None: the same for all
@@ -63,4 +65,5 @@ class ExplainGraph(nn.Module):
         latents, start = generator.autoencoder.encode(x), generator.config.diffusion.start_step
         clean = generator.cleaned(latents, self.noise if noise is None else noise, generator.identity(x), start)
         counterpart = generator.autoencoder.decode(clean).clamp(-1, 1)
-        return counterpart, CUE_FORMS[self.cue_form](x, counterpart)
+        pictures = counterpart, CUE_FORMS[self.cue_form](x, counterpart)
+        return pictures if self.departure is None else (*pictures, self.departure(x, counterpart))
