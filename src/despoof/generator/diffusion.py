@@ -97,7 +97,7 @@ class LatentDiffusion(Generator):
 
     def cleaned(self, latents: torch.Tensor, noise: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return latents (N, C, H, W), noised to step `start` and denoised; of a pair, the mean of both."""
-        steps = torch.full((len(latents),), start, device=latents.device)
+        steps = torch.full((latents.shape[0],), start, device=latents.device)  # len() would fix an exported batch
         signs = (1, -1) if self.config.diffusion.noise == "pair" else (1,)
         made = [self.denoised(self.add_noise(latents, sign * noise, steps), identity, start) for sign in signs]
         return torch.stack(made).mean(0)
