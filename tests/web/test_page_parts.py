@@ -9,26 +9,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from skimage.data import astronaut
 
-from despoof.faces import quality, scene
-from despoof.faces.align import align
+from despoof.data.portrait import FACE as BOX
+from despoof.data.portrait import portrait
+from despoof.faces import detect, quality, scene
+from despoof.faces.align import TEMPLATE, align
 from despoof.faces.detect import FoundFace
-from despoof.faces.surroundings import room, surroundings
+from despoof.faces.surroundings import SCALES, room, surroundings
 from despoof.verdict import decide
 from despoof.web import export
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
-PORTRAIT = astronaut()[:340, 60:400]
+PORTRAIT = portrait()
 LARGE = cv2.resize(PORTRAIT, (1500, 1500), interpolation=cv2.INTER_CUBIC)
 SMALL = cv2.resize(PORTRAIT, (120, 120), interpolation=cv2.INTER_AREA)
-FACE = FoundFace(
-    (117.5, 57.5, 96.0, 119.0), np.float32([(146, 104), (188, 107), (166, 130), (145, 145), (183, 148)]), 0.99
-)
+FACE = FoundFace(BOX, np.float32([(146, 104), (188, 107), (166, 130), (145, 145), (183, 148)]), 0.99)
 ABOUT = {
     "scene": export.scene_numbers(), "gate": export.gate_numbers(),
-    "align": {"template": export.TEMPLATE.tolist(), "size": 256}, "surroundings": {"scales": [2.7, 4.0], "size": 160},
+    "align": {"template": TEMPLATE.tolist(), "size": 256}, "surroundings": {"scales": SCALES, "size": 160},
 }  # fmt: skip
 
 
@@ -81,7 +80,8 @@ def test_shrinking_is_opencvs(shape):
 @pytest.mark.parametrize("factor", [0.37, 0.9, 640 / 1500])
 def test_shrinking_by_a_factor_is_opencvs(factor):
     wanted = cv2.resize(LARGE, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    found = page("picture", "shrunk", LARGE, wanted.shape[1], wanted.shape[0], 1 / factor, 1 / factor)
+    whole = [0, 0, wanted.shape[1], wanted.shape[0]]
+    found = page("picture", "shrunkPart", LARGE, whole, 1 / factor, 1 / factor)
     most, mean = apart(found, wanted)
     assert most <= 1
     assert mean < 0.01
@@ -112,6 +112,14 @@ def test_the_aligned_face_is_pythons(image, factor, roll):
     turn = np.array([[np.cos(t := np.deg2rad(roll)), np.sin(t)], [-np.sin(t), np.cos(t)]])
     points = scaled(FACE, factor).landmarks.astype(np.float64)
     points = (points - points.mean(0)) @ turn + points.mean(0)
+    most, mean = apart(page("align", "align", image, points, ABOUT["align"]), align(image, points))
+    assert most <= 2
+    assert mean < 0.01
+
+
+def test_a_large_face_at_the_edge_is_pythons():
+    """There the warp shows a mirror of the picture, so all of it is averaged down and not the part that is seen."""
+    image, points = LARGE[250:, 500:], scaled(FACE, 1500 / 340).landmarks - np.float32((500, 250))
     most, mean = apart(page("align", "align", image, points, ABOUT["align"]), align(image, points))
     assert most <= 2
     assert mean < 0.01
@@ -177,6 +185,27 @@ def test_the_main_face_is_pythons():
             "scene", "mainFirst", [as_object(face) for face in faces], {"width": 340, "height": 340}, ABOUT["scene"]
         )
         assert [face["box"] for face in found] == [list(face.box) for face in scene.main_first(faces, (340, 340))]
+
+
+@pytest.mark.parametrize("shape", [(340, 340), (300, 200), (331, 163)])
+def test_the_graph_of_the_finder_is_read_as_python_reads_it(shape):
+    """At sizes that strides divide and at others, where the number of anchors is rounded up."""
+    from retinaface.preprocess import preprocess
+
+    image = cv2.resize(np.hstack([PORTRAIT, PORTRAIT[:, ::-1]]), shape, interpolation=cv2.INTER_AREA)
+    blob = preprocess(image)
+    names = [output.name for output in detect._retinaface_session().get_outputs()]
+    arrays = dict(zip(names, detect._retinaface_session().run(None, {"input": blob}), strict=True))
+    size = {"width": image.shape[1], "height": image.shape[0]}
+    found = page(
+        "find", "decoded", {name: each.ravel() for name, each in arrays.items()}, size, export.finder_numbers()
+    )
+    wanted = detect.retinaface(image)
+    assert len(found) == len(wanted) >= 1
+    for one, other in zip(found, wanted, strict=True):
+        assert one["box"] == pytest.approx(other.box, abs=0.01)
+        assert np.abs(np.subtract(one["landmarks"], other.landmarks)).max() < 0.01
+        assert one["score"] == pytest.approx(other.score)
 
 
 def views() -> dict[str, np.ndarray]:

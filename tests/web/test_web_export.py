@@ -3,14 +3,17 @@
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from despoof.engine.by_onnx import FORMAT
+from despoof.detector.config import CAMERAS, DetectorConfig
+from despoof.engine.by_onnx import EXPLAIN, FACES, FORMAT, JUDGE
 from despoof.errors import ArtefactError, ConfigError
 from despoof.faces.quality import CHECKS, QualityLimits
 from despoof.runs.checkpoint import file_hash
+from despoof.runs.config import to_dict
 from despoof.web import runtime
 from despoof.web.export import PAGE, export_web
 
@@ -21,21 +24,20 @@ FAKE = {name: name.encode() for name in (runtime.SCRIPT, runtime.WASM, *runtime.
 def folder(tmp_path: Path) -> Path:
     """Return a folder as `despoof export` writes it, of bytes that are no models."""
     (tmp_path / "onnx").mkdir()
-    for name in ("judge.onnx", "faces.onnx"):
+    for name in (JUDGE, EXPLAIN, FACES):
         (tmp_path / "onnx" / name).write_bytes(name.encode())
     describe(tmp_path / "onnx")
     return tmp_path / "onnx"
 
 
-def describe(folder: Path, **changes: object) -> None:
+def describe(folder: Path, config: DetectorConfig = CAMERAS) -> None:
     description = {
-        "format": FORMAT, "files": {name: file_hash(folder / name) for name in ("judge.onnx", "faces.onnx")},
-        "detector": {"insertion": "none"}, "generator": None, "facts": {},
-        "weights": {"detector": "1c7fb64d733d"}, "parity": {}, "noise": None, "surroundings": [2, 160, 160, 3],
-        "scales": [2.7, 4.0], "face_size": 128, "licence": "research use only",
+        "format": FORMAT, "files": {path.name: file_hash(path) for path in folder.glob("*.onnx")},
+        "weights": {"detector": "1c7fb64d733d"}, "parity": {}, "noise": [8, 16, 16], "surroundings": [2, 160, 160, 3],
+        "face_size": 128, "licence": "research use only", "detector": to_dict(config), "generator": {}, "facts": {},
         "thresholds": {"attack_below": 0.2, "live_from": 0.7, "precision": "float32"},
     }  # fmt: skip
-    (folder / "despoof.json").write_text(json.dumps(description | changes))
+    (folder / "despoof.json").write_text(json.dumps(description))
 
 
 @pytest.fixture
@@ -55,10 +57,20 @@ def test_the_folder_holds_the_page_the_models_the_runtime_and_its_licence(folder
         data = (out / name).read_bytes()
         assert told == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     named = {about["runtime"]["script"], about["runtime"]["wasm"], about["finder"]["file"], about["judge"]["file"]}
+    named.add(about["explain"]["file"])
     assert named == set(about["files"])  # all that is run has a hash
     assert about["judge"]["thresholds"] == {"attack_below": 0.2, "live_from": 0.7}
     assert about["gate"]["limits"]["yaw"] == QualityLimits().yaw
     assert [one["sentence"] for one in about["gate"]["checks"]] == [check[3] for check in CHECKS]
+
+
+@pytest.mark.usefixtures("given")
+def test_without_a_generator_there_is_nothing_to_explain_by(folder, tmp_path):
+    (folder / EXPLAIN).unlink()
+    describe(folder)
+    about = json.loads((export_web(folder, tmp_path / "site") / "despoof.json").read_text())
+    assert about["explain"] is None
+    assert not (tmp_path / "site/models/explain.onnx").exists()
 
 
 @pytest.mark.usefixtures("given")
@@ -70,14 +82,14 @@ def test_what_is_there_is_not_written_over(folder, tmp_path):
 
 @pytest.mark.usefixtures("given")
 def test_a_detector_that_takes_a_cue_is_refused(folder, tmp_path):
-    describe(folder, detector={"insertion": "dual"})
+    describe(folder, replace(CAMERAS, insertion="features"))
     with pytest.raises(ConfigError, match="cue"):
         export_web(folder, tmp_path / "site")
 
 
 @pytest.mark.usefixtures("given")
 def test_a_model_that_did_not_pass_parity_is_refused_and_nothing_is_left(folder, tmp_path):
-    (folder / "judge.onnx").write_bytes(b"another")
+    (folder / JUDGE).write_bytes(b"another")
     with pytest.raises(ArtefactError, match="passed parity"):
         export_web(folder, tmp_path / "site")
     assert not (tmp_path / "site").exists()

@@ -7,13 +7,18 @@ import hashlib
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import despoof
 from despoof.data.image import MAX_BYTES, MAX_PIXELS, MIN_SIDE
+from despoof.detector.config import DetectorConfig
 from despoof.engine.by_onnx import DESCRIPTION, EXPLAIN, FACES, JUDGE, read_description
 from despoof.errors import ArtefactError, ConfigError
+from despoof.explanation import colours
 from despoof.faces import detect, quality, scene
 from despoof.faces.align import FACE_SIZE, TEMPLATE
+from despoof.faces.surroundings import SCALES, SURROUNDINGS_SIZE
+from despoof.runs.config import from_dict
 from despoof.runs.folder import write_json
 from despoof.web.runtime import LICENCES, SCRIPT, VERSION, WASM, runtime_files
 
@@ -22,7 +27,7 @@ PAGE = Path(__file__).parent / "page"
 
 
 def export_web(models: str | Path, out: str | Path, *, runtime_from: Path | None = None) -> Path:
-    """Write `out`, to be served by any server of files, from the ONNX folder `models` that `despoof export` wrote.
+    """Write `out`, to be served by any server of files, from the folder `models` that `despoof export` wrote.
 
     ConfigError for a detector that takes a cue: its liveness stands on noise that a browser draws otherwise.
     ArtefactError where `out` exists or a file is not what it should be; then nothing is left behind.
@@ -31,7 +36,7 @@ def export_web(models: str | Path, out: str | Path, *, runtime_from: Path | None
     if out.exists():
         raise ArtefactError(f"{out} exists. Name a folder that does not, or delete this one.")
     description = read_description(models)
-    if description["detector"]["insertion"] != "none":
+    if from_dict(DetectorConfig, description["detector"], DESCRIPTION).uses_cue:
         raise ConfigError("this detector takes a cue; the page judges by face and surroundings. Use `despoof serve`.")
     runtime = runtime_files(runtime_from)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -39,16 +44,15 @@ def export_web(models: str | Path, out: str | Path, *, runtime_from: Path | None
         made = Path(name) / "made"
         made.mkdir()
         _write(made, {path.name: path.read_bytes() for path in PAGE.iterdir() if path.is_file()})
-        hashed = {
-            f"models/{name}": (models / name).read_bytes()
-            for name in (JUDGE, FACES, EXPLAIN)
-            if name in description["files"]
-        } | {f"runtime/{name}": runtime[name] for name in (SCRIPT, WASM)}
+        hashed = {f"models/{name}": (models / name).read_bytes() for name in (JUDGE, FACES)}
+        if explains := EXPLAIN in description["files"]:
+            hashed[f"models/{EXPLAIN}"] = (models / EXPLAIN).read_bytes()
+        hashed |= {f"runtime/{name}": runtime[name] for name in (SCRIPT, WASM)}
         _write(made, hashed | {f"runtime/{name}": runtime[name] for name in LICENCES})
         files = {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in hashed.items()
         }
-        write_json(made / DESCRIPTION, about(description) | {"files": files})
+        write_json(made / DESCRIPTION, about(description, explains=explains) | {"files": files})
         made.rename(out)
     return out
 
@@ -59,9 +63,8 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(data)
 
 
-def about(description: dict) -> dict:
+def about(description: dict[str, Any], *, explains: bool) -> dict[str, Any]:
     """Return what the page must know to judge as Python does, `files` aside, for the description of an export."""
-    thresholds = {name: description["thresholds"][name] for name in ("attack_below", "live_from")}
     return {
         "format": FORMAT,
         "package": despoof.__version__,
@@ -72,19 +75,21 @@ def about(description: dict) -> dict:
         "scene": scene_numbers(),
         "finder": finder_numbers(),
         "align": {"template": TEMPLATE.tolist(), "size": FACE_SIZE},
-        "surroundings": {"scales": description["scales"], "size": (description["surroundings"] or [0, 160])[1]},
+        "surroundings": {"scales": SCALES, "size": SURROUNDINGS_SIZE},
         "gate": gate_numbers(),
         "judge": {
-            "file": "models/judge.onnx",
+            "file": f"models/{JUDGE}",
             "face_size": description["face_size"],
             "surroundings": description["surroundings"],
-            "thresholds": thresholds,
+            "thresholds": {name: description["thresholds"][name] for name in ("attack_below", "live_from")},
         },
-        "explain": None,
+        "explain": {"file": f"models/{EXPLAIN}", "noise": description["noise"], "colours": colours().tolist()}
+        if explains
+        else None,
     }
 
 
-def scene_numbers() -> dict:
+def scene_numbers() -> dict[str, float]:
     """Return the numbers of `despoof.faces.scene`."""
     return {
         "least_side": MIN_SIDE,
@@ -121,7 +126,7 @@ def finder_numbers() -> dict:
     }
 
 
-def gate_numbers() -> dict:
+def gate_numbers() -> dict[str, Any]:
     """Return limits, checks and sentences of `despoof.faces.quality`."""
     checks = [
         {"name": name, "measured": measured, "limit": limit, "at_least": name in quality.AT_LEAST, "sentence": sentence}

@@ -1,16 +1,15 @@
 // The pictures of a verdict: counterpart and map of a face, by the generator's graph. They change no decision.
 
-import { blank, greyOf } from "./picture.js";
+import { blank, rounded } from "./picture.js";
 
-/** Return {counterpart, map} as pictures of a face (S, S), or null where the networks gave no numbers. */
-export async function explain(face, run, { noise }) {
+/** Return {counterpart, map} as pictures of a face (S, S), map null where the graph makes none; null without numbers. */
+export async function explain(face, run, { noise, colours }) {
   const side = face.width;
-  const found = await run({
-    face: ["uint8", face.data, [1, side, side, 3]],
-    noise: ["float32", noiseOf(face, noise), [1, ...noise]],
-  });
-  if (![found.counterpart, found.map].every((values) => values.every(Number.isFinite))) return null;
-  return { counterpart: fromPlanes(found.counterpart, side), map: painted(face, found.map) };
+  const given = { face: ["uint8", face.data, [1, side, side, 3]] };
+  if (noise) given.noise = ["float32", noiseOf(face, noise), [1, ...noise]]; // else it lies in the graph
+  const { counterpart, map } = await run(given);
+  if (!counterpart.every(Number.isFinite) || !(map ?? []).every(Number.isFinite)) return null;
+  return { counterpart: fromPlanes(counterpart, side), map: map ? painted(map, side, colours) : null };
 }
 
 /** Return normal noise of a shape, seeded by the face's pixels, so that a face has one counterpart. */
@@ -37,14 +36,9 @@ function fromPlanes(values, side) {
   return made;
 }
 
-/** Return the face in grey, and over it in colour where it departs from its counterpart (map 0..1). */
-function painted(face, map) {
-  const made = blank(face.width, face.height), grey = greyOf(face);
-  for (let n = 0; n < grey.length; n++) {
-    const share = Math.min(Math.max(map[n], 0), 1), ground = grey[n] * 0.6;
-    [255, 120, 0].forEach((level, channel) => {
-      made.data[n * 3 + channel] = Math.round(ground + (level - ground) * share);
-    });
-  }
+/** Return a map (S * S) in 0..1 in the colours of the scale: equal numbers have equal colours everywhere. */
+function painted(map, side, colours) {
+  const made = blank(side, side), last = colours.length - 1;
+  map.forEach((share, n) => made.data.set(colours[rounded(last * Math.min(Math.max(share, 0), 1))], n * 3));
   return made;
 }

@@ -1,14 +1,14 @@
 // A picture -> faces {box: [left, top, width, height], landmarks: five [x, y], score}, the best score first.
 // `run` gives the arrays of the face detector's graph; `finder` is its part of despoof.json.
 
-import { padded, rounded, shrunk } from "./picture.js";
+import { padded, rounded, shrunkPart } from "./picture.js";
 
 /** Search a picture; where nothing is found, once more with a wide margin, since faces that fill the frame are missed. */
 export async function findFaces(picture, run, finder) {
   const scale = Math.min(1, finder.search_side / Math.max(picture.width, picture.height));
   if (Math.min(picture.width, picture.height) * scale < finder.least_side) return [];
   const size = [rounded(picture.width * scale), rounded(picture.height * scale)];
-  const small = scale === 1 ? picture : shrunk(picture, ...size, 1 / scale, 1 / scale);
+  const small = scale === 1 ? picture : shrunkPart(picture, [0, 0, ...size], 1 / scale, 1 / scale);
   const found = await search(small, run, finder);
   if (found.length) return found.map((face) => moved(face, 1 / scale, 0, 0));
   const x = small.width >> 1, y = small.height >> 1;
@@ -17,7 +17,12 @@ export async function findFaces(picture, run, finder) {
 }
 
 async function search(picture, run, finder) {
-  const { loc: boxes, conf: scores, landmarks: points } = await run(asInput(picture, finder.mean), [1, 3, picture.height, picture.width]);
+  const found = await run(asInput(picture, finder.mean), [1, 3, picture.height, picture.width]);
+  return decoded(found, picture, finder);
+}
+
+/** Return the faces of a picture that the graph's arrays tell: offsets from its anchors, by Single Shot Detector's code. */
+export function decoded({ loc: boxes, conf: scores, landmarks: points }, picture, finder) {
   const found = [];
   for (const { index, x, y, width, height } of anchors(picture, finder.anchors)) {
     const score = scores[index * 2 + 1];

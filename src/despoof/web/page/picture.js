@@ -128,13 +128,18 @@ export function rounded(value) {
 }
 
 /** Return a picture at a smaller size, each pixel the mean of the area that it covers. */
-export function shrunk(picture, width, height, perX = picture.width / width, perY = picture.height / height) {
-  const across = covers(picture.width, width, perX), down = covers(picture.height, height, perY);
-  const made = blank(width, height), length = width * 3;
+export function shrunk(picture, width, height) {
+  return shrunkPart(picture, [0, 0, width, height], picture.width / width, picture.height / height);
+}
+
+/** Return of a picture shrunk to pixels of `perX` by `perY` old ones the part from (left, top) up to (right, bottom). */
+export function shrunkPart(picture, [left, top, right, bottom], perX, perY) {
+  const across = covers(picture.width, left, right, perX), down = covers(picture.height, top, bottom, perY);
+  const made = blank(right - left, bottom - top), length = made.width * 3;
   const sum = new Float32Array(length), line = new Float32Array(length);
-  const round = perX === 2 && perY === 2 ? (value) => Math.floor(value + 0.5) : rounded; // OpenCV's own way at a half
+  const even = perX === 2 && perY === 2 ? 0 : 1; // OpenCV rounds halves to the even level, but upwards at a half
   let held = -1; // the row that `line` holds: neighbours share the one that lies across their border
-  for (let y = 0; y < height; y++) {
+  for (let y = 0, to = 0; y < made.height; y++) {
     sum.fill(0);
     for (let n = down.starts[y]; n < down.starts[y + 1]; n++) {
       const row = down.places[n], share = down.shares[n];
@@ -142,20 +147,23 @@ export function shrunk(picture, width, height, perX = picture.width / width, per
       held = row;
       for (let i = 0; i < length; i++) sum[i] += share * line[i];
     }
-    for (let i = 0; i < length; i++) made.data[y * length + i] = round(sum[i]);
+    for (let i = 0; i < length; i++) {
+      const level = (sum[i] + 0.5) | 0;
+      made.data[to++] = level - sum[i] === 0.5 ? level - (level & even) : level;
+    }
   }
   return made;
 }
 
 function averageRow(picture, row, across, line) {
-  const { starts, places, shares } = across, base = row * picture.width * 3;
+  const { starts, places, shares } = across, { data, width } = picture, base = row * width * 3;
   for (let x = 0, to = 0; x + 1 < starts.length; x++) {
     let red = 0, green = 0, blue = 0;
     for (let n = starts[x]; n < starts[x + 1]; n++) {
       const from = base + places[n] * 3, share = shares[n];
-      red += share * picture.data[from];
-      green += share * picture.data[from + 1];
-      blue += share * picture.data[from + 2];
+      red += share * data[from];
+      green += share * data[from + 1];
+      blue += share * data[from + 2];
     }
     line[to++] = red;
     line[to++] = green;
@@ -165,10 +173,10 @@ function averageRow(picture, row, across, line) {
 
 const LEAST = 1e-3; // of a pixel, from which a part of it counts
 
-/** Say of each of `count` pixels, `per` old ones wide, which old ones it covers and by what share. */
-function covers(old, count, per) {
+/** Say of pixels `first` up to `end`, `per` old ones wide, which old ones each covers and by what share. */
+function covers(old, first, end, per) {
   const starts = [0], places = [], shares = [];
-  for (let n = 0; n < count; n++) {
+  for (let n = first; n < end; n++) {
     const from = n * per, to = Math.min(from + per, old);
     for (let place = Math.floor(from + LEAST); place < Math.min(Math.ceil(to - LEAST), old); place++) {
       places.push(place);
@@ -176,7 +184,7 @@ function covers(old, count, per) {
     }
     starts.push(places.length);
   }
-  return { starts, places, shares };
+  return { starts: Int32Array.from(starts), places: Int32Array.from(places), shares: Float64Array.from(shares) };
 }
 
 const PARTS = 2048; // into which OpenCV's fixed-point resize divides the way between two pixels
