@@ -18,9 +18,12 @@ from PIL import Image
 import despoof
 from despoof import pair
 from despoof.cli.app import build_app
+from despoof.data import portrait
+from despoof.data.image import read_image
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, load_detector, save_detector
 from despoof.errors import ArtefactError, ConfigError, InputError
+from despoof.faces.quality import QualityLimits
 from despoof.generator.config import TINY as TINY_GENERATOR
 from despoof.generator.registry import LatentDiffusion, save_generator
 from despoof.pipeline import Guard, load
@@ -98,6 +101,32 @@ def test_an_array_in_opencv_order_is_turned_and_a_file_never(guard: Guard, selfi
     assert guard.check(turned) != wanted
     Image.fromarray(selfie).save(tmp_path / "a.png")
     assert guard.check(tmp_path / "a.png", bgr=True) == wanted
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photo_is_judged_at_reduced_size_where_its_face_is_large(orientation: int) -> None:
+    shipped, photo = load(), Image.fromarray(portrait.portrait()).resize((3400, 3400), Image.Resampling.BICUBIC)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    photo.save(file, "JPEG", quality=92, exif=exif)
+    reduced, whole = shipped.check(file.getvalue()), shipped.check(read_image(file.getvalue()))
+    assert reduced.liveness != whole.liveness  # it was another reading
+    assert reduced.liveness == pytest.approx(whole.liveness, abs=0.02)
+    assert (reduced.decision, reduced.reasons) == (whole.decision, whole.reasons)
+    np.testing.assert_allclose(reduced.box, whole.box, atol=3400 / 640 * 2)
+    assert shipped.check_many([file.getvalue()]) == [reduced]
+    exacting = load(limits=QualityLimits(eye_distance=300))  # more than there is at reduced size
+    assert exacting.check(file.getvalue()) == exacting.check(read_image(file.getvalue()))
+
+
+def test_a_large_photo_of_a_small_face_is_read_whole() -> None:
+    file = io.BytesIO()
+    scene = Image.effect_noise((3400, 3000), 60).convert("RGB")
+    scene.paste(Image.fromarray(portrait.portrait()).resize((1000, 1000)), (1200, 900))
+    scene.save(file, "JPEG", quality=92)
+    verdict = load().check(file.getvalue())
+    assert verdict == load().check(read_image(file.getvalue()))
+    assert verdict.faces == 1
 
 
 def test_one_image_is_not_taken_for_several_and_several_not_for_one(guard: Guard, selfie: np.ndarray) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from despoof.data.image import ImageSource, read_image
+from despoof.data.image import ImageSource, readings
 from despoof.errors import ArtefactError, ConfigError, InputError
-from despoof.faces.align import align, as_array, as_image, shrink
+from despoof.faces.align import AVERAGED_FROM, align, as_array, as_image, shrink
 from despoof.faces.detect import FindFaces, retinaface
 from despoof.faces.quality import QualityLimits, Reason, gate
 from despoof.faces.scene import Scene, look
@@ -193,13 +193,15 @@ class Guard:
     def _prepare(self, source: ImageSource, bgr: bool) -> Prepared:
         clock = _Clock()
         try:
-            image = read_image(source)
-            if bgr and hasattr(source, "ndim"):
-                image = np.ascontiguousarray(image[..., ::-1])
-            clock.lap("decode image")
-            with self._turn():
-                scene = look(image, self.find)
-            clock.lap("detect")
+            for image, spanned in readings(source):
+                if bgr and hasattr(source, "ndim"):
+                    image = np.ascontiguousarray(image[..., ::-1])  # noqa: PLW2901
+                clock.lap("decode image")
+                with self._turn():
+                    scene = replace(look(image, self.find), spanned=spanned)
+                clock.lap("detect")
+                if scene.faces and scene.faces[0].eye_distance >= max(AVERAGED_FROM, self.limits.eye_distance):
+                    break  # at reduced size too: from the whole picture the face would be averaged down to less
         except InputError as error:
             return _unreadable(error)
         return self._prepare_face(scene, clock)
@@ -290,7 +292,7 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps[name] = (now - self._last) * 1e3
+        self.laps[name] = self.laps.get(name, 0.0) + (now - self._last) * 1e3
         self._last = now
 
 

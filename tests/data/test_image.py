@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from despoof.data.image import IMAGE_SUFFIXES, formats, read_image, require_readable
+from despoof.data.image import IMAGE_SUFFIXES, formats, read_image, readings, require_readable
 from despoof.errors import InputError
 
 
@@ -269,6 +269,53 @@ def test_a_jpeg_beyond_the_limit_is_decoded_at_half_its_size(size, draft, monkey
                 read_image(encoded(image, other))
     with pytest.raises(InputError, match="Shrink it"):
         read_image(encoded(halves("red", "blue").resize((250, 200)), "JPEG"))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize(("sides", "spanned"), [((90, 61), 1), ((129, 97), 2), ((259, 200), 4), ((513, 400), 8)])
+def test_a_large_jpeg_comes_at_reduced_size_first_and_then_whole(people, sides, spanned, orientation, monkeypatch):
+    monkeypatch.setattr("despoof.data.image.REDUCED_SIDE", 48)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(people[0]).resize(sides)
+    data = encoded(image, "JPEG", quality=95, exif=exif)
+    *reduced, (whole, one) = readings(io.BytesIO(data))
+    np.testing.assert_array_equal(whole, read_image(data))
+    assert (one, [each[1] for each in reduced]) == (1, [spanned] * (spanned > 1))
+    for small, _ in reduced:
+        assert min(small.shape[:2]) >= 48
+        across, down = (-(-side // spanned) for side in whole.shape[1::-1])
+        assert small.shape == (down, across, 3)
+        around = cv2.resize(whole, (across, down), interpolation=cv2.INTER_AREA)
+        assert np.abs(np.subtract(small, around, dtype=np.float64)).mean() < 6
+    for other in (people[0], Image.fromarray(people[0]), encoded(image, "PNG")):
+        assert [each[1] for each in readings(other)] == [1]
+
+
+def test_at_reduced_size_too_the_colours_of_a_profile_become_srgb_and_cut_files_are_refused(people, monkeypatch):
+    monkeypatch.setattr("despoof.data.image.REDUCED_SIDE", 48)
+    data = encoded(Image.fromarray(people[0]), "JPEG", quality=95, icc_profile=profile(swapped=True))
+    (small, spanned), (whole, _) = readings(data)
+    assert spanned == 4
+    np.testing.assert_allclose(small.mean((0, 1)), whole.mean((0, 1)), atol=2)
+    with pytest.raises(InputError, match="truncated"):
+        list(readings(data[: len(data) // 2]))
+
+
+def test_a_reading_beyond_the_limit_says_how_much_it_spans(monkeypatch):
+    monkeypatch.setattr("despoof.data.image.MAX_PIXELS", 64 * 60)
+    monkeypatch.setattr("despoof.data.image.REDUCED_SIDE", 32)
+    data = encoded(halves("red", "blue").resize((130, 98)), "JPEG")
+    assert [(image.shape[1::-1], spanned) for image, spanned in readings(data)] == [((65, 49), 2)] * 2
+
+
+def test_an_image_that_was_given_is_not_turned_in_place():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(io.BytesIO(encoded(halves("red", "blue"), "JPEG", exif=exif)))
+    assert read_image(image).shape == (64, 48, 3)
+    assert image.size == (64, 48)
+    assert read_image(image).shape == (64, 48, 3)
 
 
 def test_what_phones_write(people, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from skimage.transform import SimilarityTransform, estimate_transform, warp
 
 from despoof.errors import InputError
-from despoof.faces.align import ARCFACE_TEMPLATE, TEMPLATE, align, as_image, as_tensor, similarity
+from despoof.faces.align import ARCFACE_TEMPLATE, FACE_SIZE, TEMPLATE, align, as_image, as_tensor, similarity
 
 # The template in pixels of a 256 px face, as the method's description states it.
 AT_256 = np.array([(89.3, 72.9), (169.3, 72.9), (127.9, 127.1), (96.9, 184.9), (159.1, 184.8)])
@@ -83,6 +83,22 @@ def test_align_against_the_warp_of_scikit_image(portrait):
 def test_outside_the_picture_is_reflected_not_black():
     image = np.full((100, 100, 3), 180, np.uint8)
     assert align(image, turned(AT_256 / 256, 0, 90, (5, 5))).min() == 180
+
+
+@pytest.mark.parametrize("degrees", [0, 137])
+@pytest.mark.parametrize("shift", [(0, 0), (700, -300), (-600, -260), (830, 1000), (-1000, 200), (4000, 0)])
+def test_of_a_large_picture_only_the_face_is_read(portrait, shift, degrees):
+    """As from the whole picture made smaller, also where the border lies in the face or the face beyond it."""
+    noise = np.random.default_rng(0).normal(0, 5, (1700, 1700, 3))
+    image = np.clip(cv2.resize(portrait, (1700, 1700), interpolation=cv2.INTER_CUBIC) + noise, 0, 255).astype(np.uint8)
+    landmarks = turned(AT_256 - 128, degrees, 2.7, (740.3, 420.6)) + shift
+    factor = 2 * float(np.hypot(*similarity(landmarks, TEMPLATE * FACE_SIZE)[:, 0]))
+    whole = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    there = similarity((landmarks + 0.5) * factor - 0.5, TEMPLATE * FACE_SIZE)
+    wanted = cv2.warpAffine(whole, there, (FACE_SIZE, FACE_SIZE), borderMode=cv2.BORDER_REFLECT_101)
+    off = np.abs(np.subtract(align(image, landmarks), wanted, dtype=int))
+    assert off.max() <= 1  # where a part begins, px are averaged that lie up to 1/100 px elsewhere
+    assert (off > 0).mean() < 0.05
 
 
 def test_tensor_and_back(people):

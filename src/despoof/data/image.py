@@ -3,6 +3,7 @@
 import io
 import stat
 import warnings
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64_000_000  # read from the header before decoding; a JPEG of up to 178 Mpx is decoded at half its size
 MAX_BYTES = 64 * 2**20
 MIN_SIDE = 32
+REDUCED_SIDE = 1440  # px that the shorter side keeps at reduced size: a face a quarter as wide is large enough there
 # Pillow's names of what is read, by the command and by the service alike (less what is costly to refuse there); of an
 # animation, a burst or a stack of pages the first picture. HEIF, what iPhones write, needs the extra ``heif``.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM")
@@ -43,13 +45,35 @@ def read_image(source: ImageSource | Any) -> np.ndarray:
     profile become sRGB, alpha is composited on black, of an animation the first frame is taken; ``clip.mp4#12`` is a
     frame of a video. Raises InputError naming what is wrong and what to do.
     """
+    given = _picture_or_bytes(source)
+    return given if isinstance(given, np.ndarray) else _from_bytes(*given)[0]
+
+
+def readings(source: ImageSource | Any) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield the picture as `read_image` returns it, and before that, where it is a large JPEG file, at reduced size.
+
+    Each comes with how many px of the file a px of it spans each way: 1, 2, 4 or 8. A JPEG decodes straight to such a
+    part of its size and several times as fast, so whoever has seen enough asks for no more.
+    """
+    given = _picture_or_bytes(source)
+    if isinstance(given, np.ndarray):
+        yield given, 1
+        return
+    image, spanned = _from_bytes(*given, reduced=True)
+    yield image, spanned
+    if spanned > 1:
+        yield _from_bytes(*given)
+
+
+def _picture_or_bytes(source: ImageSource | Any) -> np.ndarray | tuple[bytes, str]:
+    """Return the picture of what is decoded already, else the bytes of a file and its name for errors."""
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         _check_size(*source.size)
         return _decoded(source, "PIL image")
     if isinstance(source, bytes | bytearray | memoryview):
-        return _from_bytes(bytes(source), f"{len(source)} bytes")
+        return bytes(source), f"{len(source)} bytes"
     if isinstance(source, str | Path):
         return _from_path(Path(source))
     if type(source).__module__ == "torch" and hasattr(source, "detach"):
@@ -68,14 +92,14 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
     return array.transpose(1, 2, 0) if first else array
 
 
-def _from_file(file: BinaryIO) -> np.ndarray:
+def _from_file(file: BinaryIO) -> tuple[bytes, str]:
     try:
         data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: it was closed
         raise InputError(f"the file cannot be read ({error}). Open it again.") from None
     if not isinstance(data, bytes):
         raise InputError('the file gives text; expected bytes. Open it with mode "rb".')
-    return _from_bytes(data, "the file")
+    return data, "the file"
 
 
 @cache
@@ -95,7 +119,7 @@ def require_readable(path: str | Path) -> None:
         raise InputError(f"{path} {HEIF_REMEDY}")
 
 
-def _from_path(path: Path) -> np.ndarray:
+def _from_path(path: Path) -> np.ndarray | tuple[bytes, str]:
     path = _expanded(path)
     video, _, number = str(path).rpartition("#")
     if number.isdecimal() and is_video(video):
@@ -113,7 +137,7 @@ def _from_path(path: Path) -> np.ndarray:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise InputError(_unread(path, error)) from None
-    return _from_bytes(data, str(path))
+    return data, str(path)
 
 
 def _expanded(path: Path) -> Path:
@@ -130,7 +154,8 @@ def _unread(path: Path, error: Exception) -> str:
     return f"{str(path)!r} cannot be read ({said}). Check the path and its permissions."
 
 
-def _from_bytes(data: bytes, name: str) -> np.ndarray:
+def _from_bytes(data: bytes, name: str, *, reduced: bool = False) -> tuple[np.ndarray, int]:
+    """Return a file's picture and how many of its px one of that spans each way, see `readings`."""
     if not data:
         raise InputError(f"{name} is empty; expected an image. Take or download it again.")
     if len(data) > MAX_BYTES:
@@ -148,10 +173,15 @@ def _from_bytes(data: bytes, name: str) -> np.ndarray:
             f"{name} is no image this package reads ({type(error).__name__}); expected one of "
             f"{', '.join(formats())}. Convert it first."
         ) from None
-    if image.width * image.height > MAX_PIXELS:  # a JPEG can be decoded at half its size; others are left as they are
-        image.draft(None, (image.width // 2, image.height // 2))
+    width, height = image.size
+    least = REDUCED_SIDE if reduced else max(width, height)
+    if width * height > MAX_PIXELS:
+        least = min(least, width // 2, height // 2)
+    if min(width, height) >= 2 * least:  # a JPEG decodes at a part of its size; others are left as they are
+        image.draft(None, (least, least))
     _check_size(*image.size)
-    return _decoded(image, name)
+    spanned = round(width / image.width)  # before the image is turned
+    return _decoded(image, name, ours=True), spanned
 
 
 def _check_size(width: int, height: int) -> None:
@@ -163,10 +193,11 @@ def _check_size(width: int, height: int) -> None:
         raise InputError(f"image of {width}x{height}; expected at least {MIN_SIDE} px a side. Take a larger picture.")
 
 
-def _decoded(image: Image.Image, name: str) -> np.ndarray:
+def _decoded(image: Image.Image, name: str, *, ours: bool = False) -> np.ndarray:
+    """Return the picture of an image; one that was opened here is `ours` and may be turned without a copy."""
     try:
         image.seek(0)
-        image = ImageOps.exif_transpose(image)
+        image = ImageOps.exif_transpose(image, in_place=ours) or image
         if image.mode.startswith("I;16") or image.mode in ("I", "F"):
             return _from_deep(np.asarray(image))
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -198,7 +229,7 @@ def _as_srgb(image: Image.Image) -> Image.Image:
     profile, mode = image.info.get("icc_profile"), image.mode if image.mode in ("L", "CMYK") else "RGB"
     transform = _to_srgb(profile, mode) if profile else None
     if transform is None:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     from PIL import ImageCms
 
     return ImageCms.applyTransform(image if image.mode == mode else image.convert(mode), transform)

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     import torch
 
 FACE_SIZE = 256  # px a side, on disk
+REACH = 4  # px of a face that a warp reads beyond its corners, and more
+PHASES = 256  # places at which a part of a picture may begin
 
 # Five points as fractions of the crop's side: eyes, nose, mouth corners, left of the picture first.
 # Source: README of the authors' release (AG-FAS).
 TEMPLATE = np.array(
     [(0.3489, 0.2848), (0.6614, 0.2848), (0.4996, 0.4963), (0.3784, 0.7222), (0.6215, 0.7217)], np.float64
 )
+AVERAGED_FROM = 2 * FACE_SIZE * float(TEMPLATE[1, 0] - TEMPLATE[0, 0])  # px between the eyes: 160, see `align`
 # The usual ArcFace template, 112 px, as fractions; identity teachers expect it.
 ARCFACE_TEMPLATE = (
     np.array(
@@ -53,16 +56,36 @@ def align(
 ) -> np.ndarray:
     """Return (size, size, 3) uint8 RGB, the face on the template; what lies outside the image is reflected.
 
-    A face larger than the crop is first averaged down by area, so that every source is seen through one
+    A face more than twice as large as the crop is first averaged down by area, so that every source is seen through one
     filter and its size leaves no trace of aliasing.
     """
     transform = similarity(landmarks, template * size)
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     if scale < 0.5:
         factor = 2 * scale
-        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        transform = similarity((np.asarray(landmarks, np.float64) + 0.5) * factor - 0.5, template * size)
+        part, corner = _part(image, transform, size, factor)
+        image = cv2.resize(part, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        transform = similarity((np.asarray(landmarks, np.float64) + 0.5) * factor - 0.5 - corner, template * size)
     return cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _part(image: np.ndarray, transform: np.ndarray, size: int, factor: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the part of an image that a warp reads, and where its left top corner lies once both are resized.
+
+    With what is reflected at the image's borders. The part begins where a resized px does, as nearly as any of
+    `PHASES` places lies, so that the same px are averaged as in the whole image.
+    """
+    turn, shift = transform[:, :2], transform[:, 2]
+    corners = np.array([(x, y) for x in (-REACH, size + REACH) for y in (-REACH, size + REACH)])
+    read = np.linalg.solve(turn, (corners - shift).T)
+    spans, begins = [], []
+    for low, high, length in zip(read.min(1), read.max(1), image.shape[1::-1], strict=True):
+        first = max(0, int(min(low, 2 * length - high)))  # beyond the far border by as much as the mirror lies before
+        places = np.arange(max(0, first - PHASES), first + 1)
+        begin = places[np.abs(places * factor - np.round(places * factor)).argmin()]
+        begins.append(round(begin * factor))
+        spans.append(slice(begin, max(0, int(max(high, -low))) + 2))
+    return image[spans[1], spans[0]], (begins[0], begins[1])
 
 
 def shrink(face: np.ndarray, size: int) -> np.ndarray:

@@ -33,6 +33,11 @@ class FoundFace:
     landmarks: np.ndarray
     score: float
 
+    @property
+    def eye_distance(self) -> float:
+        """From eye to eye, in px."""
+        return float(np.hypot(*(self.landmarks[1] - self.landmarks[0])))
+
 
 FindFaces = Callable[[np.ndarray], list[FoundFace]]
 
@@ -50,10 +55,10 @@ def find_faces(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFa
     small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     found = find(small)
     if found:
-        return [_moved(face, 1 / scale, 0.0, 0.0) for face in found]
+        return [enlarged(face, 1 / scale) for face in found]
     pad_y, pad_x = small.shape[0] // 2, small.shape[1] // 2
     found = find(cv2.copyMakeBorder(small, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REFLECT_101))
-    moved = [_moved(face, 1 / scale, -pad_x, -pad_y) for face in found]
+    moved = [enlarged(face, 1 / scale, -pad_x, -pad_y) for face in found]
     height, width = image.shape[:2]
     return [face for face in moved if _centre_inside(face, width, height)]
 
@@ -114,7 +119,8 @@ def _found_by_yunet(path: str, image: np.ndarray) -> list[FoundFace]:
     return sorted(found, key=lambda face: -face.score)
 
 
-def _moved(face: FoundFace, scale: float, dx: float, dy: float) -> FoundFace:
+def enlarged(face: FoundFace, scale: float, dx: float = 0.0, dy: float = 0.0) -> FoundFace:
+    """Return a face, moved by (dx, dy), where it lies in the picture enlarged by `scale`."""
     x, y, width, height = face.box
     shift = (scale - 1) / 2  # the middle of the first pixel stays at (0, 0): (p + 0.5) scale - 0.5
     box = ((x + dx) * scale + shift, (y + dy) * scale + shift, width * scale, height * scale)

@@ -92,7 +92,7 @@ def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
 
 def measure(image: np.ndarray, found: FoundFace, face: np.ndarray) -> dict[str, float]:
     """Return the measured values of one face (H, W, 3) uint8, found in an image, by name."""
-    distance = float(np.hypot(*(found.landmarks[1] - found.landmarks[0])))
+    distance = found.eye_distance
     yaw, pitch, roll = pose(found.landmarks)
     x, y = np.asarray(found.landmarks, np.float64).T
     space = min(x.min(), y.min(), image.shape[1] - 1 - x.max(), image.shape[0] - 1 - y.max())

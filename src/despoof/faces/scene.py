@@ -11,7 +11,7 @@ from math import hypot
 import numpy as np
 
 from despoof.data.image import MIN_SIDE
-from despoof.faces.detect import FindFaces, FoundFace, find_faces
+from despoof.faces.detect import FindFaces, FoundFace, enlarged, find_faces
 
 FLAT = 3  # grey levels by which nearly all pixels of a blank row or column are off its median, at most, per channel
 FRINGE = 16  # px: how far JPEG, by its blocks, carries the picture into a border
@@ -33,12 +33,14 @@ class Scene:
 
     `image` is (H, W, 3) uint8 RGB, upright, without blank borders; `faces` lie in it, the main one first, [] if none.
     `quarter_turns` (0..3, clockwise) made it upright; `trimmed` is left, top, right, bottom px that were cut off first.
+    A px of all these spans `spanned` px of the picture as it came each way, see `despoof.data.image.readings`.
     """
 
     image: np.ndarray
     faces: list[FoundFace]
     quarter_turns: int
     trimmed: tuple[int, int, int, int]
+    spanned: int = 1
 
     def in_source(self, face: FoundFace) -> FoundFace:
         """Return a face of this scene where it lies in the picture as it came; landmarks keep their order."""
@@ -47,7 +49,8 @@ class Scene:
             face, height, width = _turned_back(face, width), width, height
         left, top = self.trimmed[:2]
         x, y, *size = face.box
-        return FoundFace((x + left, y + top, *size), face.landmarks + np.float32((left, top)), face.score)
+        there = FoundFace((x + left, y + top, *size), face.landmarks + np.float32((left, top)), face.score)
+        return there if self.spanned == 1 else enlarged(there, self.spanned)
 
 
 def look(image: np.ndarray, find: FindFaces | None = None, *, quarter_turns: int | None = None) -> Scene:
