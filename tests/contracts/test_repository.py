@@ -25,7 +25,7 @@ def tracked() -> list[Path]:
 def test_no_path_of_a_machine_in_tracked_files(tracked):
     found = []
     for path in tracked:
-        if path.suffix in PICTURES | WEIGHTS:
+        if path.suffix in PICTURES | set(WEIGHTS):
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if PRIVATE.search(line):
