@@ -25,7 +25,7 @@ RANKS = (
     {"calibration"},
     {"evaluation", "service", "web"},
     {"report"},
-    {"published"},
+    {"published", "qualification"},
     {"studies"},
     {"cli"},
 )

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "train detector": "train_detector:detector",
     "train departure": "train_departure:departure",
     "measure": "measure:measure",
+    "qualify": "qualify:qualify",
     "evaluate": "evaluate:evaluate",
     "report": "report:report",
     "published": "published:published",
