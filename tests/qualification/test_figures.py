@@ -1,5 +1,6 @@
 """Each outcome by recordings made by hand, where a count on paper says which it must be."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from despoof.data.sample import Label, Sample
 from despoof.evaluation.measure import Judged
+from despoof.qualification import page
 from despoof.qualification.figures import Outcome, links, outcome, overlap, qualification
 from despoof.qualification.page import link_lines, verdict_lines
 from despoof.qualification.targets import Target
@@ -32,7 +34,7 @@ def shown(liveness: list, species: str = "", *, suffix: str = "png", person: str
 
 
 def judged(*groups: list[Judged], target: Target = TARGET) -> dict:
-    (found,) = (values := qualification(GUARD, [each for group in groups for each in group], [target], rounds=50))[
+    (found,) = (values := qualification(GUARD, [each for group in groups for each in group], [target], rounds=10))[
         "targets"
     ]
     return found | {"values": values}
@@ -133,6 +135,26 @@ def test_overlap_is_of_photos_or_of_clips_and_needs_both_classes():
     assert overlap(found, clips=True) is None
     alone = [*shown([0.9, 0.8], person="anna"), *shown([0.1], "print")]
     assert overlap(alone, clips=False)["AUC_interval"] is None
+
+
+def test_worst_errors_are_shown_first_and_a_clip_by_its_example(monkeypatch):
+    face = np.zeros((3, 8, 8), np.float32)
+    asked = []
+
+    def judge_clip(guard, frames):
+        asked.append(frames)
+        return SimpleNamespace(faces=[SimpleNamespace(example=SimpleNamespace(face=face))])
+
+    guard = SimpleNamespace(check=lambda path: SimpleNamespace(face=None if path.name == "live-1.png" else face))
+    monkeypatch.setattr(page, "judge_clip", judge_clip)
+    monkeypatch.setattr(page, "read_clip", lambda path, rule: path)
+    found = [*shown([0.5, 0.2, 0.3, 0.9]), *shown([0.1, 0.7, 0.95], "print", suffix="mp4")]
+    pictures = page.misjudged(guard, found, most=2)
+    assert [each.title.partition(" (")[0] for each in pictures] == [  # that of .2 has no face any more
+        "live: UNCERTAIN, liveness 0.300", "attack, print: LIVE, liveness 0.950", "attack, print: LIVE, liveness 0.700",
+    ]  # fmt: skip
+    assert [Path(each).name for each in asked] == ["print-2.mp4", "print-1.mp4"]
+    assert all(each.png.startswith(b"\x89PNG") and not each.name for each in pictures)
 
 
 def with_quality(dark_errs: bool, seed: int = 0, count: int = 60) -> list[Judged]:

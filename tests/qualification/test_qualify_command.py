@@ -59,6 +59,7 @@ def test_faces_that_were_misjudged_are_shown_only_if_asked_for(recordings, tmp_p
     (target,) = values["targets"]
     assert (target["name"], target["source"]) == ("own", "limits given by whoever asked")
     errors = sum(each["errors"] for each in target["parts"])
+    assert errors > 0
     assert (tmp_path / "report.html").read_text().count("<img") == 1 + errors
 
 

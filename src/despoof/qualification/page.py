@@ -216,7 +216,7 @@ def _other_threshold(name: str, kind: str, point: dict) -> str:
     return (
         f"{name}, {kind}: on these recordings the estimates are within the limits at live from "
         f"{point['live_from']:.3f} (BPCER {100 * point['BPCER']:.1f} %, largest APCER {100 * point['APCER']:.1f} %). "
-        "Set one with `despoof calibrate`, and qualify again on people who did not set it."
+        "Set one (despoof calibrate) and qualify again on people who did not set it."
     )
 
 

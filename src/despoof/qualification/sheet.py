@@ -28,7 +28,7 @@ RULES = (
     "person are not independent. Skin tones, ages, glasses, beards and head covers as among those who will use it.",
     "Make attacks from pictures of the same people, in the same places. Try to pass: tilt, hide edges.",
     "Keep every try, also those that went wrong. What cannot be judged is counted apart and must not be sorted out.",
-    "People who are recorded here set no threshold and no correction before. Keep others for `despoof calibrate`.",
+    "People who are recorded here set no threshold and no correction before. Keep others for despoof calibrate.",
 )
 FOLDERS = (
     "live/PERSON/ holds photos and clips of one person; any name that is not the real one will do.",
@@ -85,4 +85,4 @@ def _how(targets: Sequence[Target]) -> str:
 
 def _blanks() -> Table:
     names = ("camera and its settings", "program and its version", "place", "dates", "recorded by", "people (how many)")
-    return Table((("", "write in"), *((name, "") for name in names)), "Recordings")
+    return Table((("", "write in"), *((name, "_" * 40) for name in names)), "Recordings")
