@@ -3,8 +3,9 @@ Medians.
 
     python benchmarks/engines.py [--weights default] [--paper] [--threads 2] [--runs 40]
 
-Also the share of each stage in torch, the arithmetic floor (operations over the speed of one large convolution) and,
-with --paper, one call of the published U-Net on random weights; its 41 calls are extrapolated, and said so.
+Also the share of each stage in torch, the arithmetic floor (operations over the speed of a large product or
+convolution, see floor.py) and, with --paper, one call of the published U-Net on random weights; its 41 calls are
+extrapolated, and said so.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from floor import giga_a_second, giga_operations, interleaved
 
 NAMES = ("torch", "onnx", "openvino", "openvino/bfloat16")
 
@@ -29,6 +31,7 @@ def main() -> None:
 
     import torch
 
+    from despoof.engine.by_onnx import JUDGE, folder_of
     from despoof.engine.choose import open_engine
     from despoof.engine.export import trial_inputs
     from despoof.engine.graph import JudgeGraph
@@ -52,39 +55,14 @@ def main() -> None:
                 print(f"{name:20} {value:8.2f} ms  {value / batch:7.2f} a face  liveness differs by {off:.1e}")
             if batch == 1 and what == "judge":
                 fastest = min(times.values())
-                with torch.inference_mode():
-                    floor(whole, {name: torch.from_numpy(array) for name, array in given.items()}, fastest)
+                giga = giga_operations((folder_of(options.weights) / JUDGE).read_bytes(), given)
+                peak = max(giga_a_second(options.threads).values())
+                print(f"{giga:.2f} GFLOP a face; a large product or convolution runs at {peak:.0f} GFLOP/s in ONNX "
+                      f"Runtime: floor {giga / peak * 1e3:.1f} ms, the fastest takes {fastest:.1f}")  # fmt: skip
     stages(engines["torch"], trial_inputs(whole, 1), options.runs)
     if options.paper:
         with torch.inference_mode():
             paper(fastest)
-
-
-def interleaved(ways: dict[str, Callable], runs: int) -> dict[str, float]:
-    """Return median milliseconds, the ways taken in turn."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for run in range(runs + 5):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            way()
-            if run >= 5:
-                times[name].append((time.perf_counter() - begun) * 1e3)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def floor(whole, given, fastest: float) -> None:  # type: ignore[no-untyped-def]
-    """Print operations and the time they would take at the speed of one large convolution."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        whole(**given)
-    giga = counter.get_total_flops() / 1e9
-    layer, x = torch.nn.Conv2d(256, 256, 3, padding=1), torch.randn(1, 256, 64, 64)
-    took = interleaved({"conv": lambda: layer(x)}, 20)["conv"]
-    peak = 2 * 256 * 256 * 9 * 64 * 64 / took / 1e6  # GFLOP/s
-    print(f"{giga:.2f} GFLOP a face; a large convolution runs at {peak:.0f} GFLOP/s in torch's float32: "
-          f"floor {giga / peak * 1e3:.1f} ms, the fastest takes {fastest:.1f}")  # fmt: skip
 
 
 def stages(engine, given, runs: int) -> None:  # type: ignore[no-untyped-def]
