@@ -7,15 +7,13 @@ import numpy as np
 Kind = Literal["float32", "float16", "int16", "int8"]
 SMALLEST = 1024  # numbers of a tensor that is worth the nodes
 OWN: dict[str, Kind] = {  # part of a tensor's name -> how it is stored, whatever the others are
-    "classify.": "float32",  # weighs thousands of nearnesses, whose sum is small
-    ".share": "float32",  # areas of pixels, which all networks see
     ".centres": "int16",  # distances to these are small differences of large sums: equal steps, finer than float16's
     "normals.": "float16",
 }
 
 
 def stored_small(model: Any, kind: Kind = "float16") -> None:
-    """Store each tensor of an `onnx.ModelProto` once, and what multiplies as `kind`.
+    """Store each tensor of an `onnx.ModelProto` once, and what multiplies as `kind`, float16 where nothing is lost.
 
     Of whole numbers there is a scale for each first index. Runtimes fold the nodes that make float32 of them when they
     open the file. Vectors, which are added and divided by, stay. Notes of the exporter go.
@@ -51,8 +49,9 @@ def _kind_of(name: str, array: np.ndarray, kind: Kind) -> Kind:
     if array.dtype != np.float32 or array.ndim < 2 or array.size < SMALLEST:
         return "float32"
     kind = next((own for part, own in OWN.items() if part in name), kind)
-    coarse = not 2**-10 < np.abs(array).max() < 65504  # for float16, whose steps are 6e-8 at the least
-    return "float32" if kind == "float16" and coarse else kind
+    with np.errstate(over="ignore"):
+        lossless = np.array_equal(array.astype(np.float16).astype(np.float32), array)
+    return "float32" if kind == "float16" and not lossless else kind
 
 
 def _rounded(array: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray | None]:
