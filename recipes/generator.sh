@@ -4,12 +4,11 @@
 #   TEACHER   ArcFace ONNX
 #   PRESET    small (9 M parameters, default) or base (51 M)
 #   START     generator.safetensors to go on from: its parts are kept, and the first two trainings are skipped
-#   STEPS     of the last training, ON_FACES: 3 M faces are 94,000 steps of 32
 #   MINUTES   of one line; what it stops goes on where it was when the recipe is run again, which exits 75 till all is done
 # No line depends on what computes: every trainer takes the accelerator that torch sees, 16-bit floats, a running mean of
 # the weights, latents made once. `log.jsonl` has `faces_per_second` and `of_floor`, the share of the arithmetic alone.
 set -euo pipefail
-FACES=${FACES:?}; TEACHER=${TEACHER:?}; WORK=${WORK:-.}; PRESET=${PRESET:-small}; START=${START:-}; STEPS=${STEPS:-4000}
+FACES=${FACES:?}; TEACHER=${TEACHER:?}; WORK=${WORK:-.}; PRESET=${PRESET:-small}; START=${START:-}
 STORE=$WORK/store/real; RUNS=$WORK/runs/generator-$PRESET; GENERATOR=$RUNS/denoiser/generator.safetensors
 
 line() { # one resumable line within MINUTES
@@ -19,7 +18,9 @@ line() { # one resumable line within MINUTES
     return "$status"
 }
 
-for labels in $FACES; do line despoof prepare "$labels" "$STORE"; done
+for labels in $FACES; do
+    line despoof prepare "$labels" "$STORE"
+done
 
 if [ -z "$START" ]; then
     line despoof train autoencoder "$STORE" "$RUNS/autoencoder" --preset "$PRESET"
@@ -30,7 +31,8 @@ if [ -z "$START" ]; then
     START=$RUNS/student/generator.safetensors
 fi
 
-# The one call goes on from its teacher's to the faces themselves, under noise drawn anew for each.
+# The one call goes on from its teacher's to the faces themselves, under noise drawn anew for each; 94,000 steps of 32
+# are 3 M faces.
 line despoof train student "$STORE" "$RUNS/on-faces" "$START" --training.target face --training.noise pair \
-    --training.steps "$STEPS" --training.pixel-weight 0.5 --training.identity-weight 0.2
+    --training.steps 4000 --training.pixel-weight 0.5 --training.identity-weight 0.2
 line despoof study fidelity "$RUNS/fidelity.md" "$STORE" "$RUNS/on-faces/generator.safetensors" "$TEACHER"

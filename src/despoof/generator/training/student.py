@@ -48,7 +48,7 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
     student.to(trainer.device)
     with trainer.processes.main_process_first():
         make = _teacher_draws if training.target == "teacher" else _face_draws
-        draw = make(source.to(trainer.device), student, faces, Path(folder), run.label, training)
+        draw = make(source.to(trainer.device), student, faces, trainer)
 
     def step(number: int) -> dict[str, float]:
         batch = draw(number)
@@ -69,9 +69,8 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
     return path
 
 
-def _teacher_draws(
-    teacher: LatentDiffusion, student: OneStep, faces: Faces, folder: Path, label: str, training: StudentTraining
-) -> Draw:
+def _teacher_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, trainer: Trainer) -> Draw:
+    training, folder, label = trainer.training, trainer.folder, trainer.identity.label
     start = student.config.diffusion.start_step
     pairs = teacher_pairs(teacher, faces, folder / "pairs", label, start=start, noises=training.noises)
 
@@ -88,9 +87,8 @@ def _teacher_draws(
     return draw
 
 
-def _face_draws(
-    teacher: LatentDiffusion, student: OneStep, faces: Faces, folder: Path, label: str, training: StudentTraining
-) -> Draw:
+def _face_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, trainer: Trainer) -> Draw:
+    training, folder, label = trainer.training, trainer.folder, trainer.identity.label
     latents = encode_faces(teacher, faces, folder / "latents", label)
 
     def draw(number: int) -> Callable:
