@@ -2,14 +2,14 @@
 # The generator alone, from real faces to a file that can ship; the same lines on a processor and on an accelerator.
 #   FACES     CSV of real faces (path, split), one or more, separated by blanks: all go one way into one store
 #   TEACHER   ArcFace ONNX
-#   PRESET    small (9 M parameters, default) or base (51 M)
 #   START     generator.safetensors to go on from: its parts are kept, and the first two trainings are skipped
 #   MINUTES   of one line; what it stops goes on where it was when the recipe is run again, which exits 75 till all is done
-# No line depends on what computes: every trainer takes the accelerator that torch sees, 16-bit floats, a running mean of
-# the weights, latents made once. `log.jsonl` has `faces_per_second` and `of_floor`, the share of the arithmetic alone.
+# For preset base (51 M parameters, not 9) write base for small. No line depends on what computes: every trainer takes
+# the accelerator that torch sees, 16-bit floats, a running mean of the weights, latents made once. `log.jsonl` has
+# `faces_per_second` and `of_floor`, the share of the arithmetic alone.
 set -euo pipefail
-FACES=${FACES:?}; TEACHER=${TEACHER:?}; WORK=${WORK:-.}; PRESET=${PRESET:-small}; START=${START:-}
-STORE=$WORK/store/real; RUNS=$WORK/runs/generator-$PRESET; GENERATOR=$RUNS/denoiser/generator.safetensors
+FACES=${FACES:?}; TEACHER=${TEACHER:?}; WORK=${WORK:-.}; START=${START:-}
+STORE=$WORK/store/real; RUNS=$WORK/runs/generator; GENERATOR=$RUNS/denoiser/generator.safetensors
 
 line() { # one resumable line within MINUTES
     local status=0
@@ -23,10 +23,10 @@ for labels in $FACES; do
 done
 
 if [ -z "$START" ]; then
-    line despoof train autoencoder "$STORE" "$RUNS/autoencoder" --preset "$PRESET"
-    line despoof train identity "$STORE" "$RUNS/identity" "$TEACHER" --preset "$PRESET"
+    line despoof train autoencoder "$STORE" "$RUNS/autoencoder" --preset small
+    line despoof train identity "$STORE" "$RUNS/identity" "$TEACHER" --preset small
     line despoof train generator "$STORE" "$RUNS/denoiser" "$RUNS/autoencoder/autoencoder.safetensors" \
-        "$RUNS/identity/identity.safetensors" --preset "$PRESET"
+        "$RUNS/identity/identity.safetensors" --preset small
     line despoof train student "$STORE" "$RUNS/student" "$GENERATOR" --training.steps 1200
     START=$RUNS/student/generator.safetensors
 fi
