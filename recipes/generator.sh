@@ -2,7 +2,7 @@
 # The generator alone, from real faces to a file that can ship; the same lines on a processor and on an accelerator.
 #   FACES     CSV of real faces (path, split), one or more, separated by blanks: all go one way into one store
 #   TEACHER   ArcFace ONNX
-#   START     generator.safetensors to go on from: its parts are kept, and the first two trainings are skipped
+#   START     generator.safetensors to go on from: its parts are kept, and only the last training is run
 #   MINUTES   of one line; what it stops goes on where it was when the recipe is run again, which exits 75 till all is done
 # For preset base (51 M parameters, not 9) write base for small. No line depends on what computes: every trainer takes
 # the accelerator that torch sees, 16-bit floats, a running mean of the weights, latents made once. `log.jsonl` has
