@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from despoof.errors import ArtefactError, ConfigError
-from despoof.profile import Point, Profile, Rate, read_profile, write_profile
+from despoof.profile import Correction, Point, Profile, Rate, read_profile, write_profile
 
 RATE = Rate(1, 40, 0.0006, 0.1316)
 PROFILE = Profile(
@@ -20,6 +20,7 @@ PROFILE = Profile(
     preprocessing={"face_size": 256, "gate": {"least": 0.5}},
     clip_rule={"parts": 3},
     wanted_bpcer=0.05,
+    correction=Correction(((0.1, 1.0), (-0.2, 3.0)), (0.5, -0.25), 0.125, 1.0),
 )
 
 
@@ -57,6 +58,15 @@ def write(path: Path, change) -> Path:
         lambda v: v["photos"]["apcer"]["print"].update(low=0.9),
         lambda v: v["photos"].update(unanswered=-1),
         lambda v: v.update(name="two\nlines"),
+        lambda v: v["correction"].update(width=0.0),
+        lambda v: v["correction"].update(constant=float("inf")),
+        lambda v: v["correction"].update(constant=1e9),
+        lambda v: v["correction"]["weights"].pop(),
+        lambda v: v["correction"]["points"][0].pop(),
+        lambda v: v["correction"].update(points=[], weights=[]),
+        lambda v: v["correction"].update(weights=["0.5", -0.25]),
+        lambda v: v["correction"].update(surprise=1),
+        lambda v: v["correction"].pop("width"),
     ],
 )
 def test_what_is_not_right_is_refused(tmp_path, change):

@@ -77,7 +77,7 @@ def calibrate(
     kinds = {"photos": live.photos, "clips": live.clips}
     against = {kind: {type_: getattr(each, kind) for type_, each in attacks.items()} for kind in kinds}
     points = {
-        kind: _point(shown, against[kind], _live_from(shown.liveness, bpcer), own)
+        kind: _point(shown, against[kind], live_from_of(shown.liveness, bpcer), own)
         for kind, shown in kinds.items()
         if len(shown.liveness) >= FEWEST
     }
@@ -108,7 +108,8 @@ def bpcer_at(live_from: float, shown: Shown) -> Rate:
     return _rate(shown.liveness < live_from)
 
 
-def _live_from(liveness: np.ndarray, bpcer: float) -> float:
+def live_from_of(liveness: np.ndarray, bpcer: float) -> float:
+    """Return the highest threshold at which at most a share of live presentations (N,) is refused."""
     return float(np.sort(liveness)[math.floor(bpcer * len(liveness))])  # so many lie below
 
 

@@ -243,7 +243,10 @@ class Guard:
         if self.engine.config.uses_surroundings:
             around = np.stack([one.place["surroundings"] for one in waiting])
         with self._turn():
-            return self.engine.judge(faces, around, clock.lap)
+            judged = self.engine.judge(faces, around, clock.lap)
+        if self.profile is None or self.profile.correction is None:
+            return judged
+        return judged._replace(liveness=self.profile.correction.corrected(judged.liveness, judged.embedding))
 
     @property
     def _names(self) -> dict[str, Any]:
@@ -268,10 +271,10 @@ def _decided(one: Prepared, answer: "Judged", place: int, names: dict[str, Any])
     if decision is Decision.NO_DECISION:
         reason = Reason("broken", None, None, f"the networks gave {liveness}; restore the files of the weights.")
         return _refused(replace(one, reasons=(reason,)), names)
-    pictures = {} if answer.pictures is None else _pictures(answer.pictures, place)
-    return Verdict(
-        decision, liveness, face=as_array(one.face), **pictures, milliseconds=one.laps, **one.place, **names
-    )  # fmt: skip
+    more = {} if answer.pictures is None else _pictures(answer.pictures, place)
+    if answer.embedding is not None:
+        more["embedding"] = answer.embedding[place].copy()
+    return Verdict(decision, liveness, face=as_array(one.face), **more, milliseconds=one.laps, **one.place, **names)
 
 
 def _pictures(made: "Pictures", place: int) -> dict[str, np.ndarray | None]:
@@ -317,7 +320,8 @@ def load(
     `find` searches faces in place of the default detector, for example `despoof.faces.detect.yunet(path)`.
     `point` names an operating point of the weights: strict, balanced (the default) or lenient; `despoof info` shows
     what to expect of each.
-    `profile` is a file made by `despoof calibrate` with these very weights, whose thresholds then decide.
+    `profile` is a file made by `despoof calibrate` or `despoof adapt` with these very weights, whose thresholds then
+    decide, of liveness as its correction says if it has one.
     `device` is where torch or ONNX Runtime judges, such as "cuda"; `threads` are of the processor, else OMP_NUM_THREADS
     or a few.
     `measuring` decides nothing: every liveness is UNCERTAIN. A profile for an engine in bfloat16 is made so.

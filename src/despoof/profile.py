@@ -1,4 +1,4 @@
-"""A threshold profile: the operating point of one camera, bound to the weights that it was measured with.
+"""A threshold profile: the operating point of one camera, perhaps a correction, bound to the weights it was made with.
 
 A profile is one JSON file. Reading is strict, since a threshold is what opens the door: whatever is unknown, missing,
 no number, out of range, out of order or measured with other weights is an ArtefactError and never a default.
@@ -7,8 +7,11 @@ no number, out of range, out of order or measured with other weights is an Artef
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from despoof.errors import ArtefactError, ConfigError
 from despoof.runs.config import config_hash, from_dict, to_dict
@@ -16,6 +19,8 @@ from despoof.runs.folder import write_json
 
 FORMAT = "despoof-profile/2"
 MAX_BYTES = 2**20
+LIMIT = 16.0  # logits are clipped to it before a correction; beyond, liveness in float32 says no more
+BOUND = 1e6  # of any number in a correction
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,45 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """A shift of the calibrated logit: `constant` + sum_i `weights`_i exp(-|x - `points`_i|^2 / `width`)."""
+
+    points: tuple[tuple[float, ...], ...]  # (n, E), embeddings of the faces shown
+    weights: tuple[float, ...]  # (n,)
+    constant: float
+    width: float
+
+    def fault(self) -> str | None:
+        """Return what is wrong with this correction; None for a possible one."""
+        sizes = {len(point) for point in self.points}
+        if not self.points or len(sizes) != 1 or 0 in sizes or len(self.weights) != len(self.points):
+            return f"{len(self.points)} points of {sorted(sizes)} numbers and {len(self.weights)} weights"
+        numbers = (self.constant, self.width, *self.weights, *(number for point in self.points for number in point))
+        if wrong := [each for each in numbers if not (math.isfinite(each) and abs(each) <= BOUND)]:
+            return f"the number {wrong[0]}; expected finite ones of at most {BOUND:g}"
+        return None if self.width > 0 else f"width {self.width}; expected above 0"
+
+    def corrected(self, liveness: np.ndarray, embedding: np.ndarray | None) -> np.ndarray:
+        """Return liveness (N,) of faces with embeddings (N, E), corrected; what is NaN in either stays NaN.
+
+        Embeddings that are missing or of another width are an ArtefactError.
+        """
+        points, weights = self._arrays
+        if embedding is None or embedding.shape[1:] != points.shape[1:]:
+            found = "none" if embedding is None else f"of {embedding.shape[1:]} numbers"
+            raise ArtefactError(
+                f"a correction by embeddings of {points.shape[1]} numbers, and the engine gives {found}. Export the "
+                "weights again (despoof export), or adapt again with them."
+            )
+        near = np.exp(-squares(embedding, points) / self.width)
+        return _liveness(logit_of(liveness) + self.constant + near @ weights)
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(self.points), np.array(self.weights)
+
+
+@dataclass(frozen=True)
 class Profile:
     """A point for photos and one for clips, and what they hold for: these weights, this way to a face, this precision.
 
@@ -87,13 +131,14 @@ class Profile:
     precision: str = "float32"
     engine: str = "torch"
     package: str = ""  # version of despoof
+    correction: Correction | None = None  # of liveness, before thresholds are asked; `despoof adapt` makes one
 
     def __post_init__(self) -> None:
         fault = self._fault()
         if fault:
             raise ConfigError(f"profile {self.name!r} has {fault}. Make it again with: despoof calibrate")
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Name and hash of the content; stands beside every decision that follows this profile."""
         return f"{self.name}@{config_hash(self)}"
@@ -116,6 +161,8 @@ class Profile:
             return f"weights {self.weights}; expected a hash of each file"
         if self.photos.bpcer is None and self.clips.bpcer is None:
             return "no live presentation"
+        if self.correction is not None and (fault := self.correction.fault()):
+            return f"correction: {fault}"
         points = {"photos": self.photos, "clips": self.clips}
         return next((f"{name}: {fault}" for name, point in points.items() if (fault := point.fault())), None)
 
@@ -164,3 +211,21 @@ def _once(pairs: list[tuple[str, Any]]) -> dict:
     if len(found) != len(pairs):
         raise ValueError("a key stands in it twice")
     return found
+
+
+def squares(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return squared distances (N, M) of points (N, E) and (M, E), in double precision."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    found = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
+    return found.clip(min=0)
+
+
+def logit_of(liveness: np.ndarray) -> np.ndarray:
+    """Return the logit of liveness in 0..1, within +-`LIMIT`; NaN stays NaN."""
+    least = 1 / (1 + math.exp(LIMIT))
+    bounded = np.clip(np.asarray(liveness, np.float64), least, 1 - least)
+    return np.log(bounded) - np.log1p(-bounded)
+
+
+def _liveness(logit: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logit, -700, 700)))

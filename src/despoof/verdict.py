@@ -53,7 +53,8 @@ class Verdict(Outcome):
     `liveness` is in 0..1, higher is more live; None where there is no decision. `thresholds` are the liveness
     below which a face is an attack, and from which it is live. `face`, `counterpart` (in [-1, 1]) and `cue` are
     (3, S, S) float32, `map` is (S, S) in 0..1, where the face departs from its counterpart; each may be None.
-    `surroundings`, near and far, are (2, R, R, 3) uint8 where the detector looks at them.
+    `surroundings`, near and far, are (2, R, R, 3) uint8 where the detector looks at them. `embedding` (E,) float32 is
+    the detector's, of which a correction is made (`despoof.adaptation`); like pixels it tells of a person.
     `milliseconds` holds the time of each stage. Pictures and times take no part in ``==``.
     """
 
@@ -74,9 +75,10 @@ class Verdict(Outcome):
     surroundings: np.ndarray | None = field(default=None, repr=False, compare=False)
     room: float | None = None  # face widths around it, at most 2.7: what is seen of the surroundings
     map: np.ndarray | None = field(default=None, repr=False, compare=False)
+    embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def as_row(self) -> dict:
-        """Return what a log or a service may keep: no pixels."""
+        """Return what a log or a service may keep: no pixels, no embedding."""
         return {
             "decision": self.decision.value,
             "liveness": None if self.liveness is None else round(self.liveness, 4),

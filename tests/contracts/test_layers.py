@@ -23,6 +23,7 @@ RANKS = (
     {"pipeline"},
     {"clip"},
     {"calibration"},
+    {"adaptation"},
     {"evaluation", "service", "web"},
     {"report"},
     {"published", "qualification"},

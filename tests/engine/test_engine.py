@@ -84,6 +84,8 @@ def test_a_verdict_is_the_same_as_by_torch(weights: Path, exported: Path, runtim
     for one, other in zip(wanted[:2], found[:2], strict=True):
         assert other.liveness == pytest.approx(one.liveness, abs=TOLERANCE)
         assert other.decision == one.decision
+        np.testing.assert_allclose(other.embedding, one.embedding, atol=2e-3)
+        assert one.embedding.shape == (TINY.embedding,)
         np.testing.assert_allclose(other.counterpart, one.counterpart, atol=2e-3)
         np.testing.assert_allclose(other.cue, one.cue, atol=2e-2)
         assert (one.engine, other.engine) == ("torch", runtime)

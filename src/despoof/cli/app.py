@@ -13,6 +13,7 @@ import despoof
 COMMANDS: dict[str, str] = {
     "check": "check:check",
     "calibrate": "calibrate:calibrate",
+    "adapt": "adapt:adapt",
     "demo": "demo:demo",
     "simulate": "simulate:simulate",
     "prepare": "prepare:prepare",
@@ -41,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "study reliance": "study:reliance",
     "study stability": "study:stability",
     "study gate": "study:gate",
+    "study adaptation": "study:adaptation",
     "export": "export:export",
     "serve": "serve:serve",
     "weights pack": "weights:pack",

@@ -45,7 +45,7 @@ def check(
             them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
             each. Left out, balanced.
-        profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
+        profile: made by `despoof calibrate` or `despoof adapt` with these weights; they decide, and no point.
         camera: number of a camera of this machine, judged as a clip of eight seconds.
         out: folder for one picture *face | counterpart | departure* per image, with what is around the face where the
             detector looks there, and a timeline per clip; none without it. It does not show why.

@@ -20,7 +20,7 @@ def measure(
             them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
             each. Left out, balanced.
-        profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
+        profile: made by `despoof calibrate` or `despoof adapt` with these weights; they decide, and no point.
         domain: name of the capture domain of a folder, which says none.
     """
     from despoof.data.manifest import read_source

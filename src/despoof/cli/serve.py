@@ -40,7 +40,7 @@ def serve(
             them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of
             each. Left out, balanced.
-        profile: made by `despoof calibrate` with these weights; its thresholds decide in place of a point's.
+        profile: made by `despoof calibrate` or `despoof adapt` with these weights; they decide, and no point.
         key_file: text file with one API key a line.
         workers: photos or batches of them judged at the same time, each with models of its own. Clips have one more.
         threads: of the processor, for each worker.

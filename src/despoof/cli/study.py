@@ -366,6 +366,27 @@ def gate(out: Path, captures: Path, evaluation: Path, *, model: str) -> None:
     _tell(gate.refusals(store), "Refused by the limits of today", out.with_name(f"{out.stem}-cameras{out.suffix}"))
 
 
+def adaptation(out: Path, captures: Path, run: Path, *, draws: int = 20, seed: int = 0, threads: int = 1) -> None:
+    """Measure what 0 to 50 labelled faces of a camera never seen are worth, to `despoof adapt` and `despoof calibrate`.
+
+    Writes report.md and report.png.
+
+    Args:
+        out: folder.
+        captures: store in which every domain is a camera.
+        run: folder of `despoof train detector` on this store with folds, such as of preset kernel.
+        draws: of the people shown, for each camera.
+        seed: of what is drawn.
+        threads: of the processor.
+    """
+    from despoof.faces.store import Store
+    from despoof.studies.adaptation.sheet import write_sheet
+    from despoof.studies.adaptation.study import measure, unseen
+
+    _use(threads)
+    print(write_sheet(out, measure(unseen(Store(captures), run), draws=draws, seed=seed)), end="")
+
+
 def _use(threads: int) -> None:
     import torch
 

@@ -226,12 +226,20 @@ class Detector(nn.Module):
         self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the probability of live (N,), or a scalar for one face (3, S, S), calibrated."""
-        if self.training:
-            raise InputError("detector is in training mode, where liveness is random. Call its eval() first.")
         batched = face.ndim == 4
         given = (x if x is None or batched else x[None] for x in (face, cue, surroundings))
-        probability = self.calibrated(self(*given).logit.float())
+        probability, _ = self.judged(*given)
         return probability if batched else probability[0]
+
+    @torch.no_grad()
+    def judged(
+        self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return liveness (N,), calibrated, and embeddings (N, E) of faces (N, 3, S, S)."""
+        if self.training:
+            raise InputError("detector is in training mode, where liveness is random. Call its eval() first.")
+        logit, embedding = self(face, cue, surroundings)
+        return self.calibrated(logit.float()), embedding.float()
 
     def calibrated(self, logit: torch.Tensor) -> torch.Tensor:
         """Return liveness in 0..1 of logits: sigmoid((logit - offset) / temperature)."""

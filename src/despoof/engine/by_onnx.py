@@ -71,11 +71,11 @@ class OnnxEngine:
             pictures = self._made(faces)
             given["cue"] = pictures.cue
             lap("generator")
-        liveness = self._run(self._judge, given)[0]
+        liveness, *more = self._run(self._judge, given)
         for each in pictures or ():
             liveness = liveness if each is None else np.where(sound(each), liveness, np.nan)
         lap("detector")
-        return Judged(liveness, pictures)
+        return Judged(liveness, pictures, *more)
 
     def explain(self, faces: np.ndarray) -> Pictures | None:
         """See `Engine`."""

@@ -77,15 +77,16 @@ class TorchEngine:
         x = self._on_device(faces)
         around = None if surroundings is None else self._on_device(surroundings)
         if not self.config.uses_cue or (generator := self.generator) is None:
-            liveness, pictures = self.detector.liveness(x, None, around), None
+            (liveness, embedding), pictures = self.detector.judged(x, None, around), None
         else:
             made = generator.counterpart(x, lap=lap)
             sound = made.isfinite().flatten(1).all(1)
             made = made.where(sound[:, None, None, None], x)  # of a broken one nothing more is said
             cues = cue(x, made, self.config.cue_form)
-            liveness = self.detector.liveness(x, cues, around).where(sound, torch.nan)
+            liveness, embedding = self.detector.judged(x, cues, around)
+            liveness = liveness.where(sound, torch.nan)
             pictures = self._pictures(x, made, cues)
-        found = Judged(liveness.cpu().numpy(), pictures)
+        found = Judged(liveness.cpu().numpy(), pictures, embedding.cpu().numpy())
         lap("detector")
         return found
 

@@ -19,10 +19,14 @@ class Pictures(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """`liveness` (N,), NaN where something broke; the pictures that a detector with cue judges by, else None."""
+    """`liveness` (N,), NaN where something broke; the pictures that a detector with cue judges by, else None.
+
+    `embedding` (N, E) float32 is the detector's; None of an export that was made without it.
+    """
 
     liveness: np.ndarray
     pictures: Pictures | None
+    embedding: np.ndarray | None = None
 
 
 class Engine(Protocol):

@@ -61,7 +61,7 @@ def export(engine: TorchEngine, out: str | Path) -> dict[str, float]:
         given = trial_inputs(judge, 2)  # two, since a batch of one would be taken for fixed
         if engine.config.uses_cue:
             given["cue"] = item_rng("trial cue").standard_normal((2, 3, *given["face"].shape[1:3]), np.float32)
-        write_graph(judge, given, ("liveness",), made / JUDGE)
+        write_graph(judge, given, judge.outputs, made / JUDGE)
         explain = None
         if engine.config.uses_cue or isinstance(engine.generator, OneStep):
             explain = ExplainGraph(engine.generator, engine.detector, engine.departure).eval()

@@ -14,7 +14,10 @@ from despoof.generator.generator import Generator
 
 
 class JudgeGraph(nn.Module):
-    """Faces (N, S, S, 3) uint8, their cues and surroundings, where the detector takes them -> liveness (N,)."""
+    """Faces (N, S, S, 3) uint8, their cues and surroundings, where the detector takes them -> liveness (N,) and
+    embedding (N, E)."""
+
+    outputs = ("liveness", "embedding")
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
@@ -29,10 +32,11 @@ class JudgeGraph(nn.Module):
 
     def forward(
         self, face: torch.Tensor, cue: torch.Tensor | None = None, surroundings: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return calibrated liveness; cues are (N, 3, S, S), surroundings (N, 2, R, R, 3) uint8."""
+    ) -> tuple[torch.Tensor, ...]:
+        """Return calibrated liveness and embeddings; cues are (N, 3, S, S), surroundings (N, 2, R, R, 3) uint8."""
         around = None if surroundings is None else scaled(surroundings)
-        return self.detector.calibrated(self.detector(scaled(face), cue, around).logit)
+        logit, embedding = self.detector(scaled(face), cue, around)
+        return self.detector.calibrated(logit), embedding
 
 
 class ExplainGraph(nn.Module):

@@ -204,6 +204,8 @@ def heading(guard: Guard, name: str, request_id: str, *, clip: bool = False) -> 
     facts = guard.engine.facts
     calibration = [facts.get("temperature", 1.0), facts.get("offset", 0.0)]
     parts = {"thresholds": [low, high], "calibration": calibration, "quality": to_dict(guard.limits)}
+    if guard.profile is not None and guard.profile.correction is not None:
+        parts["correction"] = guard.profile.label
     version = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=6).hexdigest()
     profile = str(facts.get("profile", "default")) if guard.profile is None else guard.profile.name
     return Heading(
