@@ -3,8 +3,6 @@ FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/despoof
 ENV PATH=/opt/despoof/bin:$PATH
-# The CPU build of torch comes from its own index; the default one would bring several GB of CUDA.
-RUN pip install --index-url https://download.pytorch.org/whl/cpu "torch>=2.6,<2.14"
 COPY pyproject.toml README.md LICENSE /src/
 COPY src /src/src
 RUN pip install "/src[serve,video,heif]"

@@ -147,7 +147,7 @@ def test_numbers_are_the_detectors_and_are_read_once(folder, generator):
     sight, store = Sight(detector, generator), Store(folder / "captures")
     rows, makes = captures(store, 1), ways(generator, ())
     own = next(iter(makes))
-    read = read_all(sight, store, rows, makes, (own,), folder / "out")
+    read = read_all(sight, store, rows, {name: (make, name == own) for name, make in makes.items()}, folder / "out")
     face = as_tensor(store.faces(rows, 64), 64)
     with torch.no_grad():
         made = makes[own](face, lambda stage: None)
@@ -160,7 +160,8 @@ def test_numbers_are_the_detectors_and_are_read_once(folder, generator):
     def unneeded(face, lap):
         raise AssertionError("read again")
 
-    again = read_all(sight, store, rows, dict.fromkeys(makes, unneeded), (own,), folder / "out")
+    kept = {name: (unneeded, name == own) for name in makes}
+    again = read_all(sight, store, rows, kept, folder / "out")
     for name, each in read.items():
         np.testing.assert_array_equal(again[name], each)
 

@@ -39,7 +39,8 @@ class CueOnly(Blind):
 
 
 def guard(detector: Blind, generator: Halved | None = None) -> SimpleNamespace:
-    return SimpleNamespace(detector=detector, generator=generator or Halved(), thresholds=(0.5, 0.5))
+    engine = SimpleNamespace(detector=detector, generator=generator or Halved(), config=detector.config)
+    return SimpleNamespace(engine=engine, thresholds=(0.5, 0.5))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ HEX says the weights, the way and the faces. A file is written whole and never c
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -143,11 +143,11 @@ def _statistics(maps: Sequence[torch.Tensor]) -> torch.Tensor:
 
 @torch.inference_mode()
 def read_all(
-    sight: Sight, store: Store, rows: Sequence[StoredSample], makes: dict[str, Make], whole: Collection[str], out: Path
+    sight: Sight, store: Store, rows: Sequence[StoredSample], makes: dict[str, tuple[Make, bool]], out: Path
 ) -> Numbers:
     """Return numbers (N, K) of rows: "face: READER", and of each way "WAY: FORM" and "WAY: took STAGE" (1,).
 
-    Ways in `whole` are read in every form.
+    Beside how a way makes its counterparts stands whether it is read in every form.
     """
     parts: dict[str, list[np.ndarray]] = {}
     batches = [list(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
@@ -155,15 +155,15 @@ def read_all(
         faces = store.faces(batch, sight.detector.config.face_size)
         named = [sight.name, [face_hash(face) for face in faces]]
         tensors, own = as_tensor(faces, faces.shape[1]), {}
-        for way, make in {FACES: None, **makes}.items():
-            path = out / "numbers" / f"{config_hash([*named, way, way in whole])}.safetensors"
+        for way, (make, whole) in {FACES: (None, False), **makes}.items():
+            path = out / "numbers" / f"{config_hash([*named, way, whole])}.safetensors"
             found = held(path)
             if found is None and make is None:
                 around = store.surroundings(batch) if sight.detector.config.uses_surroundings else None
                 found = keep(path, sight.of_faces(tensors, around))
             elif found is None:
-                seen = sight.see(tensors, _no_lap) if way in whole else Seen([], own)
-                found = keep(path, _timed(sight, tensors, seen, make, way in whole))
+                seen = sight.see(tensors, _no_lap) if whole else Seen([], own)
+                found = keep(path, _timed(sight, tensors, seen, make, whole))
             if make is None:
                 own = {name: torch.from_numpy(each) for name, each in found.items()}
             for name, each in found.items():

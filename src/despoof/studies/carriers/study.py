@@ -78,7 +78,8 @@ def carriers(
     """Measure every form on captures of a store; numbers are kept below `out`, so that a killed run goes on."""
     makes = ways(sight.generator, steps)
     own = next(iter(makes))
-    numbers = read_all(sight, store, rows, makes, (own, COPIED), out)
+    read = {name: (make, name in (own, COPIED)) for name, make in makes.items()}
+    numbers = read_all(sight, store, rows, read, out)
     backbone = sight.detector.config.backbone
     both = tuple(f"features, {name}" for name in (backbone, "minifasnet") if f"{FACES}: {name}" in numbers)
     members = {"mean over t": [f"t {step}" for step in steps], f"{own}, mean of two": [own, f"{own}, second draw"]}
