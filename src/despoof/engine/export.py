@@ -123,8 +123,8 @@ def write_graph(
     count = torch.export.Dim("count", min=1, max=4096)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torchvision, which nothing here uses
-        # Optimised, so that batch norms are folded before weights are stored in fewer bits: no runtime folds a norm into
-        # a weight that is still to be made float32, and a check would take a third longer.
+        # Optimised, so that batch norms are folded before weights are stored in fewer bits: ONNX Runtime folds none
+        # into a weight that is still to be made float32, and a check would take a third longer.
         program = torch.onnx.export(
             whole, (), kwargs={name: torch.from_numpy(array) for name, array in given.items()},
             input_names=list(given), output_names=list(outputs), dynamic_shapes={name: {0: count} for name in given},
