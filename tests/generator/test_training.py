@@ -223,7 +223,7 @@ def test_weights_name_run_parents_data_and_versions(tmp_path: Path, parts: dict[
     assert {"commit", "versions"} <= set(facts)
     parents = load_artefact(made, "generator").facts["identity"]["parents"]
     assert parents == {role: file_hash(path) for role, path in parts.items()}
-    save_generator(tmp_path / "half.safetensors", load_generator(made), half=True)
+    save_generator(tmp_path / "half.safetensors", load_generator(made), bits=16)
     assert load_artefact(tmp_path / "half.safetensors", "generator").facts["identity"]["parents"] == parents
 
 

@@ -8,9 +8,9 @@ def pack(
     generator: Literal["none"] | Path, detector: Path, out: Path, *, suffix: str = "", licence: str = "",
     unbound: bool = False,
 ) -> None:  # fmt: skip
-    """Write a generator and the detector that belongs to it as 16-bit floats, the detector naming the packed generator.
+    """Write a generator in 8 bits a weight and the detector that belongs to it in 16, naming the packed generator.
 
-    What judges the numbers that networks read keeps 32 bits: sums of thousands of them cancel. A detector without cue
+    Distances to what was learned keep 32 bits: sums of thousands of them cancel. A detector without cue
     judges without generator, which then makes the pictures alone and may be left out.
 
     Args:
@@ -35,10 +35,12 @@ def pack(
         if "generator" in parents_of(judge) or not unbound:
             require_pair(maker, judge, (generator, detector))
         made = out / f"generator{suffix}.safetensors"
-        save_generator(made, maker, half=True)
-        packed = load_generator(made)  # rounded to 16 bits, so of another name than the one that was trained with
+        save_generator(made, maker, bits=8)
+        packed = load_generator(made)  # rounded, so of another name than the one that was trained with
         facts["parents"] = {"generator": packed.name, "start_step": str(packed.start_of(None))}
     judge.backbone.half()
+    if judge.config.kernel:  # components are means of thousands of numbers; a head's own layer is not
+        judge.embed.weight.data = judge.embed.weight.data.half()
     if judge.config.branches:
         judge.branches.half()
     save_detector(out / f"detector{suffix}.safetensors", judge, facts=facts)

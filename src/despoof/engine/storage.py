@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from despoof.runs.checkpoint import whole_numbers, worth_rounding
+
 Kind = Literal["float32", "float16", "int16", "int8"]
-SMALLEST = 1024  # numbers of a tensor that is worth the nodes
 OWN: dict[str, Kind] = {  # part of a tensor's name -> how it is stored, whatever the others are
     ".centres": "int16",  # distances to these are small differences of large sums: equal steps, finer than float16's
     "normals.": "float16",
@@ -46,7 +47,7 @@ def stored_small(model: Any, kind: Kind = "float16") -> None:
 
 
 def _kind_of(name: str, array: np.ndarray, kind: Kind) -> Kind:
-    if array.dtype != np.float32 or array.ndim < 2 or array.size < SMALLEST:
+    if array.dtype != np.float32 or not worth_rounding(array):
         return "float32"
     kind = next((own for part, own in OWN.items() if part in name), kind)
     with np.errstate(over="ignore"):
@@ -56,8 +57,4 @@ def _kind_of(name: str, array: np.ndarray, kind: Kind) -> Kind:
 
 def _rounded(array: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray | None]:
     """Return float16 and None, or whole numbers and the scale (N, 1, ...) that makes the array of them."""
-    if kind == "float16":
-        return array.astype(kind), None
-    largest = np.abs(array).max(tuple(range(1, array.ndim)), keepdims=True)
-    scale = np.where(largest > 0, largest / np.iinfo(kind).max, 1).astype(np.float32)
-    return np.round(array / scale).astype(kind), scale
+    return (array.astype(kind), None) if kind == "float16" else whole_numbers(array, kind)

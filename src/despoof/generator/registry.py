@@ -7,7 +7,7 @@ from despoof.generator.autoencoders import Bottleneck, PlainAutoencoder
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.diffusion import Flow, LatentDiffusion, OneStep
 from despoof.generator.generator import Generator
-from despoof.runs.checkpoint import load_artefact, load_strict, save_artefact
+from despoof.runs.checkpoint import in_bits, load_artefact, load_strict, save_artefact
 from despoof.runs.config import from_dict, to_dict
 
 GENERATORS: dict[str, type[Generator]] = {
@@ -31,15 +31,12 @@ def build_generator(config: GeneratorConfig) -> Generator:
     return generator_class(config.kind)(config)
 
 
-def save_generator(path: str | Path, generator: Generator, *, half: bool = False, facts: dict | None = None) -> None:
-    """Write all parts and the config, which names the kind, as one file; `half` stores 16-bit floats.
+def save_generator(path: str | Path, generator: Generator, *, bits: int = 32, facts: dict | None = None) -> None:
+    """Write all parts and the config, which names the kind, as one file of 32, 16 or 8 bits a weight.
 
     `facts` are by default those of the file that the generator was read from.
     """
-    tensors = {
-        name: tensor.half() if half and tensor.is_floating_point() else tensor
-        for name, tensor in generator.state_dict().items()
-    }
+    tensors = in_bits(generator.state_dict(), bits)
     save_artefact(path, "generator", to_dict(generator.config), tensors, facts=facts or generator.facts)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from despoof.errors import ArtefactError
 from despoof.runs.folder import atomic_path
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = "despoof/1"
+SMALLEST = 1024  # numbers of a tensor that is worth storing in whole numbers
+SCALE = ".scale"  # beside the name of whole numbers: what makes weights of them
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,34 @@ def save_artefact(
         temporary.write_bytes(_canonical(save(plain), metadata))
 
 
+def worth_rounding(array: np.ndarray) -> bool:
+    """Return whether an array is what multiplies, and large. Vectors, which are added and divided by, stay."""
+    return array.dtype.kind == "f" and array.ndim >= 2 and array.size >= SMALLEST
+
+
+def whole_numbers(array: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return an array (N, ...) as "int8" or "int16" and the float32 scale (N, 1, ...) that makes the array of them."""
+    largest = np.abs(array).max(tuple(range(1, array.ndim)), keepdims=True)
+    scale = np.where(largest > 0, largest / np.iinfo(kind).max, 1).astype(np.float32)
+    return np.round(array / scale).astype(kind), scale
+
+
+def in_bits(tensors: "dict[str, torch.Tensor]", bits: int) -> "dict[str, torch.Tensor]":
+    """Return floating-point tensors as floats of 32 or 16 bits, or in 8: large ones as whole numbers with their scale,
+    which `load_artefact` makes weights of again, and the rest as 16-bit floats.
+    """
+    import torch
+
+    found = {}
+    for name, tensor in tensors.items():
+        array = tensor.detach().cpu().numpy()
+        if bits == 8 and worth_rounding(array):
+            found[name], found[name + SCALE] = map(torch.from_numpy, whole_numbers(array, "int8"))
+        else:
+            found[name] = tensor.half() if bits < 32 and tensor.is_floating_point() else tensor
+    return found
+
+
 def _canonical(data: bytes, metadata: dict[str, str]) -> bytes:
     """Put metadata into a safetensors file (8 bytes of length, JSON, tensors) in sorted order; the library's varies."""
     length = int.from_bytes(data[:8], "little")
@@ -56,6 +88,7 @@ def _canonical(data: bytes, metadata: dict[str, str]) -> bytes:
 
 def load_artefact(path: str | Path, kind: str) -> Artefact:
     """Read what `save_artefact` wrote. Missing, truncated, foreign and wrong-kind files are ArtefactErrors."""
+    import torch
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -67,6 +100,8 @@ def load_artefact(path: str | Path, kind: str) -> Artefact:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        for name in [each for each in tensors if tensors[each].dtype == torch.int8 and each + SCALE in tensors]:
+            tensors[name] = tensors[name] * tensors.pop(name + SCALE)
     except (SafetensorError, OSError) as error:
         raise ArtefactError(
             f"weights file {path} cannot be read ({error}). It is truncated or no safetensors file; "
