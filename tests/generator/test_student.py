@@ -2,6 +2,8 @@
 drawn from global noise, or a half-written shard taken for whole, would teach it another map."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,21 @@ class KilledError(Exception):
     """Stands for a kill."""
 
 
+@contextmanager
+def killed_at_step_3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A training within dies before its third step; after it, trainings live again."""
+    draw = distil.step_rng
+
+    def dies(seed: int, number: int) -> torch.Generator:
+        if number == 3:
+            raise KilledError
+        return draw(seed, number)
+
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(distil, "step_rng", dies)
+        yield
+
+
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
@@ -41,17 +58,8 @@ def as_batch(faces: np.ndarray) -> torch.Tensor:
 
 
 def test_student_resumes_bit_for_bit(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = distil.step_rng
-
-    def dies(seed: int, number: int) -> torch.Generator:
-        if number == 3:
-            raise KilledError
-        return draw(seed, number)
-
-    monkeypatch.setattr(distil, "step_rng", dies)
-    with pytest.raises(KilledError):
+    with killed_at_step_3(monkeypatch):
         train(teacher, tmp_path / "killed", pixel_weight=0.5)
-    monkeypatch.setattr(distil, "step_rng", draw)
     killed = load_generator(train(teacher, tmp_path / "killed", pixel_weight=0.5))
     straight = load_generator(train(teacher, tmp_path / "straight", pixel_weight=0.5))
     assert isinstance(killed, OneStep)
@@ -113,17 +121,9 @@ def on_faces(teacher: Path, folder: Path, **more) -> Path:
 def test_on_faces_a_student_goes_on_and_resumes_bit_for_bit(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    student, draw = train(teacher, tmp_path / "student", steps=2), distil.step_rng
-
-    def dies(seed: int, number: int) -> torch.Generator:
-        if number == 3:
-            raise KilledError
-        return draw(seed, number)
-
-    monkeypatch.setattr(distil, "step_rng", dies)
-    with pytest.raises(KilledError):
+    student = train(teacher, tmp_path / "student", steps=2)
+    with killed_at_step_3(monkeypatch):
         on_faces(student, tmp_path / "killed", noise="pair")
-    monkeypatch.setattr(distil, "step_rng", draw)
     killed = load_generator(on_faces(student, tmp_path / "killed", noise="pair"))
     straight = load_generator(on_faces(student, tmp_path / "straight", noise="pair"))
     assert killed.config.diffusion.noise == "pair"

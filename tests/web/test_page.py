@@ -204,16 +204,21 @@ def y4m(path: Path, image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
 
 
+def take_photo(page: Page) -> None:
+    """Open the camera, take a picture, and wait for what is said of it."""
+    page.click("camera")
+    page.until("!document.getElementById('viewfinder').hidden")
+    page.click("take")
+    page.until("!document.getElementById('result').hidden")
+
+
 def test_the_camera_sees_a_face(address, tmp_path):
     frame = y4m(tmp_path / "face.y4m", cv2.resize(astronaut()[:384], (640, 480), interpolation=cv2.INTER_AREA))
     page = Page(tmp_path, *CAMERA, f"--use-file-for-fake-video-capture={tmp_path / 'face.y4m'}")
     try:
         page.permit_camera("granted")
         page.open(address)
-        page.click("camera")
-        page.until("!document.getElementById('viewfinder').hidden")
-        page.click("take")
-        page.until("!document.getElementById('result').hidden")
+        take_photo(page)
         verdict = despoof.load().check(frame)
         assert shown(page)["decision"] == verdict.decision
         assert liveness_of(shown(page)) == pytest.approx(verdict.liveness, abs=0.05)  # two ways from YUV to RGB
@@ -225,10 +230,7 @@ def test_the_camera_sees_a_face(address, tmp_path):
 def test_a_camera_that_sees_nobody_is_no_decision(page, address):
     page.permit_camera("granted")
     page.open(address)
-    page.click("camera")
-    page.until("!document.getElementById('viewfinder').hidden")
-    page.click("take")
-    page.until("!document.getElementById('result').hidden")
+    take_photo(page)
     assert shown(page)["decision"] == "NO_DECISION"
 
 
