@@ -35,9 +35,10 @@ def killed_at_step_3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise KilledError
         return draw(seed, number)
 
-    with monkeypatch.context() as patched, pytest.raises(KilledError):
+    with monkeypatch.context() as patched:
         patched.setattr(distil, "step_rng", dies)
-        yield
+        with pytest.raises(KilledError):
+            yield
 
 
 @pytest.fixture(scope="module")
