@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from despoof.calibration import RULE, Presented, Shown, calibrate
+from despoof.calibration import RULE, Presented, Shown, calibrate, recordings
 from despoof.clip.judge import part_medians
-from despoof.data.image import IMAGE_SUFFIXES
-from despoof.data.video import VIDEO_SUFFIXES, FrameRule, is_video, read_frames
+from despoof.data.video import FrameRule, is_video, read_frames
 from despoof.errors import ConfigError, InputError
 from despoof.metrics import Interval
 from despoof.pipeline import Guard
@@ -70,10 +69,7 @@ class Adapted:
 
 def look_at(guard: Guard, folder: str | Path, title: str) -> Faces:
     """Judge every photo and five frames of every clip below a folder of people, one folder for each of them."""
-    folder, suffixes = Path(folder), IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    if not files:
-        raise InputError(f"{folder} holds no photo and no clip; expected some. Give a folder of one's own recordings.")
+    files = recordings(folder)
     if guard.profile is not None and guard.profile.correction is not None:
         raise ConfigError(f"profile {guard.profile.name!r} corrects liveness already. Adapt without a profile.")
     liveness, embedding, people, names, unanswered = [], [], [], [], {}

@@ -44,12 +44,18 @@ class Presented:
     clips: Shown = field(default_factory=Shown)
 
 
-def present(guard: Guard, folder: str | Path, title: str) -> Presented:
-    """Judge every photo and clip below a folder. What cannot be judged is counted, never an error."""
-    folder, suffixes = Path(folder), IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+def recordings(folder: str | Path) -> list[Path]:
+    """Return every photo and clip below a folder, in order; none is an InputError."""
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     if not files:
         raise InputError(f"{folder} holds no photo and no clip; expected some. Give a folder of one's own recordings.")
+    return files
+
+
+def present(guard: Guard, folder: str | Path, title: str) -> Presented:
+    """Judge every photo and clip below a folder. What cannot be judged is counted, never an error."""
+    files = recordings(folder)
     found: dict[bool, list[float]] = {False: [], True: []}
     unanswered: dict[bool, dict[str, str]] = {False: {}, True: {}}
     for path in track(files, title, len(files)):

@@ -18,6 +18,7 @@ from despoof.errors import ArtefactError
 from despoof.runs.onnx import onnx_runtime, open_onnx
 
 SEARCH_SIDE = 640  # longest side handed to the detector; larger images are shrunk, small ones never enlarged
+LEAST_SIDE = 16  # px that the shorter side has in the search, below which no face is looked for
 MIN_SCORE = 0.8
 _own = threading.local()  # YuNet by file: a detector holds the size of its input, so no two threads share one
 
@@ -50,7 +51,7 @@ def find_faces(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFa
     """
     find = find or retinaface
     scale = min(1.0, SEARCH_SIDE / max(image.shape[:2]))
-    if min(image.shape[:2]) * scale < 16:
+    if min(image.shape[:2]) * scale < LEAST_SIDE:
         return []  # a strip in which no face fits, narrower than the smallest the detector looks for
     small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     found = find(small)

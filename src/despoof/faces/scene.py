@@ -14,8 +14,10 @@ from despoof.data.image import MIN_SIDE
 from despoof.faces.detect import FindFaces, FoundFace, enlarged, find_faces
 
 FLAT = 3  # grey levels by which nearly all pixels of a blank row or column are off its median, at most, per channel
+FLAT_SHARE = 0.95  # of a blank row's or column's pixels: a logo or corner may meet it
 FRINGE = 16  # px: how far JPEG, by its blocks, carries the picture into a border
 FRINGE_LEVELS = 24  # at qualities of 30 and more, nine tenths of a row in the fringe stay so near the border's colour
+FRINGE_SHARE = 0.9  # those nine tenths
 SAMPLED = 128  # pixels of a row or column that are looked at, at least, where it has as many
 UPRIGHT = 45.0  # degrees of roll up to which a face is upright
 # A search meant for upright heads also answers to sideways and inverted ones, with landmarks that lean too little, but
@@ -149,14 +151,14 @@ def _blank(lines: np.ndarray) -> int:
             break
     if count in (0, len(lines)):
         return count
-    near = _share_near(lines[count : count + FRINGE], np.median(lines[count - 1], 0), FRINGE_LEVELS) >= 0.9
+    near = _share_near(lines[count : count + FRINGE], np.median(lines[count - 1], 0), FRINGE_LEVELS) >= FRINGE_SHARE
     return count + (len(near) if near.all() else int(near.argmin()))
 
 
 def _flat(lines: np.ndarray) -> Iterator[bool]:
     for start in range(0, len(lines), FRINGE):
         block = lines[start : start + FRINGE]
-        yield from _share_near(block, np.median(block, 1, keepdims=True), FLAT) >= 0.95  # a logo or corner may meet it
+        yield from _share_near(block, np.median(block, 1, keepdims=True), FLAT) >= FLAT_SHARE
 
 
 def _share_near(lines: np.ndarray, colours: np.ndarray, levels: int) -> np.ndarray:

@@ -94,10 +94,10 @@ def scene_numbers() -> dict[str, float]:
     return {
         "least_side": MIN_SIDE,
         "flat": scene.FLAT,
-        "flat_share": 0.95,
+        "flat_share": scene.FLAT_SHARE,
         "fringe": scene.FRINGE,
         "fringe_levels": scene.FRINGE_LEVELS,
-        "fringe_share": 0.9,
+        "fringe_share": scene.FRINGE_SHARE,
         "sampled": scene.SAMPLED,
         "upright": scene.UPRIGHT,
         "at_once_roll": scene.AT_ONCE_ROLL,
@@ -112,7 +112,7 @@ def finder_numbers() -> dict:
     return {
         "file": "models/faces.onnx",
         "search_side": detect.SEARCH_SIDE,
-        "least_side": 16,
+        "least_side": detect.LEAST_SIDE,
         "least_score": detect.MIN_SCORE,
         "most_overlap": 0.4,
         "mean": [104, 117, 127],
