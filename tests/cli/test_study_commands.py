@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("cue", ("captures", "generator.safetensors"), 10),
         ("forms", ("captures", "generator.safetensors", "--per-group", 2), 3),
         ("robustness", ("captures", "generator.safetensors", "--per-group", 2), 12),
-        ("fidelity", ("faces", "generator.safetensors", "teacher.onnx", "--count", 8), 6),
+        ("fidelity", ("faces", "generator.safetensors", "teacher.onnx", "--reader", ".", "--count", 8), 6 + 2 + 3),
         ("hard-faces", ("faces", "teacher.onnx", "--weights", ".", "--count", 10), 9),
         ("generators", ("faces", "captures", "teacher.onnx", "--row", "a=generator.safetensors", "--per-group", 2), 1),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +160,12 @@ def carriers(
 
 
 def fidelity(
-    out: Path, faces: Path, generator: Path, teacher: Path, *, start_step: int | None = None, taken: Faces = Faces()
-) -> None:
+    out: Path, faces: Path, generator: Path, teacher: Path, *, start_step: int | None = None, reader: str = DEFAULT,
+    taken: Faces = Faces(),
+) -> None:  # fmt: skip
     """Measure how near counterparts stay to held-out real faces: identity cosine, PSNR and SSIM.
+
+    And Fréchet's distance of a frozen backbone's features from those of other real faces.
 
     Args:
         out: Markdown file for the table.
@@ -169,18 +173,23 @@ def fidelity(
         generator: generator.safetensors.
         teacher: ArcFace ONNX file that judges identity.
         start_step: t; the generator's own if left out.
+        reader: a preset's name or a folder of weights, whose detector's backbone finds the features.
     """
+    from despoof.detector.network import load_detector
     from despoof.faces.store import Store
     from despoof.generator.registry import load_generator
     from despoof.generator.training.identity import teacher_encoder
+    from despoof.pair import files_of
     from despoof.studies import readings
-    from despoof.studies.fidelity import fidelity, summaries
+    from despoof.studies.fidelity import distances, fidelity, pictures, summaries
 
     _use(taken.threads)
-    store = Store(faces)
+    store, detector = Store(faces), load_detector(files_of(reader)[1])
     rows, encode = readings.held_out_faces(store, taken.count, taken.seed), teacher_encoder(teacher)
-    found = fidelity(store, rows, load_generator(generator), encode, start_step=start_step, seed=taken.seed)
-    _tell(summaries(found), f"{len(rows)} held-out faces", out)
+    shown = pictures(store, rows, load_generator(generator), start_step=start_step)
+    far = distances(shown, partial(readings.pooled, detector.backbone), seed=taken.seed)
+    read = f"Fréchet's distance of real faces, features of {detector.config.backbone}, {detector.backbone.out_channels}"
+    _tell(summaries(fidelity(rows, shown, encode, seed=taken.seed)), f"{len(rows)} held-out faces", out, (read, far))
 
 
 def generators(
@@ -393,10 +402,10 @@ def _use(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _tell(found: Sequence[Any], what: str, out: Path) -> None:
+def _tell(found: Sequence[Any], what: str, out: Path, *more: tuple[str, Sequence[Any]]) -> None:
     from despoof.runs.folder import write_text
     from despoof.studies.tables import table
 
-    text = f"{what}\n\n{table(found)}"
+    text = "\n".join(f"{title}\n\n{table(rows)}" for title, rows in ((what, found), *more))
     write_text(out, text)
     print(text, end="")

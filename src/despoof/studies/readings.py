@@ -1,7 +1,7 @@
 """What every study shares: faces and captures chosen by seed, counterparts in batches, and what is read off a cue."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ from despoof.faces.store import Store, StoredSample
 from despoof.metrics import auc
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
+
+if TYPE_CHECKING:
+    from despoof.detector.backbones.backbone import Backbone
 
 T = TypeVar("T")
 BATCH = 32
@@ -128,6 +131,13 @@ def scored_places(file: ScoreFile, rows: Sequence[StoredSample]) -> np.ndarray:
     if missing:
         raise InputError(f"the store lacks {len(missing)} samples that were scored, such as {missing[0]}. Give theirs.")
     return np.array([places[row.key] for row in scored], int)
+
+
+def pooled(backbone: "Backbone", faces: np.ndarray) -> np.ndarray:
+    """Return what a backbone finds at last in faces (N, S, S, 3) uint8, pooled to (N, C)."""
+    batches = [as_tensor(faces[start : start + BATCH], faces.shape[1]) for start in range(0, len(faces), BATCH)]
+    with torch.inference_mode():
+        return torch.cat([backbone.pool(backbone(each)) for each in batches]).numpy()
 
 
 def identities(encode: Encode, faces: np.ndarray) -> np.ndarray:
