@@ -328,6 +328,48 @@ def test_networks_that_break_decide_nothing(page, copy, pictures):
     assert shown(page)["decision"] == "NO_DECISION"
     assert "NaN" in shown(page)["reasons"][0]
 
+def kept(page: Page) -> set[str]:
+    """Paths of what the browser keeps of the page, by hash or not."""
+    script = "caches.open('despoof').then((cache) => cache.keys()).then((keys) => keys.map((one) => one.url))"
+    return {url.split("/", 3)[3] for url in page.run(script)}
+
+
+def test_after_one_visit_it_judges_without_its_server(page, site, pictures, wanted):
+    with served(site) as url:
+        page.open(url)
+        page.run("navigator.serviceWorker.ready.then(() => true)")
+    page.open(url)
+    assert page.status == "Ready."
+    page.upload(pictures / "portrait.png")
+    assert shown(page)["decision"] == wanted["portrait"].decision
+    assert liveness_of(shown(page)) == pytest.approx(wanted["portrait"].liveness, abs=0.01)
+
+
+def test_another_export_at_the_same_address_takes_the_place_of_what_was_kept(page, copy):
+    folder, url = copy
+    page.open(url)
+    page.run("navigator.serviceWorker.ready.then(() => true)")
+    before = {path for path in kept(page) if path.startswith("models/judge.onnx")}
+    taken = {"face": ("UINT8", [None, 128, 128, 3]), "surroundings": ("UINT8", [None, 2, 160, 160, 3])}
+    put(folder, "models/judge.onnx", constant_model(taken, {"liveness": np.float32([0.5])}))
+    page.open(url)
+    assert page.status == "Ready."
+    after = {path for path in kept(page) if path.startswith("models/judge.onnx")}
+    assert len(before) == len(after) == 1
+    assert before != after
+    (folder / "models/judge.onnx").write_bytes(b"spoilt")  # what was proved stands; nobody asks for it anew
+    page.open(url)
+    assert page.status == "Ready."
+
+
+def test_what_is_not_proved_is_not_kept(page, copy):
+    folder, url = copy
+    (folder / "models/faces.onnx").unlink()
+    (folder / "models/faces.onnx").write_bytes(b"spoilt")
+    page.open(url)
+    assert "not the file that was exported" in page.status
+    assert not any(path.startswith("models/faces.onnx") for path in kept(page))
+
 
 def test_a_map_is_shown_in_the_colours_of_the_scale(page, copy, pictures):
     """From a graph whose noise lies in it, as the noise of some generators does."""

@@ -59,6 +59,8 @@ def test_the_folder_holds_the_page_the_models_the_runtime_and_its_licence(folder
     named = {about["runtime"]["script"], about["runtime"]["wasm"], about["finder"]["file"], about["judge"]["file"]}
     named.add(about["explain"]["file"])
     assert named == set(about["files"])  # all that is run has a hash
+    assert {"index.html", "offline.js", "page.js"} <= set(about["page"])  # what a browser keeps
+    assert all((out / name).is_file() for name in about["page"])
     assert about["judge"]["thresholds"] == {"attack_below": 0.2, "live_from": 0.7}
     assert about["gate"]["limits"]["yaw"] == QualityLimits().yaw
     assert [one["sentence"] for one in about["gate"]["checks"]] == [check[3] for check in CHECKS]

@@ -52,7 +52,8 @@ def export_web(models: str | Path, out: str | Path, *, runtime_from: Path | None
         files = {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in hashed.items()
         }
-        write_json(made / DESCRIPTION, about(description, explains=explains) | {"files": files})
+        page = sorted(path.name for path in PAGE.iterdir() if path.is_file())
+        write_json(made / DESCRIPTION, about(description, explains=explains) | {"files": files, "page": page})
         made.rename(out)
     return out
 

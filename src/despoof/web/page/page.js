@@ -46,6 +46,8 @@ async function start() {
   $("file").disabled = false;
   $("camera").disabled = !navigator.mediaDevices?.getUserMedia;
   say("Ready.");
+  // Then the page is kept, and needs no network at its next visit; without that it judges all the same.
+  navigator.serviceWorker?.register("offline.js").catch((error) => console.info(`Not kept: ${error.message}`));
 }
 
 /** Judge what `read` gives. One at a time: a photo that comes while another is judged is not taken. */
