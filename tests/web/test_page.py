@@ -328,6 +328,7 @@ def test_networks_that_break_decide_nothing(page, copy, pictures):
     assert shown(page)["decision"] == "NO_DECISION"
     assert "NaN" in shown(page)["reasons"][0]
 
+
 def kept(page: Page) -> set[str]:
     """Paths of what the browser keeps of the page, by hash or not."""
     script = "caches.open('despoof').then((cache) => cache.keys()).then((keys) => keys.map((one) => one.url))"
