@@ -13,7 +13,16 @@ from scipy.special import expit, logit
 from scipy.stats import bootstrap
 
 import despoof
-from despoof.adaptation import Faces, adapt, fit_correction, left_out, look_at, paired_interval
+from despoof.adaptation import (
+    OTHERS_LIVE,
+    Faces,
+    adapt,
+    adapt_level,
+    fit_correction,
+    left_out,
+    look_at,
+    paired_interval,
+)
 from despoof.cli.app import build_app
 from despoof.data.manifest import read_source
 from despoof.detector.config import TINY
@@ -118,6 +127,64 @@ def test_too_little_or_one_class_is_refused_with_the_next_step():
     alone = replace(live, person=["person 0"] * 48)
     with pytest.raises(InputError, match="48 live faces of 1 people"):
         adapt(guard(), alone, {"print": live})
+
+
+def with_kernel() -> SimpleNamespace:
+    made = guard()
+    made.engine.config.kernel = 1
+    return made
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"), [(4.0, (OTHERS_LIVE - 4) / 2), (1.2, (OTHERS_LIVE - 1.2) / 2), (-3.0, 1.0)]
+)
+def test_live_faces_alone_set_the_level_and_lift_it_by_one_at_most(at, expected, tmp_path):
+    live = faces(True, np.random.default_rng(0))
+    live = replace(live, liveness=expit(at + np.linspace(-0.5, 0.5, 48)))
+    profile, lines = adapt_level(with_kernel(), live, name="door")
+    assert profile.correction.constant == pytest.approx(expected)
+    assert profile.photos.thresholds == profile.clips.thresholds == (0.3, 0.5)  # the weights' own
+    assert ("more attacks pass" in lines[0]) is (expected > 0)
+    assert ("the most that live recordings alone may" in lines[0]) is (expected == 1)
+    write_profile(tmp_path / "p.json", profile)
+    assert read_profile(tmp_path / "p.json") == profile
+    judged = np.array([0.0, 0.2, 0.9, np.nan])
+    found = profile.correction.corrected(judged, None)  # takes no embedding
+    np.testing.assert_allclose(found[1:3], expit(logit(judged[1:3]) + expected))
+    assert np.isnan(found[3])
+
+
+def test_a_shifted_level_is_told_by_people_left_out():
+    """Person 0 stands alone at the other end: by the others' median they are refused, by their own they would not."""
+    live = replace(faces(True, np.random.default_rng(0)), liveness=expit(np.r_[np.full(4, 2.0), np.full(44, 7.0)]))
+    profile, lines = adapt_level(with_kernel(), live)
+    assert profile.correction.constant == pytest.approx((OTHERS_LIVE - 7) / 2)
+    assert (profile.photos.bpcer.errors, profile.photos.bpcer.presented) == (4, 48)
+    assert "0% of 48 live were refused as it is, 8% shifted" in lines[1]
+
+
+def test_live_alone_asks_for_the_detector_that_was_measured_and_for_people():
+    live = faces(True, np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="of another, on which nothing was measured"):
+        adapt_level(guard(), live)
+    with pytest.raises(InputError, match="48 live faces of 1 people"):
+        adapt_level(with_kernel(), replace(live, person=["person 0"] * 48))
+
+
+def test_the_command_takes_live_recordings_alone(weights, recordings, tmp_path, capsys):
+    out = tmp_path / "door.json"
+    command = [str(each) for each in ("adapt", recordings / "live", "-o", out, "--weights", weights)]
+    with pytest.raises(ConfigError, match="despoof calibrate"):  # no kernel
+        build_app()(command, result_action="return_value")
+    build_app()([*command[:4], "--name", "door"], result_action="return_value")  # the weights that ship
+    said = capsys.readouterr().out
+    assert "All logits are shifted by" in said
+    guard, plain = despoof.load(profile=out), despoof.load()
+    photo = recordings / "live/p0/0.png"
+    one, other = guard.check(photo), plain.check(photo)
+    shift = read_profile(out).correction.constant
+    assert one.liveness == pytest.approx(expit(logit(other.liveness) + shift), abs=1e-5)
+    assert one.thresholds == other.thresholds
 
 
 def test_many_faces_stay_a_small_file(tmp_path):

@@ -63,7 +63,8 @@ def write(path: Path, change) -> Path:
         lambda v: v["correction"].update(constant=1e9),
         lambda v: v["correction"]["weights"].pop(),
         lambda v: v["correction"]["points"][0].pop(),
-        lambda v: v["correction"].update(points=[], weights=[]),
+        lambda v: v["correction"].update(points=[]),
+        lambda v: v["correction"].update(points=[], weights=[], constant=1.01),  # live alone may not lift so far
         lambda v: v["correction"].update(weights=["0.5", -0.25]),
         lambda v: v["correction"].update(surprise=1),
         lambda v: v["correction"].pop("width"),

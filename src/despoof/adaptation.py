@@ -8,24 +8,29 @@ and Williams 2006, eq. 2.25) is added:
     k(a, b) = CONSTANT + NEAR exp(-|a - b|^2 / width).
 
 A face unlike all of A gets the constant's share alone. Each person is judged by what was learned from the others; it is
-adopted only if the paired interval of the difference of errors, people drawn, excludes 0. How the numbers were found:
+adopted only if the paired interval of the difference of errors, people drawn, excludes 0.
+
+With live faces alone nothing of this can be tried, so they set the level alone: all logits are shifted by half of the
+way from the median of the live faces' to that of other cameras', and upwards, where more attacks pass, by `MOST_ALIKE`
+at most. What justifies it is that on cameras left out errors fell, and APCER with them. How the numbers were found:
 docs/studies/adaptation.md.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from despoof.calibration import RULE, Presented, Shown, calibrate, recordings
+from despoof.calibration import RULE, Presented, Shown, bpcer_at, calibrate, profile_of, recordings
 from despoof.clip.judge import part_medians
 from despoof.data.video import FrameRule, is_video, read_frames
 from despoof.errors import ConfigError, InputError
 from despoof.metrics import Interval
 from despoof.pipeline import Guard
-from despoof.profile import Correction, Profile, logit_of, squares
+from despoof.points import thresholds_of
+from despoof.profile import MOST_ALIKE, Correction, Point, Profile, logit_of, squares
 from despoof.runs.progress import track
 from despoof.runs.seed import item_rng
 from despoof.verdict import Verdict
@@ -37,6 +42,8 @@ FEWEST = 5  # faces of either class
 FRAMES = FrameRule("spaced", 5)  # of a clip
 MOST = 200  # faces that a correction holds, half of each class
 MOST_NUMBERS = 25_600  # of all their embeddings: a profile is small
+OTHERS_LIVE = 2.39  # calibrated logit: the median of live faces, mean over 35 cameras, by detectors that never saw them
+SHARE_OF_WAY = 0.5  # to it, by which live faces alone shift the logit
 EVEN = 0.5  # liveness at which errors are counted: calibration makes both sides as likely there
 ROUNDS = 2000
 
@@ -135,6 +142,44 @@ def adapt(
     return replace(found, profile=profile, lines=[*found.lines, *warnings])
 
 
+def adapt_level(guard: Guard, live: Faces, *, name: str = "camera") -> tuple[Profile, list[str]]:
+    """Return a profile that shifts the logit as live faces alone ask for, at the weights' own thresholds; what to know.
+
+    Each person is judged by the shift of the others. Another detector than a kernel is a ConfigError, since the study
+    that justifies the shift is of that one. Fewer than `FEWEST` faces, or of two people, are an InputError.
+    """
+    if not guard.engine.config.kernel:
+        raise ConfigError(
+            "live recordings alone shift the level of preset kernel, and these weights are of another, on which "
+            "nothing was measured. Give --attacks too, or set thresholds: despoof calibrate"
+        )
+    people = np.array(live.person)
+    _must_have(len(people), people, "live")
+    shifted = np.empty_like(live.liveness)
+    for person in np.unique(people):
+        own = people == person
+        shifted[own] = level(live.liveness[~own]).corrected(live.liveness[own], None)
+    correction, own = level(live.liveness), thresholds_of(guard.engine.facts)
+    before, after = _presented(live, live.liveness), _presented(live, shifted)
+    points, lines = {}, [_moved(correction.constant)]
+    for kind in ("photos", "clips"):
+        shown = getattr(after, kind)
+        rate = bpcer_at(own[1], shown) if len(shown.liveness) else None
+        points[kind] = Point(*own, rate, len(shown.unanswered))
+        if rate is not None:
+            plain = bpcer_at(own[1], getattr(before, kind))
+            lines.append(
+                f"{kind}: {plain.value:.0%} of {plain.presented} live were refused as it is, {rate.value:.0%} shifted "
+                f"({rate.low:.0%} to {rate.high:.0%}); thresholds stay the weights' own."
+            )
+    return replace(profile_of(guard, points, name), correction=correction), lines + _unnamed([live])
+
+
+def level(liveness: np.ndarray, others: float = OTHERS_LIVE) -> Correction:
+    """Return the shift that live faces (n,) ask for, where the median logit of those of other cameras is `others`."""
+    return Correction((), (), float(min(MOST_ALIKE, SHARE_OF_WAY * (others - np.median(logit_of(liveness))))), 1.0)
+
+
 def fit_correction(
     embedding: np.ndarray, liveness: np.ndarray, live: np.ndarray, width: float | None = None
 ) -> Correction:
@@ -195,13 +240,16 @@ def paired_interval(errors: np.ndarray, live: np.ndarray, people: Sequence[str])
 
 def _must_suffice(live: np.ndarray, people: np.ndarray) -> None:
     for name, mask in (("live", live), ("attack", ~live)):
-        count, persons = int(mask.sum()), len(np.unique(people[mask]))
-        if count < FEWEST or persons < 2:
-            raise InputError(
-                f"{count} {name} faces of {persons} people were judged; expected at least {FEWEST} of 2, better 20 of "
-                "10, and as many of the other class. Record more, each person in a folder of their own. With live "
-                "recordings alone set thresholds: despoof calibrate"
-            )
+        _must_have(int(mask.sum()), people[mask], name)
+
+
+def _must_have(count: int, people: np.ndarray, name: str) -> None:
+    if count < FEWEST or len(np.unique(people)) < 2:
+        raise InputError(
+            f"{count} {name} faces of {len(np.unique(people))} people were judged; expected at least {FEWEST} of 2, "
+            "better 20 of 10. Record more, each person in a folder of their own, or set thresholds from live "
+            "recordings alone: despoof calibrate"
+        )
 
 
 def _spaced(live: np.ndarray, allowed: np.ndarray, numbers: int) -> np.ndarray:
@@ -242,12 +290,25 @@ def _told(groups: dict[str, Faces], plain: float, after: float, interval: Interv
         f"HTER of people left out, at liveness {EVEN}: {plain:.1%} as it is, {after:.1%} corrected; difference "
         f"{100 * (after - plain):+.1f} points ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})."
     ]
-    if unnamed := sum(each.unnamed for each in groups.values()):
-        found.append(
-            f"{unnamed} files lie in no folder of a person, so each counts as a person of its own. If some are of one "
-            "person, these figures are better than what strangers will meet."
-        )
-    return found
+    return found + _unnamed(groups.values())
+
+
+def _unnamed(groups: Iterable[Faces]) -> list[str]:
+    unnamed = sum(each.unnamed for each in groups)
+    return [
+        f"{unnamed} files lie in no folder of a person, so each counts as a person of its own. If some are of one "
+        "person, these figures are better than what strangers will meet."
+    ] * bool(unnamed)
+
+
+def _moved(shift: float) -> str:
+    way = (
+        "so more people are let in, and more attacks pass: how many is not known without --attacks"
+        if shift > 0
+        else "so fewer attacks pass, and more people are refused"
+    )
+    at_most = ", the most that live recordings alone may" if shift == MOST_ALIKE else ""
+    return f"All logits are shifted by {shift:+.2f}{at_most}, {way}. Why: docs/studies/adaptation.md"
 
 
 def _rounded(embedding: np.ndarray) -> np.ndarray:

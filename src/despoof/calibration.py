@@ -96,12 +96,17 @@ def calibrate(
         (other,) = points.values()
         stricter = (max(own[0], other.attack_below), max(own[1], other.live_from))
         points[kind] = Point(*stricter, unanswered=len(kinds[kind].unanswered))
-    profile = Profile(
+    profile = profile_of(guard, points, name, bpcer)
+    return profile, [line for kind in kinds for line in _warnings(kind, points[kind], own, bpcer)]
+
+
+def profile_of(guard: Guard, points: dict[str, Point], name: str, bpcer: float | None = None) -> Profile:
+    """Return the profile of points for photos and clips, bound to a guard; `bpcer` is what was wanted, if anything."""
+    return Profile(
         name, **points, weights=dict(guard.weights), preprocessing=guard.preprocessing, clip_rule=RULE.deciding(),
         wanted_bpcer=bpcer, precision=guard.engine.precision,
         engine=guard.engine_name, package=despoof.__version__,
     )  # fmt: skip
-    return profile, [line for kind in kinds for line in _warnings(kind, points[kind], own, bpcer)]
 
 
 def needed(bpcer: float) -> int:

@@ -21,6 +21,7 @@ FORMAT = "despoof-profile/2"
 MAX_BYTES = 2**20
 LIMIT = 16.0  # logits are clipped to it before a correction; beyond, liveness in float32 says no more
 BOUND = 1e6  # of any number in a correction
+MOST_ALIKE = 1.0  # upwards, of all logits alike: so far the mean APCER of cameras left out fell, further it may not
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Point:
 class Correction:
     """A shift of the calibrated logit: `constant` + sum_i `weights`_i exp(-|x - `points`_i|^2 / `width`)."""
 
-    points: tuple[tuple[float, ...], ...]  # (n, E), embeddings of the faces shown
+    points: tuple[tuple[float, ...], ...]  # (n, E), embeddings of the faces shown; none where all are shifted alike
     weights: tuple[float, ...]  # (n,)
     constant: float
     width: float
@@ -87,18 +88,22 @@ class Correction:
     def fault(self) -> str | None:
         """Return what is wrong with this correction; None for a possible one."""
         sizes = {len(point) for point in self.points}
-        if not self.points or len(sizes) != 1 or 0 in sizes or len(self.weights) != len(self.points):
+        if len(sizes) > 1 or 0 in sizes or len(self.weights) != len(self.points):
             return f"{len(self.points)} points of {sorted(sizes)} numbers and {len(self.weights)} weights"
         numbers = (self.constant, self.width, *self.weights, *(number for point in self.points for number in point))
         if wrong := [each for each in numbers if not (math.isfinite(each) and abs(each) <= BOUND)]:
             return f"the number {wrong[0]}; expected finite ones of at most {BOUND:g}"
+        if not self.points and self.constant > MOST_ALIKE:
+            return f"a shift of all logits alike by {self.constant}; expected at most {MOST_ALIKE:g}"
         return None if self.width > 0 else f"width {self.width}; expected above 0"
 
     def corrected(self, liveness: np.ndarray, embedding: np.ndarray | None) -> np.ndarray:
         """Return liveness (N,) of faces with embeddings (N, E), corrected; what is NaN in either stays NaN.
 
-        Embeddings that are missing or of another width are an ArtefactError.
+        Embeddings that are missing or of another width are an ArtefactError, unless there are no points.
         """
+        if not self.points:
+            return _liveness(logit_of(liveness) + self.constant)
         points, weights = self._arrays
         if embedding is None or embedding.shape[1:] != points.shape[1:]:
             found = "none" if embedding is None else f"of {embedding.shape[1:]} numbers"
@@ -127,7 +132,7 @@ class Profile:
     weights: dict  # part -> hash of its weights file
     preprocessing: dict  # see `despoof.pipeline.Guard.preprocessing`
     clip_rule: dict  # see `despoof.clip.rule.ClipRule.deciding`
-    wanted_bpcer: float
+    wanted_bpcer: float | None  # None: thresholds are the weights' own
     precision: str = "float32"
     engine: str = "torch"
     package: str = ""  # version of despoof
@@ -153,7 +158,7 @@ class Profile:
             )
 
     def _fault(self) -> str | None:
-        if not (math.isfinite(self.wanted_bpcer) and 0 <= self.wanted_bpcer <= 1):
+        if self.wanted_bpcer is not None and not (math.isfinite(self.wanted_bpcer) and 0 <= self.wanted_bpcer <= 1):
             return f"wanted_bpcer {self.wanted_bpcer}; expected 0..1"
         if not self.name.isprintable() or not 0 < len(self.name) <= 80:
             return "no printable name of at most 80 characters"

@@ -20,8 +20,9 @@ from despoof.errors import InputError
 from despoof.faces.store import Store, StoredSample
 from despoof.runs.folder import write_json
 from despoof.runs.seed import item_rng
+from despoof.studies.adaptation.level import level_table, measure_level, others_live
 from despoof.studies.adaptation.sheet import write_sheet
-from despoof.studies.adaptation.study import Unseen, _split, measure, rows, unseen
+from despoof.studies.adaptation.study import Unseen, measure, rows, split, unseen
 
 CONFIG = replace(PROBE, backbone="tiny_cnn", face_size=64, statistics=(2, 4, 8), insertion="none", embedding=4)
 
@@ -57,7 +58,7 @@ def test_no_person_is_on_both_sides_and_no_capture_where_people_are_unknown():
     found, rng = made(1.0), item_rng("any")
     for name, by in (("c0", "captures"), ("c1", "people")):
         places = np.flatnonzero(found.camera == name)
-        shown, tested = _split(found, places, by, rng)
+        shown, tested = split(found, places, by, rng)
         assert sorted([*shown, *tested]) == list(places)
         if by == "people":
             assert not set(found.person[shown]) & set(found.person[tested])
@@ -75,6 +76,29 @@ def test_a_count_that_a_camera_has_not_is_left_out_and_so_is_a_camera_of_few(tmp
     text = write_sheet(tmp_path, cameras)
     assert "as it is" in text
     assert (tmp_path / "report.png").stat().st_size > 5000
+
+
+def test_live_alone_mend_a_camera_off_its_level_and_their_cost_is_told():
+    """Cameras alike but for a level of their own: half of the way back mends those above, lifts those below by 1."""
+    rng, offsets = np.random.default_rng(0), {"a": 0.5, "b": 0.5, "c": 3.0, "d": -3.0}
+    live = np.arange(400) < 200
+    shape = np.where(live, 2.0, -2.0) + rng.standard_normal(400) / 4
+    logit = np.concatenate([shape + each for each in offsets.values()])
+    camera = np.repeat(list(offsets), 400)
+    person = np.tile([f"s{i % 20}" for i in range(400)], 4)
+    found = Unseen(expit(logit), np.zeros((1600, 1)), np.tile(live, 4), camera, person, 1.0)
+    cameras = {each.name: each for each in measure_level(found, counts=(5, 20), draws=3)}
+    plain_c, after_c = cameras["c"].rates[5][:, 1], cameras["c"].rates[5][:, 3]
+    others = np.mean([2.5, 2.5, -1.0])
+    assert cameras["c"].shift[5] == pytest.approx((others - 5) / 2, abs=0.3)
+    assert (plain_c == 1).all()
+    assert (after_c == 0).all()  # attacks at 1 fall below 0
+    assert cameras["d"].shift[5] == 1.0  # and no further, though half of the way would be 2.5
+    assert (cameras["d"].rates[5][:, [0, 2]] > 0.4).all()
+    assert others_live(found) == pytest.approx(2.25, abs=0.1)
+    table = level_table(list(cameras.values()))
+    assert "| 5 " in table
+    assert "0.0 → 0.0 (1 cameras)" in table
 
 
 def test_folds_are_read_as_their_detectors_judge_and_calibrated_on_the_others(tmp_path, capsys):
@@ -100,6 +124,7 @@ def test_folds_are_read_as_their_detectors_judge_and_calibrated_on_the_others(tm
     assert found.width is None
     command = ["study", "adaptation", tmp_path / "out", tmp_path / "captures", tmp_path / "run", "--draws", "2"]
     build_app()([str(token) for token in command], result_action="return_value")
-    assert (tmp_path / "out/report.md").read_text() == capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said == (tmp_path / "out/report.md").read_text() + "\n" + (tmp_path / "out/live-alone.md").read_text()
     with pytest.raises(InputError, match="0 folds"):
         unseen(store, Path(tmp_path / "captures"))

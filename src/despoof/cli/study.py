@@ -378,7 +378,7 @@ def gate(out: Path, captures: Path, evaluation: Path, *, model: str) -> None:
 def adaptation(out: Path, captures: Path, run: Path, *, draws: int = 20, seed: int = 0, threads: int = 1) -> None:
     """Measure what 0 to 50 labelled faces of a camera never seen are worth, to `despoof adapt` and `despoof calibrate`.
 
-    Writes report.md and report.png.
+    Live and attack, and live alone. Writes report.md, report.png and live-alone.md.
 
     Args:
         out: folder.
@@ -389,11 +389,18 @@ def adaptation(out: Path, captures: Path, run: Path, *, draws: int = 20, seed: i
         threads: of the processor.
     """
     from despoof.faces.store import Store
+    from despoof.runs.folder import write_text
+    from despoof.studies.adaptation.level import ABOUT, level_table, measure_level, others_live
     from despoof.studies.adaptation.sheet import write_sheet
     from despoof.studies.adaptation.study import measure, unseen
 
     _use(threads)
-    print(write_sheet(out, measure(unseen(Store(captures), run), draws=draws, seed=seed)), end="")
+    found = unseen(Store(captures), run)
+    print(write_sheet(out, measure(found, draws=draws, seed=seed)), end="")
+    about = f"{' '.join(ABOUT.split())} Over all cameras that median is {others_live(found):.2f}."
+    alone = f"{about}\n\n{level_table(measure_level(found, draws=draws, seed=seed), seed)}"
+    write_text(out / "live-alone.md", f"{alone.strip()}\n")
+    print(f"\n{alone.strip()}")
 
 
 def _use(threads: int) -> None:

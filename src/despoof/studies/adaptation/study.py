@@ -126,10 +126,10 @@ def measure(found: Unseen, *, counts: Sequence[int] = COUNTS, draws: int = 20, s
         trials: dict[int, list[Trial]] = {count: [] for count in counts}
         for draw in range(draws):
             rng = item_rng("adaptation", seed, name, draw)
-            shown, tested = _split(found, places, by, rng)
+            shown, tested = split(found, places, by, rng)
             if min(found.live[tested].sum(), (~found.live[tested]).sum()) < FEWEST:
                 continue
-            order = {live: _spread(found, shown[found.live[shown] == live], by, rng) for live in (True, False)}
+            order = {live: spread(found, shown[found.live[shown] == live], by, rng) for live in (True, False)}
             for count in counts:
                 if min(map(len, order.values())) >= count:
                     trials[count].append(_trial(found, [order[live][:count] for live in (True, False)], tested))
@@ -146,13 +146,13 @@ def rows(cameras: Sequence[Camera], seed: int = 0) -> list[Row]:
         means = np.array([camera.trials[count].mean(0) for camera in cameras if count in camera.trials])
         plain, corrected, thresholds = 100 * means.T
         difference = corrected - plain
-        estimates = (_mean(each, seed) for each in (plain, corrected, difference))
-        own = None if np.isnan(thresholds).any() else _mean(thresholds, seed)
+        estimates = (mean_over(each, seed) for each in (plain, corrected, difference))
+        own = None if np.isnan(thresholds).any() else mean_over(thresholds, seed)
         found.append(Row(count, len(means), *estimates, int((difference > 0).sum()), own))
     return found
 
 
-def _split(found: Unseen, places: np.ndarray, by: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def split(found: Unseen, places: np.ndarray, by: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return places to show and to test: no person in both, or no capture.
 
     Of captures it is as much of each class, and those tested are neighbours, from a place that is drawn.
@@ -170,7 +170,7 @@ def _split(found: Unseen, places: np.ndarray, by: str, rng: np.random.Generator)
     return np.concatenate(parts[0]), np.concatenate(parts[1])
 
 
-def _spread(found: Unseen, places: np.ndarray, by: str, rng: np.random.Generator) -> np.ndarray:
+def spread(found: Unseen, places: np.ndarray, by: str, rng: np.random.Generator) -> np.ndarray:
     """Return places in the order in which they are shown: by chance, a first face of each person before a second."""
     order = rng.permutation(places)
     if by == "captures":
@@ -197,7 +197,7 @@ def _trial(found: Unseen, shown: Sequence[np.ndarray], tested: np.ndarray) -> Tr
     return Trial(plain, half_total((corrected >= EVEN) != live, live), limited)
 
 
-def _mean(values: np.ndarray, seed: int) -> Estimate:
+def mean_over(values: np.ndarray, seed: int) -> Estimate:
     """Return the mean over cameras (N,) with the interval of drawing cameras."""
     rng: np.random.Generator = item_rng("cameras", seed)
     drawn = values[rng.integers(len(values), size=(ROUNDS, len(values)))].mean(1)
