@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
 
 import despoof
-from despoof.runs.pool import in_processes
+from despoof.errors import ConfigError, InputError
+from despoof.runs.pool import Lost, Pool, in_processes
+from pool_work import deadly, dies_once, mixed, refuses
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -57,3 +61,41 @@ def test_killed_work_leaves_no_process():
     for child in children:
         os.kill(child, signal.SIGKILL)
     pytest.fail("workers went on without the process that started them")
+
+
+def test_a_worker_that_dies_takes_nothing_with_it_but_its_item(tmp_path):
+    found = dict(Pool(workers=2).outcomes(deadly, range(40)))
+    assert isinstance(found.pop(7), Lost)
+    assert found == {item: -item for item in range(40) if item != 7}
+    once = list(Pool(workers=2).outcomes(partial(dies_once, str(tmp_path)), range(12)))
+    assert sorted(once) == [(item, -item) for item in range(12)]  # none twice
+
+
+def test_in_order_a_lost_item_is_an_error_that_names_it():
+    with pytest.raises(InputError, match=r"4 items from '4' on"):
+        list(Pool(workers=2).map(deadly, range(16), chunk=4))
+
+
+def test_all_of_many_come_however_quick_they_are():
+    assert sorted(Pool(workers=1).outcomes(mixed, range(500))) == [(item, mixed(item)) for item in range(500)]
+
+
+def test_items_are_drawn_as_workers_get_free():
+    endless = count()
+    first = list(islice(Pool(workers=1).outcomes(abs, endless), 5))
+    assert [item for item, _ in first] == [0, 1, 2, 3, 4]
+    assert next(endless) < 10
+
+
+def test_what_the_function_raises_is_raised_here():
+    with pytest.raises(InputError, match="item 3 is refused"):
+        list(Pool(workers=1).outcomes(refuses, [3]))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"name": "dask"}, "local, ray"), ({"workers": 0}, "at least one"), ({"address": "auto"}, "--pool ray")],
+)
+def test_a_pool_that_cannot_be_is_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        Pool(**options)
