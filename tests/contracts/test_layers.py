@@ -18,7 +18,7 @@ RANKS = (
     {"generator", "cue"},
     {"detector"},
     {"pair", "departure"},
-    {"engine", "profile", "explanation"},
+    {"engine", "profile", "explanation", "page"},
     {"verdict"},
     {"pipeline"},
     {"clip"},

@@ -13,10 +13,10 @@ from PIL import Image
 from skimage.data import astronaut
 
 import despoof
+from browser import Page, chromium, served
 from despoof.data.portrait import FACE, portrait
 from despoof.data.simulation.recapture import recapture
 from despoof.explanation import colours
-from web.browser import Page, chromium, served
 
 pytestmark = [pytest.mark.skipif(chromium() is None, reason="Chromium is not installed"), pytest.mark.slow]
 PORTRAIT = portrait()

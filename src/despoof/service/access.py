@@ -17,6 +17,7 @@ from despoof.service.errors import RefusedError, overloaded
 
 MIN_KEY = 16  # characters; `python -c "import secrets; print(secrets.token_urlsafe())"` gives 43
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz"})  # hold nothing secret; probes and browsers send no key
+OPEN_FOLDER = "/page/"  # of scripts and styles
 
 
 class Access:
@@ -37,7 +38,7 @@ class Access:
         _refuse_other_origins(headers)
         if not self._digests:
             return _local_caller(scope, headers)
-        if scope["path"] in OPEN_PATHS:
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
             return "anyone"
         scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
         given = _digest(key.strip())

@@ -18,6 +18,7 @@ from despoof.explanation import colours
 from despoof.faces import detect, quality, scene
 from despoof.faces.align import FACE_SIZE, TEMPLATE
 from despoof.faces.surroundings import SCALES, SURROUNDINGS_SIZE
+from despoof.page import FILES
 from despoof.runs.config import from_dict
 from despoof.runs.folder import write_json
 from despoof.web.runtime import LICENCES, SCRIPT, VERSION, WASM, runtime_files
@@ -43,7 +44,8 @@ def export_web(models: str | Path, out: str | Path, *, runtime_from: Path | None
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         made = Path(name) / "made"
         made.mkdir()
-        _write(made, {path.name: path.read_bytes() for path in PAGE.iterdir() if path.is_file()})
+        page = {path.name: path.read_bytes() for path in [*FILES.values(), *PAGE.iterdir()]}
+        _write(made, page)
         hashed = {f"models/{name}": (models / name).read_bytes() for name in (JUDGE, FACES)}
         if explains := EXPLAIN in description["files"]:
             hashed[f"models/{EXPLAIN}"] = (models / EXPLAIN).read_bytes()
@@ -52,8 +54,7 @@ def export_web(models: str | Path, out: str | Path, *, runtime_from: Path | None
         files = {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in hashed.items()
         }
-        page = sorted(path.name for path in PAGE.iterdir() if path.is_file())
-        write_json(made / DESCRIPTION, about(description, explains=explains) | {"files": files, "page": page})
+        write_json(made / DESCRIPTION, about(description, explains=explains) | {"files": files, "page": sorted(page)})
         made.rename(out)
     return out
 

@@ -2,14 +2,8 @@
 under a policy that lets nothing else run; a page that only parses can still show the wrong verdict."""
 
 import base64
-import hashlib
 import io
-import json
-import os
 import re
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,90 +16,18 @@ pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `serve` is not installed")
 
+from browser import Page, chromium
 from despoof.faces.quality import Reason
-from despoof.service.endpoints.page import PAGE
+from despoof.page import FILES
+from despoof.service.endpoints.page import OWN, PAGE
 from despoof.verdict import Decision, Verdict
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 KEY = "a-key-of-this-test"
-in_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed: apt-get install chromium")
+in_browser = pytest.mark.skipif(chromium() is None, reason="no Chromium is installed: apt-get install chromium")
 
 
-class Tab:
-    """One tab of a headless Chromium, driven by the DevTools protocol over a pipe: JSON messages ended by a zero."""
-
-    def __init__(self, profile: Path) -> None:
-        (read_in, self._to), (self._from, write_out) = os.pipe(), os.pipe()
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
-        flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--user-data-dir={profile}"]
-        flags += ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
-
-        def wire() -> None:  # Chromium reads from descriptor 3 and writes to 4
-            moved = os.dup(read_in), os.dup(write_out)
-            os.dup2(moved[0], 3)
-            os.dup2(moved[1], 4)
-
-        self.process = subprocess.Popen(
-            [BROWSER, *flags, "about:blank"], preexec_fn=wire, close_fds=False, stderr=subprocess.DEVNULL
-        )
-        os.close(read_in)
-        os.close(write_out)
-        self._rest, self._number, self.events, self._session = b"", 0, [], None
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
-            self.ask(f"{domain}.enable")
-
-    def ask(self, method: str, **values: Any) -> dict:
-        """Send a command and return its result; events that come meanwhile are kept."""
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": values}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self.events.append(answer)
-
-    def _next(self) -> dict:
-        while b"\0" not in self._rest:
-            read = os.read(self._from, 2**20)
-            assert read, "the browser is gone"
-            self._rest += read
-        message, self._rest = self._rest.split(b"\0", 1)
-        return json.loads(message)
-
-    def run(self, code: str) -> Any:
-        """Return the value of a JavaScript expression; promises are awaited."""
-        found = self.ask("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True, userGesture=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
-
-    def wait(self, code: str, what: str) -> None:
-        """Wait until an expression is true."""
-        for _ in range(300):
-            if self.run(code):
-                return
-            time.sleep(0.05)
-        pytest.fail(f"{what} did not happen; the page says: {self.run('document.body.innerText')}")
-
-    def open(self, address: str) -> None:
-        self.events.clear()
-        self.ask("Page.navigate", url=address)
-        self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(address)}", "loading")
-
-    def choose(self, file: Path) -> None:
-        """Choose a file as a person would in the dialogue, and wait for the outcome."""
-        root = self.ask("DOM.getDocument")["root"]["nodeId"]
-        node = self.ask("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
-        self.ask("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
-        self.judged()
-
-    def judged(self) -> None:
-        self.wait("/^(Done|Not judged|No answer)/.test(document.getElementById('status').textContent)", "an answer")
+class Tab(Page):
+    """A tab of the browser, as a person uses the page."""
 
     def press(self, key: str, code: int) -> None:
         for kind in ("keyDown", "keyUp"):
@@ -117,16 +39,11 @@ class Tab:
     def shown(self, name: str) -> bool:
         return self.run(f"document.getElementById('{name}').checkVisibility()")
 
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-        os.close(self._to)
-        os.close(self._from)
-
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    opened = Tab(tmp_path_factory.mktemp("profile"))
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    opened = Tab(tmp_path_factory.mktemp("profile"), *flags)
     yield opened
     opened.close()
 
@@ -139,9 +56,9 @@ def photo(tmp_path: Path, jpeg: bytes) -> Path:
 
 @in_browser
 def test_a_photo_is_judged_and_its_face_is_shown(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(make.open_guard).address)
+    tab.goto(serve(make.open_guard).address)
     assert not tab.shown("result")
-    tab.choose(photo)
+    tab.upload(photo)
     assert tab.text("verdict") == "Looks live"
     assert tab.text("status") == "Done: Looks live."
     expected = make.open_guard().check(photo)
@@ -161,15 +78,15 @@ def test_a_photo_is_judged_and_its_face_is_shown(tab: Tab, serve: Any, make: Any
 def test_every_decision_has_its_words(
     tab: Tab, serve: Any, make: Any, photo: Path, liveness: float, title: str
 ) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict(liveness))).address)
-    tab.choose(photo)
+    tab.goto(serve(lambda: make.stub(lambda data: make.verdict(liveness))).address)
+    tab.upload(photo)
     assert tab.text("verdict") == title
 
 
 @in_browser
 def test_the_slider_shows_the_counterpart_by_keyboard(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
-    tab.choose(photo)
+    tab.goto(serve(lambda: make.stub(lambda data: make.verdict())).address)
+    tab.upload(photo)
     assert tab.shown("slider")
     assert tab.shown("cue")
     wait = "Promise.all(['face','counterpart','cue'].map(n => document.getElementById(n).decode())).then(() => true)"
@@ -200,8 +117,8 @@ def stack_brightness(tab: Tab) -> float:
 def test_reasons_are_shown_as_text_and_never_as_markup(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
     hostile = "The face is too dark. <img src=x onerror=\"document.title='broken in'\"> Measured 21.5, limit 35."
     verdict = Verdict(Decision.NO_DECISION, reasons=(Reason("too_dark", 21.5, 35.0, hostile),))
-    tab.open(serve(lambda: make.stub(lambda data: verdict)).address)
-    tab.choose(photo)
+    tab.goto(serve(lambda: make.stub(lambda data: verdict)).address)
+    tab.upload(photo)
     assert tab.text("verdict") == "Not judged"
     assert tab.text("reasons") == hostile
     assert tab.run("document.title") != "broken in"
@@ -211,19 +128,19 @@ def test_reasons_are_shown_as_text_and_never_as_markup(tab: Tab, serve: Any, mak
 @in_browser
 def test_a_file_that_is_no_image_is_refused_in_words(tab: Tab, serve: Any, make: Any, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
-    tab.open(serve(make.open_guard).address)
-    tab.choose(tmp_path / "text.jpg")
+    tab.goto(serve(make.open_guard).address)
+    tab.upload(tmp_path / "text.jpg")
     assert "no image; expected JPEG, PNG" in tab.text("status")
     assert not tab.shown("result")
 
 
 @in_browser
 def test_the_camera_takes_a_photo(tab: Tab, serve: Any, make: Any) -> None:
-    tab.open(serve(make.open_guard).address)
+    tab.goto(serve(make.open_guard).address)
     tab.run("document.getElementById('camera').click()")
-    tab.wait("document.getElementById('video').videoWidth > 0 && document.activeElement.id === 'take'", "the camera")
+    tab.until("document.getElementById('video').videoWidth > 0 && document.activeElement.id === 'take'")
     tab.run("document.getElementById('take').click()")
-    tab.judged()
+    tab.answered()
     assert tab.text("verdict") == "Not judged"  # the browser's fake camera shows no face
     assert "No face was found" in tab.text("reasons")
     assert not tab.shown("viewfinder")
@@ -231,13 +148,13 @@ def test_the_camera_takes_a_photo(tab: Tab, serve: Any, make: Any) -> None:
 
 @in_browser
 def test_a_double_click_opens_one_stream_and_closing_ends_it(tab: Tab, serve: Any, make: Any) -> None:
-    tab.open(serve(make.open_guard).address)
+    tab.goto(serve(make.open_guard).address)
     tab.run(
         "window.streams = []; const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
         "navigator.mediaDevices.getUserMedia = async (kind) => (streams.push(await asked(kind)), streams.at(-1))"
     )
     tab.run("document.getElementById('camera').click(); document.getElementById('camera').click()")
-    tab.wait("document.activeElement.id === 'take'", "the camera")
+    tab.until("document.activeElement.id === 'take'")
     tab.run("document.getElementById('close').click()")
     assert tab.run("streams.length") == 1
     assert tab.run("streams.some(s => s.getTracks().some(t => t.readyState === 'live'))") is False
@@ -249,9 +166,9 @@ def test_large_photos_are_shrunk_before_they_are_sent(
     tab: Tab, serve: Any, make: Any, tmp_path: Path, size: tuple[int, int], sent: tuple[int, int]
 ) -> None:
     received: list[bytes] = []
-    tab.open(serve(lambda: make.stub(lambda data: received.append(data) or make.verdict())).address)
+    tab.goto(serve(lambda: make.stub(lambda data: received.append(data) or make.verdict())).address)
     Image.linear_gradient("L").resize(size).save(tmp_path / "photo.png")
-    tab.choose(tmp_path / "photo.png")
+    tab.upload(tmp_path / "photo.png")
     image = Image.open(io.BytesIO(received[-1]))
     assert image.size == sent
     grey = np.asarray(image.convert("L"), float)
@@ -261,27 +178,27 @@ def test_large_photos_are_shrunk_before_they_are_sent(
 
 @in_browser
 def test_dropping_a_photo_works_too(tab: Tab, serve: Any, make: Any, jpeg: bytes) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
+    tab.goto(serve(lambda: make.stub(lambda data: make.verdict())).address)
     tab.run(
         "(() => { const bytes = Uint8Array.from(atob('" + base64.b64encode(jpeg).decode() + "'), c => c.charCodeAt(0));"
         "const data = new DataTransfer(); data.items.add(new File([bytes], 'a.jpg', {type: 'image/jpeg'}));"
         "const how = {dataTransfer: data, bubbles: true, cancelable: true};"
         "document.body.dispatchEvent(new DragEvent('drop', how)); })()"
     )
-    tab.judged()
+    tab.answered()
     assert tab.text("verdict") == "Looks like an attack"
 
 
 @in_browser
 def test_a_service_with_keys_asks_for_one(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict(0.9)), keys=[KEY]).address)
+    tab.goto(serve(lambda: make.stub(lambda data: make.verdict(0.9)), keys=[KEY]).address)
     assert not tab.shown("door")
-    tab.choose(photo)
+    tab.upload(photo)
     assert tab.shown("door")
     assert tab.run("document.activeElement.id") == "key"
     tab.ask("Input.insertText", text=KEY)
     tab.run("document.querySelector('#door button').click()")
-    tab.wait("document.getElementById('status').textContent.startsWith('Done')", "an answer with the key")
+    tab.until("document.getElementById('status').textContent.startsWith('Done')")
     assert tab.text("verdict") == "Looks live"
     assert tab.run("localStorage.length + sessionStorage.length + document.cookie.length") == 0
 
@@ -289,19 +206,17 @@ def test_a_service_with_keys_asks_for_one(tab: Tab, serve: Any, make: Any, photo
 @in_browser
 def test_nothing_is_asked_of_elsewhere_and_no_policy_is_broken(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
     address = serve(lambda: make.stub(lambda data: make.verdict())).address
-    tab.open(address)
-    tab.choose(photo)
+    tab.goto(address)
+    tab.upload(photo)
     tab.run("document.getElementById('slider').stepUp(5)")
-    asked = [e["params"]["request"]["url"] for e in tab.events if e.get("method") == "Network.requestWillBeSent"]
-    assert asked
-    assert not [url for url in asked if not url.startswith((address, "data:"))]
-    said = [e["params"] for e in tab.events if e.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown")]
-    assert said == []
+    assert tab.requests
+    assert not [url for _, url in tab.requests if not url.startswith((address, "data:"))]
+    assert tab.complaints == []
 
 
 @in_browser
 def test_a_foreign_script_does_not_run(tab: Tab, serve: Any, make: Any) -> None:
-    tab.open(serve(make.open_guard).address)
+    tab.goto(serve(make.open_guard).address)
     tab.run(
         "(() => { const s = document.createElement('script'); s.textContent = 'document.title = \"broken in\"';"
         "document.head.append(s); })()"
@@ -313,8 +228,8 @@ def test_a_foreign_script_does_not_run(tab: Tab, serve: Any, make: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_in_both_schemes(tab: Tab, serve: Any, make: Any, photo: Path, scheme: str) -> None:
     tab.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
-    tab.choose(photo)
+    tab.goto(serve(lambda: make.stub(lambda data: make.verdict())).address)
+    tab.upload(photo)
     found = {}
     for decision in ("LIVE", "ATTACK", "UNCERTAIN", "NO_DECISION"):
         tab.run(f"document.getElementById('result').dataset.decision = '{decision}'")
@@ -346,8 +261,8 @@ def contrast(first: list[float], second: list[float]) -> float:
 
 @in_browser
 def test_every_control_and_picture_has_a_name(tab: Tab, serve: Any, make: Any, photo: Path) -> None:
-    tab.open(serve(lambda: make.stub(lambda data: make.verdict())).address)
-    tab.choose(photo)
+    tab.goto(serve(lambda: make.stub(lambda data: make.verdict())).address)
+    tab.upload(photo)
     tab.ask("Accessibility.enable")
     nodes = tab.ask("Accessibility.getFullAXTree")["nodes"]
     wanted = {"button", "slider", "image", "textbox", "heading", "Video"}
@@ -358,20 +273,32 @@ def test_every_control_and_picture_has_a_name(tab: Tab, serve: Any, make: Any, p
     assert ("slider", "Compare face and counterpart") in controls
 
 
-def test_the_policy_names_exactly_the_scripts_and_styles_of_the_page(make: Any) -> None:
+def test_the_policy_lets_files_of_this_service_run_and_nothing_else(make: Any) -> None:
     with make.client(make.open_guard) as client:
         response = client.get("/")
-    assert response.text == PAGE.read_text(encoding="utf-8")
+    assert response.text == (PAGE / "index.html").read_text(encoding="utf-8")
     policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
-    for tag in ("script", "style"):
-        blocks = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", response.text, re.DOTALL)
-        digests = [base64.b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks]
-        assert policy[f"{tag}-src"] == " ".join(f"'sha256-{digest}'" for digest in digests)
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert policy["default-src"] == policy["base-uri"] == "'none'"
     assert "unsafe" not in str(policy)
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_handlers() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert not re.search(r"https?://|@import|url\(|\ssrc=|\son\w+=|\sstyle=", text)
-    assert re.findall(r'href="([^"]*)"', text) == ["data:,"]
+def test_every_part_of_the_page_is_there_for_whoever_has_no_key_yet_and_nothing_else(make: Any) -> None:
+    with make.client(make.open_guard, keys=[KEY]) as client:
+        text = client.get("/").text
+        for name in re.findall(r'"page/([^"]*)"', text):
+            assert client.get(f"/page/{name}").status_code == 200
+        script = client.get("/page/page.js")
+        assert script.headers["content-type"].startswith("text/javascript")
+        assert script.headers["x-content-type-options"] == "nosniff"
+        for name in ("index.html", "nothing.js", "%2e%2e%2faccess.py", "..%2f..%2faccess.py"):
+            assert client.get(f"/page/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("path", [PAGE / "index.html", *FILES.values(), *OWN.values()], ids=lambda path: path.name)
+def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_handlers(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|@import|url\(|\son\w+=|\sstyle=|innerHTML", text)
+    assert not [
+        found for found in re.findall(r'(?:href|src)="([^"]*)"', text) if not found.startswith(("data:", "page/"))
+    ]

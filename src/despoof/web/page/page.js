@@ -1,26 +1,11 @@
 // The page: a file or the camera in, the verdict out.
 
 import { open, Trouble } from "./despoof.js";
+import { takePhotos } from "./photo.js";
 import { toImageData } from "./picture.js";
+import { $, say, writeVerdict } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-const SAID = {
-  LIVE: ["Looks live", "The face looks like a person in front of the camera."],
-  ATTACK: ["Looks like an attack", "The face looks like a print or a screen, not like a person in front of the camera."],
-  UNCERTAIN: ["Uncertain", "It could be either. Take another photo in even light."],
-  NO_DECISION: ["Not judged", "The photo cannot be judged. This says nothing about the person."],
-};
-const LITTLE_ROOM = 1.5; // face widths
-const CAMERA_SAID = {
-  NotAllowedError: "Allow it for this page in the browser, or choose a photo.",
-  NotFoundError: "None is connected. Connect one, or choose a photo.",
-  NotReadableError: "Another program holds it. Close that one, or choose a photo.",
-};
-let guard = null, stream = null, opening = false, busy = false, last = null;
-
-function say(text) {
-  $("status").textContent = text;
-}
+let guard = null, busy = false, last = null;
 
 /** Say what went wrong, and take back whatever was shown: after trouble nothing stands as a verdict. */
 function refuse(error) {
@@ -68,20 +53,7 @@ async function judge(read) {
 }
 
 function show(verdict) {
-  const [title, meaning] = SAID[verdict.decision] ?? SAID.NO_DECISION;
-  const { attack_below: low, live_from: high } = guard.about.judge.thresholds;
-  $("result").dataset.decision = verdict.decision;
-  $("verdict").textContent = title;
-  $("meaning").textContent = meaning;
-  $("liveness").textContent = verdict.liveness === null ? "" :
-    `Liveness ${verdict.liveness.toFixed(3)} of 1, higher is more live. ` +
-    `Attack below ${low.toFixed(3)}, live from ${high.toFixed(3)}.` +
-    (verdict.room < LITTLE_ROOM ? " Little of the surroundings is seen." : "");
-  $("reasons").replaceChildren(...verdict.reasons.map(({ sentence }) => {
-    const item = document.createElement("li");
-    item.textContent = sentence;
-    return item;
-  }));
+  const title = writeVerdict(verdict, guard.about.judge.thresholds);
   paint("face", verdict.face);
   paint("counterpart", null);
   paint("map", null);
@@ -114,49 +86,9 @@ async function explain() {
   }
 }
 
-async function openCamera() {
-  if (stream || opening) return; // a second click while the browser asks for permission would open it twice
-  opening = true;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } } });
-    $("video").srcObject = stream;
-    await $("video").play();
-    $("viewfinder").hidden = false;
-    $("take").focus();
-  } catch (error) {
-    closeCamera();
-    say(`The camera cannot be used. ${CAMERA_SAID[error.name] ?? `${error.message}. Choose a photo.`}`);
-  } finally {
-    opening = false;
-  }
-}
-
-function closeCamera() {
-  stream?.getTracks().forEach((track) => track.stop());
-  stream = null;
-  $("video").srcObject = null;
-  $("viewfinder").hidden = true;
-  $("camera").focus();
-}
-
-$("file").addEventListener("change", () => {
-  const [file] = $("file").files;
-  if (file) judge(() => guard.read(file));
-  $("file").value = "";
-});
-for (const name of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(name, (event) => {
-    event.preventDefault();
-    $("drop").classList.toggle("over", name === "dragover");
-    const file = name === "drop" && event.dataTransfer.files[0];
-    if (file) judge(() => guard.read(file));
-  });
-}
-$("camera").addEventListener("click", openCamera);
-$("close").addEventListener("click", closeCamera);
-$("take").addEventListener("click", () => judge(() => {
-  const picture = guard.readVideo($("video"));
-  closeCamera();
+takePhotos((file) => judge(() => guard.read(file)), (video, close) => judge(() => {
+  const picture = guard.readVideo(video);
+  close();
   return picture;
 }));
 $("explain").addEventListener("click", explain);
