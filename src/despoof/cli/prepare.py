@@ -7,6 +7,7 @@ from pathlib import Path
 def prepare(
     source: Path, store: Path, *, domain: str = "", dataset: str | None = None, protocol: str | None = None,
     frames: str | None = None, yunet: Path | None = None, workers: int = 2,
+    pool: str = "local", address: str | None = None,
 ) -> None:  # fmt: skip
     """Find and align the face of every sample; run again to go on after an interruption.
 
@@ -19,13 +20,16 @@ def prepare(
         protocol: of the dataset, such as 1; only what it uses is prepared, in its splits.
         frames: which frames of a video: first, spaced:K, published:K (AG-FAS and SSDG: published:2) or every:N.
         yunet: OpenCV's YuNet file, to find faces with it instead of the detector that comes with the package.
-        workers: processes.
+        workers: processes, or tasks at a time of a Ray cluster.
+        pool: local, processes of this machine, or ray, a cluster; both give the same store.
+        address: of the Ray cluster, whose machines must find the files under the same paths; without it Ray runs here.
     """
     from despoof.data.datasets import load_dataset
     from despoof.data.manifest import left_out, read_source
     from despoof.data.video import parse_rule
     from despoof.errors import InputError
     from despoof.faces.prepare import prepare as run
+    from despoof.runs.pool import Pool
 
     if protocol is not None and dataset is None:
         raise InputError(f"protocol {protocol!r} without a dataset; expected --dataset NAME with it. Give both.")
@@ -38,7 +42,8 @@ def prepare(
         samples = read_source(source, domain=domain)
     else:
         samples = load_dataset(dataset).samples(source, protocol=protocol)
-    done = run(samples, store, workers=workers, frames=rule, yunet_file=yunet)
+    shared = Pool(pool, workers=max(1, workers), address=address)
+    done = run(samples, store, pool=shared, frames=rule, yunet_file=yunet)
     for suffix, number in sorted(left_out(source).items() if source.is_dir() and dataset is None else ()):
         print(f"not read: {number} files {suffix}")
     found = Counter((row.sample.domain or "-", row.sample.label.value, row.outcome[:40]) for row in done.rows)

