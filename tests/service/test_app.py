@@ -382,6 +382,23 @@ def test_metrics_count_what_was_asked(make: Any, jpeg: bytes) -> None:
     assert 'despoof_requests_total{route="/v1/check",status="415"} 1.0' in text
     assert "despoof_ready 1.0" in text
     assert "despoof_batch_images_count 3.0" in text
+    assert 'despoof_liveness_count{kind="photo"} 2.0' in text  # what was answered, and nothing of refusals
+
+
+def test_metrics_hold_liveness_in_the_bucket_of_the_answer_and_none_where_answers_hold_none(make: Any) -> None:
+    def judge(data: bytes) -> Verdict:
+        return Verdict(Decision.ATTACK, 0.25, thresholds=(0.3, 0.6))
+
+    with stubbed(make, judge) as client:
+        client.post("/v1/check", content=small_png())
+        text = client.get("/metrics").text
+    for bound, count in (("0.2", 0), ("0.3", 1), ("1.0", 1)):
+        assert f'despoof_liveness_bucket{{kind="photo",le="{bound}"}} {count}.0' in text
+    with stubbed(make, judge, config=ServiceConfig(decimals=None)) as client:
+        client.post("/v1/check", content=small_png())
+        text = client.get("/metrics").text
+    assert 'despoof_liveness_count{kind="photo"}' not in text
+    assert "despoof_decisions_total{" in text
 
 
 def test_unknown_ways_share_one_label(client: Any) -> None:

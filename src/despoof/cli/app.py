@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "train departure": "train_departure:departure",
     "measure": "measure:measure",
     "qualify": "qualify:qualify",
+    "drift": "drift:drift",
     "evaluate": "evaluate:evaluate",
     "report": "report:report",
     "published": "published:published",

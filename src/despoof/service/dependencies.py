@@ -52,10 +52,10 @@ class Service:
             wait = f"no answer in {self.config.answer_seconds:g} s. Try again in a moment."
             raise RefusedError(503, "timeout", wait, retry_after="5") from None
 
-    def count(self, request: Request, results: list[ImageResult]) -> None:
+    def count(self, request: Request, results: list[ImageResult], kind: str = "photo") -> None:
         """Count results and note them for the log line: decisions and reason names, no pixels."""
         for result in results:
-            self.metrics.result(result)
+            self.metrics.result(result, kind)
         request.state.note = [
             {"decision": r.decision.value, "liveness": r.liveness, "reasons": [reason.name for reason in r.reasons]}
             for r in results

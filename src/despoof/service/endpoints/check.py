@@ -80,7 +80,9 @@ async def check_video(request: Request, service: ServiceDep) -> ClipResponse:
             sentence = "the bytes are no MP4, MOV, WebM, Matroska or AVI video. Send one of these, as it is."
             raise RefusedError(415, "not_a_video", sentence)
         result = await service.check_clip(data)
-    service.count(request, [ImageResult(decision=result.decision, liveness=None, reasons=result.reasons)])
+    liveness = result.faces[0].liveness if len(result.faces) == 1 else None
+    told = ImageResult(decision=result.decision, liveness=liveness, reasons=result.reasons)
+    service.count(request, [told], "clip")
     return ClipResponse(**service.heading(request, clip=True), **result.model_dump())
 
 
