@@ -154,19 +154,21 @@ def test_a_damaged_face_of_a_picture_that_changed_is_an_error(dataset, tmp_path)
         prepare(samples, tmp_path / "store", workers=1)
 
 
-def test_a_second_writer_is_refused_and_a_killed_one_is_not_waited_for(dataset, tmp_path):
+def test_a_second_writer_is_refused_and_a_killed_one_is_not_waited_for(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("despoof.runs.folder.PATIENCE", 0.1)
     samples, root = dataset
     program = (
         "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire();"
         "print('held', flush=True); sys.stdin.read()"
     )
     (tmp_path / "store").mkdir()
-    command = [sys.executable, "-c", program, str(tmp_path / "store/prepare.lock")]
+    command = [sys.executable, "-c", program, str(tmp_path / "store/in-use.lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout.readline() == b"held\n"
-        with pytest.raises(ArtefactError, match="another process prepares"):
+        with pytest.raises(ArtefactError, match="another process works in .*store; expected this one alone"):
             prepare(samples, tmp_path / "store", workers=1)
         writer.kill()
+    monkeypatch.undo()
     assert len(prepare(samples, tmp_path / "store", workers=1).rows) == len(samples)
 
 

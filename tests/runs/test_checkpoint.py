@@ -156,3 +156,13 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, what):
         save(2.0)
     assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_state_has_the_same_bytes_whether_it_was_read_from_a_file_or_not(tmp_path):
+    """As of an optimiser: texts of one object and of equal ones, one tuple in two places; a kill must not show."""
+    betas, net = (0.9, 0.99), torch.nn.Linear(2, 2)
+    fresh = {"net": net.state_dict(), "groups": [{"betas": betas, "step": 1}, {"betas": betas, "step": 2}]}
+    save_state(tmp_path / "fresh.pt", fresh)
+    save_state(tmp_path / "again.pt", load_state(tmp_path / "fresh.pt"))
+    assert (tmp_path / "again.pt").read_bytes() == (tmp_path / "fresh.pt").read_bytes()
+    assert torch.equal(load_state(tmp_path / "again.pt")["net"]["weight"], net.weight)

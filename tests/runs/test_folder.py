@@ -11,7 +11,8 @@ import pytest
 
 import despoof
 from despoof.errors import ArtefactError
-from despoof.runs.folder import atomic_path, read_json, write_json, write_text
+from despoof.runs import folder
+from despoof.runs.folder import atomic_path, held, read_json, remove_left, write_json, write_text
 from full_disk import files_up_to
 
 
@@ -104,3 +105,38 @@ def test_json_that_is_not_there(tmp_path):
     for path in (tmp_path / "a.json", tmp_path):
         with pytest.raises(ArtefactError):
             read_json(path)
+
+
+HOLDER = """
+import sys
+from despoof.runs.folder import held
+with held(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends_or_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "PATIENCE", 0.1)
+    env = {"PYTHONPATH": str(Path(despoof.__file__).parents[1])}
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ArtefactError, match="another process works in .*; expected this one alone"), held(tmp_path):
+            pass
+        monkeypatch.setenv("RANK", "1")  # of a run whose first process has it
+        with held(tmp_path):
+            monkeypatch.delenv("RANK")
+        other.kill()
+        other.wait()
+    with held(tmp_path), held(tmp_path):  # within a process as often as needed
+        pass
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    for name in (".a-12345678.csv.tmp", ".ab-12345678.csv.tmp", "a.csv", "a.tmp"):
+        (tmp_path / name).write_text("x")
+    remove_left(tmp_path, "a-????????.csv", age=60)
+    assert len(list(tmp_path.iterdir())) == 4  # another's, perhaps
+    remove_left(tmp_path, "a-????????.csv")
+    assert {path.name for path in tmp_path.iterdir()} == {".ab-12345678.csv.tmp", "a.csv", "a.tmp"}

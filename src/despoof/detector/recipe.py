@@ -28,7 +28,7 @@ from despoof.detector.train import check_sets, frozen, settings, start_hash, tra
 from despoof.errors import ConfigError
 from despoof.faces.store import Store
 from despoof.runs.config import to_dict
-from despoof.runs.folder import read_json, write_json
+from despoof.runs.folder import alone_in_folder, read_json, write_json
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.processes import claim_together, open_processes
 
@@ -79,6 +79,7 @@ def identity(recipe: DetectorRecipe, seed: int, counterparts: Path | None) -> Id
     return Identity("train detector", config, parents=parents)
 
 
+@alone_in_folder
 def train_recipe(
     recipe: DetectorRecipe,
     train_set: Gathered,
@@ -170,6 +171,7 @@ def cross_fitted(
     return UnseenLogits(*(part[real] for part in (logit, whole.live, camera, person, species, fold)))
 
 
+@alone_in_folder
 def _fold(recipe: DetectorRecipe, sets: tuple[Gathered, Gathered], folder: Path, **options: Any) -> np.ndarray:
     """Return the logits (N,) of the second set by a detector of the first."""
     path = folder / "logits.json"

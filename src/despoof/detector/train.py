@@ -21,6 +21,7 @@ from despoof.detector.techniques.style import mixed_styles
 from despoof.detector.techniques.technique import Setting, Technique
 from despoof.errors import ConfigError, InputError
 from despoof.runs.config import to_dict
+from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, warm_cosine
 from despoof.runs.processes import global_batch, open_processes, own_share, run_together
@@ -35,6 +36,7 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+@alone_in_folder
 def train(
     config: DetectorConfig,
     training: DetectorTraining,

@@ -23,6 +23,7 @@ from despoof.faces.store import Store, StoredSample
 from despoof.metrics import eer
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.config import config_hash, to_dict
+from despoof.runs.folder import held, remove_left
 from despoof.runs.identity import Identity, provenance
 
 Rows = list[StoredSample]
@@ -191,7 +192,13 @@ def _is_finished(run: _Run) -> bool:
 
 def _fit_and_score(run: _Run) -> None:
     """Fit on the sources, fix the threshold on their validation part if there is one, score the target."""
-    run.folder.mkdir(parents=True, exist_ok=True)
+    with held(run.folder):
+        for path in run.files.values():
+            remove_left(path.parent, f"{path.stem[:40]}-????????{path.suffix}")
+        _fit_and_score_alone(run)
+
+
+def _fit_and_score_alone(run: _Run) -> None:
     score = run.model.fit(_with_face(run.parts.train), _with_face(run.parts.validation), run.seed, run.folder)
     config = run.identity.config
     facts = {name: value for name, value in config.items() if name != "recipe"} | {

@@ -2,15 +2,12 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from despoof.data.image import read_image, require_readable
 from despoof.data.sample import Sample
@@ -20,9 +17,9 @@ from despoof.faces.align import FACE_SIZE, align, face_hash
 from despoof.faces.detect import FindFaces, retinaface, yunet
 from despoof.faces.quality import measure
 from despoof.faces.scene import look
-from despoof.faces.store import VERSION, Store, StoredSample
+from despoof.faces.store import PICTURES, VERSION, Store, StoredSample
 from despoof.faces.surroundings import surroundings
-from despoof.runs.folder import read_json
+from despoof.runs.folder import held, read_json, remove_left
 from despoof.runs.pool import Pool
 from despoof.runs.progress import track
 
@@ -51,7 +48,9 @@ def prepare(
     detector = None if yunet_file is None else str(Path(yunet_file).resolve())
     about = _about(samples, Path(store_root), frames, detector)
     shared = pool or Pool(workers=max(1, workers))
-    with _alone(Path(store_root)):
+    with held(store_root):
+        for folder in (Path(store_root), *(Path(store_root) / name for name in PICTURES)):
+            remove_left(folder)
         store = Store(store_root, about=about)
         have = {row.key: row for row in store.rows}
         lost = _lost(store)
@@ -65,22 +64,6 @@ def prepare(
                 elif row.key in lost:
                     _mend(store, have[row.key], *pictures)
     return store
-
-
-@contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    lock = FileLock(store / "prepare.lock", timeout=0)  # the system frees it when its holder is killed
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise ArtefactError(f"another process prepares {store}. Wait until it has ended, then go on.") from None
-    except OSError as error:
-        raise ArtefactError(f"{store} cannot be written to ({error}). Choose another folder.") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _lost(store: Store) -> set[str]:

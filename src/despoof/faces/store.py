@@ -24,6 +24,7 @@ from despoof.faces.align import face_hash, shrink
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
 
 FACTS = ("outcome", "landmarks", "quality", "frames", "pixels", "around")  # of a row, beside those of its sample
+PICTURES = ("faces", "surroundings")  # folders
 VERSION = 3  # of the rows and pictures; what says another is refused
 
 

@@ -6,6 +6,8 @@ Training state (optimiser, step, random numbers) is a separate file that is neve
 
 import hashlib
 import json
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,14 +147,28 @@ def file_hash(path: str | Path) -> str:
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
-    """Write training state atomically."""
+    """Write training state atomically. Equal states give equal bytes, whether they were read from a file or not."""
     import torch
 
     with atomic_path(path) as temporary:
         try:
-            torch.save(state, temporary)
+            with temporary.open("wb") as file:  # given a path, torch would write the temporary name into the file
+                torch.save(_unshared(state), file)
         except RuntimeError as error:  # what a full disk is to torch's writer
             raise OSError(str(error)) from error
+
+
+def _unshared(value: Any) -> Any:
+    """Return the value with one object for each text and one container for each place.
+
+    A pickle names what it has met before by the object and not by what it holds, and a state that was read from a file
+    shares other objects than one that was not.
+    """
+    if isinstance(value, Mapping):
+        return {_unshared(key): _unshared(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_unshared(each) for each in value])
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def load_state(path: str | Path) -> dict[str, Any] | None:

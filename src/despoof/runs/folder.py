@@ -1,13 +1,25 @@
-"""Writing files so that a kill or a full disk never leaves half of one."""
+"""Writing files so that a kill or a full disk never leaves half of one, nor two processes a mixture."""
 
+import functools
+import inspect
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from despoof.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+P = ParamSpec("P")
+R = TypeVar("R")
+LOCK = "in-use.lock"
+PATIENCE = 10.0  # seconds: workers that a fork made notice within five that their parent was killed, and hold its lock
 
 
 @contextmanager
@@ -35,6 +47,72 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: str | Path) -> Iterator[None]:
+    """Let no other run write to a folder; within this process it may be asked for again.
+
+    Of several processes of one run, which a launcher numbers in RANK, the first holds it for all. Raises ArtefactError
+    where another run has it and keeps it, or where the folder cannot be written to. The system frees the lock of a
+    killed process.
+    """
+    if int(os.environ.get("RANK", 0)):
+        yield
+        return
+    from filelock import Timeout
+
+    path = Path(folder).resolve() / LOCK
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock(path)
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise ArtefactError(
+            f"another process works in {folder}; expected this one alone. Wait until it has ended, then run the same "
+            "command again, or choose another folder."
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise ArtefactError(
+            f"{folder} cannot be written to or locked ({error}). Expected a writable folder on a disk that has locks. "
+            "Choose another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def alone_in_folder(work: Callable[P, R]) -> Callable[P, R]:
+    """Decorate what works in its parameter `folder`: it is `held` meanwhile."""
+    signature = inspect.signature(work)
+
+    @functools.wraps(work)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        with held(signature.bind(*args, **kwargs).arguments["folder"]):
+            return work(*args, **kwargs)
+
+    return alone
+
+
+@functools.cache
+def _lock(path: Path) -> "BaseFileLock":
+    from filelock import FileLock
+
+    return FileLock(path, thread_local=False)
+
+
+def remove_left(folder: str | Path, pattern: str = "*", *, age: float = 0) -> None:
+    """Remove what killed writers left half-written right in a folder, of files whose names `pattern` matches.
+
+    Without an `age` in seconds the folder must be `held`; with one, what is younger is taken for another writer's.
+    """
+    for left in Path(folder).glob(f".{pattern}.tmp"):
+        try:
+            if time.time() - left.stat().st_mtime >= age:
+                left.unlink()
+        except FileNotFoundError:  # its writer has ended
+            continue
 
 
 def write_text(path: str | Path, text: str) -> None:

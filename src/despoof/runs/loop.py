@@ -48,7 +48,7 @@ def step_rng(seed: int, step: int) -> torch.Generator:
 def claim(folder: str | Path, identity: Identity) -> None:
     """Make a folder that of one run; one that another run has claimed is an ArtefactError.
 
-    What a killed writer left half-written there is removed.
+    What a killed writer left half-written there is removed, so it must be `held`.
     """
     path = Path(folder) / "run.json"
     if path.exists():

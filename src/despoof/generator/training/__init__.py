@@ -9,9 +9,11 @@ from despoof.generator.registry import generator_class, save_generator
 from despoof.generator.training.latents import Faces, data_hash
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.config import to_dict
+from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity, provenance
 
 
+@alone_in_folder
 def train_generator(recipe: GeneratorRecipe, faces: Faces, folder: str | Path, **parts: str | Path | None) -> Path:
     """Train a generator by its kind's own trainer on faces (N, S, S, 3) uint8; return its weights file.
 

@@ -17,10 +17,12 @@ from despoof.generator.training.trainer import Trainer
 from despoof.generator.weights import read_autoencoder
 from despoof.runs.checkpoint import save_artefact
 from despoof.runs.config import to_dict
+from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import claim, step_rng
 
 
+@alone_in_folder
 def train_autoencoder(recipe: AutoencoderRecipe, faces: Faces, folder: str | Path) -> Path:
     """Train on faces (N, S, S, 3) uint8 and return the path of the weights file."""
     run = Identity("train autoencoder", to_dict(recipe), data_hash(faces))

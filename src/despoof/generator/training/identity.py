@@ -16,6 +16,7 @@ from despoof.generator.training.latents import StoredFaces, data_hash, mapped_pi
 from despoof.generator.training.trainer import Trainer
 from despoof.runs.checkpoint import file_hash, load_artefact, save_artefact
 from despoof.runs.config import to_dict
+from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import step_rng
 from despoof.runs.processes import global_batch
@@ -52,6 +53,7 @@ def teacher_encoder(path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda crops: encoder(as_tensor(crops, IDENTITY_SIDE)).embedding.numpy()
 
 
+@alone_in_folder
 def train_identity(recipe: IdentityRecipe, faces: StoredFaces, folder: str | Path, *, teacher: str | Path) -> Path:
     """Train on faces and the teacher's embeddings of their source images; return the weights file's path.
 

@@ -25,6 +25,7 @@ from despoof.generator.training.latents import Faces, Latents, bare_tokens, data
 from despoof.generator.training.trainer import Trainer
 from despoof.runs.checkpoint import file_hash, load_strict
 from despoof.runs.config import to_dict
+from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import step_rng
 
@@ -32,6 +33,7 @@ from despoof.runs.loop import step_rng
 Draw = Callable[[int], Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]
 
 
+@alone_in_folder
 def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, teacher: str | Path) -> Path:
     """Train on faces (N, S, S, 3) uint8 from the teacher's weights file; return the student's."""
     training, source = recipe.training, load_generator(teacher)
