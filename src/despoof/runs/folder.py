@@ -53,7 +53,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def held(folder: str | Path) -> Iterator[None]:
     """Let no other run write to a folder; within this process it may be asked for again.
 
-    Of several processes of one run, which a launcher numbers in RANK, the first holds it for all. Raises ArtefactError
+    Of several processes of one run, which a launcher numbers in RANK, the first holds it for all. A folder that is made
+    for this and stays empty because of an error is removed. Raises ArtefactError
     where another run has it and keeps it, or where the folder cannot be written to. The system frees the lock of a
     killed process.
     """
@@ -63,6 +64,7 @@ def held(folder: str | Path) -> Iterator[None]:
     from filelock import Timeout
 
     path = Path(folder).resolve() / LOCK
+    new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
@@ -79,6 +81,11 @@ def held(folder: str | Path) -> Iterator[None]:
         ) from None
     try:
         yield
+    except BaseException:
+        if new and [each.name for each in path.parent.iterdir()] == [LOCK]:  # refused before any work
+            path.unlink()
+            path.parent.rmdir()
+        raise
     finally:
         lock.release()
 

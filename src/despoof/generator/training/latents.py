@@ -17,10 +17,7 @@ from despoof.faces.align import as_tensor
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.identity import FaceIdentity, condition_tokens, condition_width
-from despoof.runs.folder import read_json, write_json
-from despoof.runs.progress import track
-
-CHUNK = 64
+from despoof.runs.mapped import CHUNK, mapped
 
 
 class Faces(Protocol):
@@ -68,20 +65,11 @@ class Latents:
         title: str,
     ) -> None:
         """Make what is missing in `folder`; what a run of another label left there is made again."""
-        done_file = folder / "done.json"
-        held = read_json(done_file) if done_file.is_file() else {}
-        done = held["chunks"] if held.get("run") == label else 0
-        maps = self._open(folder, "r+") if done else {}
-        starts = range(0, len(faces), CHUNK)
-        for number in track(range(done, len(starts)), title, len(starts) - done):
-            first = starts[number]
-            made = _of_views(faces[first : first + CHUNK], make)
-            maps = maps or {name: _create(folder / f"{name}.npy", 2 * len(faces), part) for name, part in made.items()}
-            for name, part in made.items():
-                maps[name][2 * first : 2 * first + len(part)] = part
-                maps[name].flush()
-            write_json(done_file, {"run": label, "chunks": number + 1})
-        self.arrays = self._open(folder, "r")
+
+        def views(span: slice) -> dict[str, np.ndarray]:
+            return _of_views(faces[span], make)
+
+        self.arrays = mapped(folder, label, len(faces), views, title=title, chunk=CHUNK)
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -89,10 +77,6 @@ class Latents:
     def pick(self, name: str, *index: torch.Tensor) -> torch.Tensor:
         """Return entries of one array in 32 bits."""
         return torch.from_numpy(self.arrays[name][tuple(each.numpy() for each in index)]).float()
-
-    @staticmethod
-    def _open(folder: Path, mode: str) -> dict[str, np.memmap]:
-        return {path.stem: np.load(path, mmap_mode=mode) for path in sorted(folder.glob("*.npy"))}
 
 
 @torch.no_grad()
@@ -102,11 +86,6 @@ def _of_views(faces: np.ndarray, make: Callable) -> dict[str, np.ndarray]:
     return {name: torch.cat([view[name].half().cpu() for view in views]).numpy() for name in views[0]}
 
 
-def _create(path: Path, rows: int, part: np.ndarray) -> np.memmap:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(path, "w+", part.dtype, (rows, *part.shape[1:]))
-
-
 def mapped_pixels(faces: Faces, folder: Path, label: str) -> np.ndarray:
     """Return faces (N, S, S, 3) uint8 to be picked from at random: an array as it is, others from a file in `folder`.
 
@@ -114,18 +93,8 @@ def mapped_pixels(faces: Faces, folder: Path, label: str) -> np.ndarray:
     """
     if isinstance(faces, np.ndarray):
         return faces
-    done_file, path = folder / "done.json", folder / "pixels.npy"
-    held = read_json(done_file) if done_file.is_file() else {}
-    done = held["chunks"] if held.get("run") == label else 0
-    pixels = np.load(path, mmap_mode="r+") if done else None
-    starts = range(0, len(faces), CHUNK)
-    for number in track(range(done, len(starts)), "read faces", len(starts) - done):
-        part = faces[starts[number] : starts[number] + CHUNK]
-        pixels = _create(path, len(faces), part) if pixels is None else pixels
-        pixels[starts[number] : starts[number] + len(part)] = part
-        pixels.flush()
-        write_json(done_file, {"run": label, "chunks": number + 1})
-    return np.load(path, mmap_mode="r")
+    read = mapped(folder, label, len(faces), lambda span: {"pixels": faces[span]}, title="read faces", chunk=CHUNK)
+    return read["pixels"]
 
 
 def bare_tokens(config: GeneratorConfig, identity: FaceIdentity) -> torch.Tensor:
