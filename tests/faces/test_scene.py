@@ -132,10 +132,10 @@ def test_which_turn_is_taken():
         script = iter(faces)
         return look(image, lambda small: [next(script)]).quarter_turns
 
-    good, doubtful, leaning = (box_face(20, 20, 40, *each) for each in ((0.999,), (0.98,), (0.999, 60.0)))
+    good, doubtful, leaning = (box_face(20, 20, 40, *each) for each in ((0.999,), (0.97,), (0.999, 60.0)))
     assert turned(good) == 0  # and nothing else is searched
     assert turned(doubtful, good, doubtful, doubtful) == 1
-    assert turned(doubtful, leaning, doubtful, box_face(20, 20, 40, 0.97)) == 0
+    assert turned(doubtful, leaning, doubtful, box_face(20, 20, 40, 0.96)) == 0
     assert turned(box_face(20, 20, 40, 0.999, 30.0), leaning, doubtful, good) == 0  # the first of the surest
     assert turned(leaning, leaning, doubtful, leaning) == 2
     assert turned(leaning, leaning, leaning, leaning) == 0  # as it came
