@@ -8,9 +8,7 @@ COPY src /src/src
 RUN pip install "/src[serve,video,heif]"
 
 FROM python:3.11-slim
-# What opencv-python's wheel links to.
-RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin despoof
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin despoof
 COPY --from=build /opt/despoof /opt/despoof
 ENV PATH=/opt/despoof/bin:$PATH OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 10001:10001

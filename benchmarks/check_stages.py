@@ -105,13 +105,13 @@ def judge_of(guard, verdict) -> Callable[[], object]:  # type: ignore[no-untyped
 
 def floors(guard, image: np.ndarray, threads: int, times: dict[str, float]) -> None:  # type: ignore[no-untyped-def]
     """Print the operations of judging and searching, the time they take at the speed of large ones, and the ratios."""
-    from retinaface.preprocess import preprocess
-
     from despoof.engine.by_onnx import JUDGE, folder_of
     from despoof.faces.align import as_image
-    from despoof.faces.detect import retinaface_onnx
+    from despoof.faces.detect import SEARCH_SIDE, as_input, retinaface_onnx
 
     verdict = guard.check(image)
+    scale = SEARCH_SIDE / max(image.shape[:2])
+    searched = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     given = {"face": as_image(verdict.face)[None]}
     if guard.engine.config.uses_surroundings:
         given["surroundings"] = verdict.surroundings[None]
@@ -119,7 +119,7 @@ def floors(guard, image: np.ndarray, threads: int, times: dict[str, float]) -> N
         given["cue"] = verdict.cue[None]
     work = {
         "judge": (giga_operations((folder_of("default") / JUDGE).read_bytes(), given), threads),
-        "search": (giga_operations(retinaface_onnx(), {"input": preprocess(image)}), 1),
+        "search": (giga_operations(retinaface_onnx(), {"input": as_input(searched)}), 1),
     }
     speeds = {count: giga_a_second(count) for count in sorted({1, threads})}
     for count, speed in speeds.items():

@@ -190,10 +190,8 @@ def test_the_main_face_is_pythons():
 @pytest.mark.parametrize("shape", [(340, 340), (300, 200), (331, 163)])
 def test_the_graph_of_the_finder_is_read_as_python_reads_it(shape):
     """At sizes that strides divide and at others, where the number of anchors is rounded up."""
-    from retinaface.preprocess import preprocess
-
     image = cv2.resize(np.hstack([PORTRAIT, PORTRAIT[:, ::-1]]), shape, interpolation=cv2.INTER_AREA)
-    blob = preprocess(image)
+    blob = detect.as_input(image)
     names = [output.name for output in detect._retinaface_session().get_outputs()]
     arrays = dict(zip(names, detect._retinaface_session().run(None, {"input": blob}), strict=True))
     size = {"width": image.shape[1], "height": image.shape[0]}

@@ -106,12 +106,10 @@ class MapsBranch(MiniFASNetBranch):
         }  # fmt: skip
 
     def forward(self, picture: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
-        """Return (N, K)."""
-        return torch.cat([self._read(self.shrink(picture)), self._read(self.shrink_face(face))], 1)
-
-    def _read(self, picture: torch.Tensor) -> torch.Tensor:
-        maps, last = self.network.maps(picture)
-        return torch.cat([*map(channel_statistics, maps), last], 1)
+        """Return (N, K): both pictures in one run, which is quicker than two."""
+        maps, last = self.network.maps(torch.cat([self.shrink(picture), self.shrink_face(face)]))
+        numbers = torch.cat([*map(channel_statistics, maps), last], 1)
+        return numbers.unflatten(0, (2, -1)).transpose(0, 1).flatten(1)
 
 
 class Shrink(nn.Module):

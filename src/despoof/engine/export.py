@@ -25,6 +25,7 @@ from despoof.engine.by_onnx import (
 from despoof.engine.by_torch import TorchEngine
 from despoof.engine.engine import Judged
 from despoof.engine.graph import ExplainGraph, JudgeGraph
+from despoof.engine.quick import quick
 from despoof.engine.storage import Kind, stored_small
 from despoof.errors import ArtefactError, ConfigError
 from despoof.faces.align import TEMPLATE, align, shrink
@@ -57,7 +58,7 @@ def export(engine: TorchEngine, out: str | Path) -> dict[str, float]:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as name:
         made = Path(name)
-        judge = JudgeGraph(engine.detector).eval()
+        judge = JudgeGraph(quick(engine.detector)).eval()
         given = trial_inputs(judge, 2)  # two, since a batch of one would be taken for fixed
         if engine.config.uses_cue:
             given["cue"] = item_rng("trial cue").standard_normal((2, 3, *given["face"].shape[1:3]), np.float32)

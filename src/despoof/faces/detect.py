@@ -118,8 +118,8 @@ def retinaface(image: np.ndarray) -> list[FoundFace]:
     The network says of every anchor, a square of side s about c, how much it is a face, and where box and landmarks lie
     by Single Shot Detector's code (Liu et al. 2016, eq. 2): centre c + .1 s x, side s exp(.2 x), landmark c + .1 s x.
     """
-    blob = cv2.dnn.blobFromImage(image, mean=MEAN, swapRB=True)
-    boxes, scores, points = (each[0] for each in _retinaface_session().run(None, {"input": blob}))
+    given = {"input": as_input(image)}
+    boxes, scores, points = (each[0] for each in _retinaface_session().run(None, given))
     sure = np.flatnonzero(scores[:, 1] > MIN_SCORE)
     anchors = _anchors(*image.shape[:2])[sure]
     centres, sides, scores = anchors[:, :2], anchors[:, 2:], scores[sure, 1]
@@ -129,6 +129,11 @@ def retinaface(image: np.ndarray) -> list[FoundFace]:
     best = cv2.dnn.NMSBoxes(boxes, scores, MIN_SCORE, OVERLAP) if len(sure) else []
     found = [FoundFace(tuple(map(float, boxes[i])), marks[i], float(scores[i])) for i in best]
     return sorted(found, key=lambda face: -face.score)
+
+
+def as_input(image: np.ndarray) -> np.ndarray:
+    """Return (1, 3, H, W) float32, what the network is given of an image (H, W, 3) uint8 RGB."""
+    return cv2.dnn.blobFromImage(image, mean=MEAN, swapRB=True)
 
 
 @lru_cache(16)

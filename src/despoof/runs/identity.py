@@ -47,8 +47,10 @@ def provenance(identity: Identity) -> dict:
 
 def software() -> dict:
     """Return versions of what computes, and the commit where the package runs from its repository."""
-    versions = {"python": platform.python_version()}
-    for name in ("despoof", "torch", "numpy", "opencv-python", "onnxruntime"):
+    import cv2  # which comes by several names
+
+    versions = {"python": platform.python_version(), "opencv": cv2.__version__}
+    for name in ("despoof", "torch", "numpy", "onnxruntime"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

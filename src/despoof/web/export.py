@@ -104,27 +104,27 @@ def scene_numbers() -> dict[str, float]:
         "upright": scene.UPRIGHT,
         "at_once_roll": scene.AT_ONCE_ROLL,
         "at_once_score": scene.AT_ONCE_SCORE,
+        "at_once_eyes": scene.AT_ONCE_EYES,
         "sure": scene.SURE,
         "like_size": scene.LIKE_SIZE,
     }
 
 
-def finder_numbers() -> dict:
+def finder_numbers() -> dict[str, Any]:
     """Return the numbers of the search for faces and of its graph."""
     return {
-        "file": "models/faces.onnx",
+        "file": f"models/{FACES}",
         "search_side": detect.SEARCH_SIDE,
+        "fine_side": detect.FINE_SIDE,
+        "close_side": detect.CLOSE_SIDE,
+        "close_below": detect.CLOSE_BELOW,
+        "close_widths": detect.CLOSE_WIDTHS,
         "least_side": detect.LEAST_SIDE,
         "least_score": detect.MIN_SCORE,
-        "most_overlap": 0.4,
-        "mean": [104, 117, 127],
+        "most_overlap": detect.OVERLAP,
+        "mean": detect.MEAN,
         "variances": [0.1, 0.2],
-        "anchors": [
-            {"stride": 8, "sizes": [16, 32]},
-            {"stride": 16, "sizes": [64, 128]},
-            {"stride": 32, "sizes": [256, 512]},
-        ],
-        "offset": 0.5,
+        "anchors": detect.ANCHORS,
     }
 
 

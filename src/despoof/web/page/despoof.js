@@ -6,7 +6,7 @@
 
 import { align } from "./align.js";
 import { explain } from "./explain.js";
-import { findFaces } from "./find.js";
+import { findLarge, findSmall } from "./find.js";
 import { gate } from "./gate.js";
 import { fetchFile, openModel, readAbout, requireBrowser, startRuntime } from "./models.js";
 import { readFile, readSource, shrunk, Trouble } from "./picture.js";
@@ -60,8 +60,12 @@ class Guard {
   /** Judge a picture. Whatever cannot be judged is NO_DECISION with reasons; it is never live. */
   async check(picture) {
     const { about } = this, laps = clock();
-    const find = (view) => findFaces(view, (data, shape) => this.#finder({ input: ["float32", data, shape] }), about.finder);
-    const scene = await look(picture, find, about.scene);
+    const run = (data, shape) => this.#finder({ input: ["float32", data, shape] });
+    const finds = {
+      large: (view) => findLarge(view, run, about.finder),
+      small: (view) => findSmall(view, run, about.finder),
+    };
+    const scene = await look(picture, finds, about.scene);
     laps.end("find");
     const main = scene.faces[0];
     const aligned = main ? align(scene.picture, main.landmarks, about.align) : null;

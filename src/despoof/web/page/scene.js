@@ -2,24 +2,31 @@
 
 import { cut, turned } from "./picture.js";
 
-/** Return {picture, faces, turns, trimmed}; `find` searches a picture, `about` is the part "scene" of despoof.json. */
-export async function look(picture, find, about) {
+/** Return {picture, faces, turns, trimmed}; `finds` are the searches for large and for small faces of a picture, `about`
+ * is the part "scene" of despoof.json. */
+export async function look(picture, finds, about) {
   const trimmed = blankBorders(picture, about);
   const [left, top, right, bottom] = trimmed;
   const rest = cut(picture, left, top, picture.width - right, picture.height - bottom);
   const at = async (turns) => {
     const view = turned(rest, turns);
-    return { picture: view, faces: mainFirst(await find(view), view, about), turns, trimmed };
+    return { picture: view, faces: mainFirst(await finds.large(view), view, about), turns, trimmed };
   };
-  const scene = await at(0);
-  if (upright(scene, about.at_once_roll, about.at_once_score)) return scene;
-  const turns = [scene, await at(1), await at(2), await at(3)];
-  const standing = turns.filter((one) => upright(one, about.upright, 0));
-  return standing.reduce((best, one) => (one.faces[0].score > best.faces[0].score ? one : best), standing[0] ?? scene);
+  let scene = await at(0);
+  if (!beyondDoubt(scene, about)) {
+    const turns = [scene, await at(1), await at(2), await at(3)];
+    const standing = turns.filter(({ faces }) => faces.length && Math.abs(roll(faces[0])) <= about.upright);
+    scene = standing.reduce((best, one) => (one.faces[0].score > best.faces[0].score ? one : best), standing[0] ?? scene);
+  }
+  if (scene.faces.length) return scene;
+  return { ...scene, faces: mainFirst(await finds.small(scene.picture), scene.picture, about) };
 }
 
-function upright({ faces }, mostRoll, leastScore) {
-  return faces.length > 0 && Math.abs(roll(faces[0])) <= mostRoll && faces[0].score >= leastScore;
+function beyondDoubt({ faces: [main] }, { at_once_roll: mostRoll, at_once_score: leastScore, at_once_eyes: leastEyes }) {
+  if (!main) return false;
+  const [left, right] = main.landmarks;
+  const eyes = Math.hypot(right[0] - left[0], right[1] - left[1]) / Math.max(main.box[2], 1e-6);
+  return Math.abs(roll(main)) <= mostRoll && main.score >= leastScore && eyes >= leastEyes;
 }
 
 function roll({ landmarks: [left, right] }) {
