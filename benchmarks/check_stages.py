@@ -107,10 +107,10 @@ def floors(guard, image: np.ndarray, threads: int, times: dict[str, float]) -> N
     """Print the operations of judging and searching, the time they take at the speed of large ones, and the ratios."""
     from despoof.engine.by_onnx import JUDGE, folder_of
     from despoof.faces.align import as_image
-    from despoof.faces.detect import SEARCH_SIDE, as_input, retinaface_onnx
+    from despoof.faces.detect import as_input, retinaface_onnx, searched_at
 
     verdict = guard.check(image)
-    scale = SEARCH_SIDE / max(image.shape[:2])
+    scale = searched_at(image) / max(image.shape[:2])
     searched = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     given = {"face": as_image(verdict.face)[None]}
     if guard.engine.config.uses_surroundings:

@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from despoof.errors import ArtefactError
-from despoof.faces.detect import CLOSE_SIDE, FINE_SIDE, SEARCH_SIDE, FoundFace, find_faces, retinaface, yunet
+from despoof.faces.detect import (
+    CLOSE_SIDE,
+    CLOSE_WIDTHS,
+    FINE_SIDE,
+    SEARCH_SIDES,
+    FoundFace,
+    find_faces,
+    retinaface,
+    searched_at,
+    yunet,
+)
 
 # Read off the portrait by eye: pupils, nose tip, mouth corners; good to two or three pixels.
 BY_EYE = np.array([(203, 101.5), (246.5, 103.5), (226, 128), (203, 139), (248, 139.5)])
@@ -86,7 +96,7 @@ def marked(image: np.ndarray) -> list[FoundFace]:
 
 
 def test_a_large_picture_is_searched_small_and_answered_large():
-    image = np.zeros((1000, 4 * SEARCH_SIDE, 3), np.uint8)
+    image = np.zeros((1000, 4 * SEARCH_SIDES[1], 3), np.uint8)
     image[400:408, 700:708] = 255  # whole pixels also when shrunk by 4; middle (703.5, 403.5)
     found = find_faces(image, marked)[0]
     np.testing.assert_allclose(found.landmarks, [[703.5, 403.5]] * 5, atol=0.05)
@@ -157,26 +167,31 @@ def test_large_faces_take_one_small_search_and_a_small_one_is_looked_at_from_clo
         return [FoundFace((*(middle - apart), 2 * apart, 2 * apart), marks, 0.9 if len(sizes) == 1 else 0.8)]
 
     assert find_faces(image, partial(find, 41))[0].score == 0.9
-    assert sizes == [SEARCH_SIDE]
+    assert sizes == [SEARCH_SIDES[1]]
     sizes.clear()
     face = find_faces(image, partial(find, 16))[0]
-    assert sizes == [SEARCH_SIDE, CLOSE_SIDE]
+    assert sizes == [SEARCH_SIDES[1], CLOSE_SIDE]
     assert face.score == 0.9
     apart = face.landmarks[1, 0] - face.landmarks[0, 0]
-    assert apart == pytest.approx(30 * (4 * 16) * (1920 / SEARCH_SIDE) / CLOSE_SIDE, rel=0.02)
+    assert apart == pytest.approx(30 * (CLOSE_WIDTHS * 2 * 16) * (1920 / SEARCH_SIDES[1]) / CLOSE_SIDE, rel=0.02)
     np.testing.assert_allclose(face.landmarks[2], (959.5, 539.5), atol=4)
 
 
 def test_small_faces_are_looked_for_where_no_large_one_is():
     sizes = []
     assert find_faces(np.zeros((1080, 3840, 3), np.uint8), lambda small: sizes.append(max(small.shape)) or []) == []
-    assert sizes == [SEARCH_SIDE, 2 * SEARCH_SIDE, FINE_SIDE]
+    assert sizes == [SEARCH_SIDES[1], 2 * SEARCH_SIDES[1], FINE_SIDE]
+
+
+@pytest.mark.parametrize(("side", "searched"), [(200, 320), (640, 320), (1000, 500), (1280, 640), (4000, 640)])
+def test_an_image_is_searched_at_half_its_size_within_bounds(side, searched):
+    assert searched_at(np.zeros((side // 2, side, 3), np.uint8)) == searched
 
 
 def test_a_face_found_in_the_added_border_is_dropped():
     image = np.zeros((400, 400, 3), np.uint8)
     ghost = FoundFace((10.0, 10.0, 50.0, 50.0), np.zeros((5, 2), np.float32), 0.9)
-    assert find_faces(image, lambda small: [ghost] if small.shape[0] == 2 * SEARCH_SIDE else []) == []
+    assert find_faces(image, lambda small: [ghost] if small.shape[0] == 2 * SEARCH_SIDES[0] else []) == []
 
 
 def test_a_missing_yunet_file_is_an_artefact_error(tmp_path):

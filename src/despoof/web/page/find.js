@@ -5,9 +5,9 @@ import { cut, padded, rounded, shrunkPart } from "./picture.js";
 
 /** Return the faces that are seen in a picture shrunk to the search's side, or with a wide margin where none is. */
 export async function findLarge(picture, run, finder) {
-  let found = await search(picture, run, finder, finder.search_side);
-  // Detectors miss faces that fill the frame.
-  if (!found.length) found = await search(picture, run, finder, finder.search_side, true);
+  const side = searchedAt(picture, finder);
+  let found = await search(picture, run, finder, side);
+  if (!found.length) found = await search(picture, run, finder, side, true); // detectors miss faces that fill the frame
   const closer = [];
   for (const face of found) closer.push(await fromClose(face, picture, run, finder));
   return closer;
@@ -15,13 +15,17 @@ export async function findLarge(picture, run, finder) {
 
 /** Return the faces that are seen in a large picture shrunk less. */
 export async function findSmall(picture, run, finder) {
-  const larger = Math.max(picture.width, picture.height) > finder.search_side;
+  const larger = Math.max(picture.width, picture.height) > searchedAt(picture, finder);
   return larger ? search(picture, run, finder, finder.fine_side) : [];
+}
+
+function searchedAt(picture, { search_sides: [least, most] }) {
+  return Math.min(most, Math.max(least, Math.floor(Math.max(picture.width, picture.height) / 2)));
 }
 
 /** Return a face with the landmarks that are seen from close, where the search saw it small; its score stays. */
 async function fromClose(face, picture, run, finder) {
-  const shrunkBy = finder.search_side / Math.max(picture.width, picture.height);
+  const shrunkBy = searchedAt(picture, finder) / Math.max(picture.width, picture.height);
   const [left, right] = face.landmarks, eyes = Math.hypot(right[0] - left[0], right[1] - left[1]);
   if (shrunkBy >= 1 || eyes * shrunkBy >= finder.close_below) return face;
   const [x, y, width, height] = face.box, reach = (finder.close_widths * Math.max(width, height)) / 2;
