@@ -169,11 +169,11 @@ def test_large_faces_take_one_small_search_and_a_small_one_is_looked_at_from_clo
     assert find_faces(image, partial(find, 41))[0].score == 0.9
     assert sizes == [SEARCH_SIDES[1]]
     sizes.clear()
-    face = find_faces(image, partial(find, 16))[0]
+    face = find_faces(image, partial(find, 20))[0]
     assert sizes == [SEARCH_SIDES[1], CLOSE_SIDE]
     assert face.score == 0.9
     apart = face.landmarks[1, 0] - face.landmarks[0, 0]
-    assert apart == pytest.approx(30 * (CLOSE_WIDTHS * 2 * 16) * (1920 / SEARCH_SIDES[1]) / CLOSE_SIDE, rel=0.02)
+    assert apart == pytest.approx(30 * (CLOSE_WIDTHS * 2 * 20) * (1920 / SEARCH_SIDES[1]) / CLOSE_SIDE, rel=0.02)
     np.testing.assert_allclose(face.landmarks[2], (959.5, 539.5), atol=4)
 
 

