@@ -44,7 +44,8 @@ despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel -
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
     --models none --seeds 0 --network.branches minifasnet_v2
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
-    --models none --seeds 0 --network.branches minifasnet_v1se
+    --models none --seeds 0 --network.branches near --network.branches minifasnet_v2 \
+    --network.branches minifasnet_v1se # all that is read by one kind of network or the other
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \
     --models none --seeds 0 --network.branches minifasnet_v2 --network.branches minifasnet_v1se
 despoof evaluate "$STORE" "$ROWS" --protocol leave-cameras-out --preset kernel --kernel.released "$PEERS" \

@@ -356,9 +356,9 @@ CAMERAS = replace(  # face and surroundings, read by frozen networks
     PROBE, insertion="none", cue_form="signed", embedding=128, rectified=True, dropout=0.2, clamp=6.0,
     branches=("near", "near_minifasnet", "far_minifasnet"),
 )  # fmt: skip
-KERNEL = replace(  # the same and MiniFASNet's maps; nearness to what was learned from is judged
+KERNEL = replace(  # the face, and MiniFASNet's maps around and in it; nearness to what was learned from is judged
     CAMERAS, embedding=128, rectified=False, dropout=0.0, kernel=4000,
-    branches=("near", "minifasnet_v2", "minifasnet_v1se"),
+    branches=("minifasnet_v1se",),  # near and minifasnet_v2 beside it take twice as long and judge no better
 )  # fmt: skip
 KERNEL_WEIGHTS = {  # the maps of a picture weigh as its statistics do, halved where two networks read of one kind
     f"{name}_{view}_{part}": weight
