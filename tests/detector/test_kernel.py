@@ -165,7 +165,8 @@ def test_what_cannot_be_is_refused(build, match):
 
 def test_the_preset_starts():
     recipe = PRESETS["kernel"]
+    both = replace(recipe.network, branches=("minifasnet_v2", "minifasnet_v1se"))  # which of them are read is a choice
     with torch.device("meta"):
-        detector = Detector(recipe.network)
-    assert set(recipe.kernel.weights) < set(detector.parts)
-    assert list(detector.blocks)[0] == "face"
+        detector, whole = Detector(recipe.network), Detector(both)
+    assert set(recipe.kernel.weights) < set(whole.parts)
+    assert list(detector.blocks) == ["face", "minifasnet_v1se"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from despoof.faces.align import align
-from despoof.faces.detect import FoundFace
+from despoof.faces.detect import FoundFace, enlarged, retinaface
 from despoof.faces.scene import blank_borders, look, main_first
 from despoof.faces.surroundings import surroundings
 
@@ -157,3 +157,19 @@ def test_face_and_surroundings_of_a_framed_sideways_picture_are_those_of_the_pla
     around = [surroundings(scene.image, scene.faces[0].box) for scene in scenes]
     np.testing.assert_array_equal(*faces)
     np.testing.assert_array_equal(*around)
+
+
+def test_where_people_are_small_all_of_them_are_looked_for(portrait):
+    """A search that barely sees one of two people would pass for a picture of that one alone."""
+    frame = np.random.default_rng(0).integers(90, 130, (480, 640, 3), dtype=np.uint8)
+    head = cv2.resize(portrait[:300, 80:380], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    frame[100:250, 60:210], frame[110:260, 400:550] = head, head
+    once = look(frame).faces[0]  # 22 px between the eyes, 11 in the first search
+
+    def find(image: np.ndarray) -> list[FoundFace]:
+        if image.shape[1] == 640:
+            return retinaface(image)
+        return [enlarged(once, 0.5)] if image.shape[1] == 320 else []
+
+    assert len(look(frame).faces) == 2
+    assert len(look(frame, find).faces) == 2

@@ -11,7 +11,7 @@ from math import hypot
 import numpy as np
 
 from despoof.data.image import MIN_SIDE
-from despoof.faces.detect import FindFaces, FoundFace, enlarged, find_large, find_small
+from despoof.faces.detect import FindFaces, FoundFace, enlarged, find_large, find_small, searched_at
 
 FLAT = 3  # grey levels by which nearly all pixels of a blank row or column are off its median, at most, per channel
 FLAT_SHARE = 0.95  # of a blank row's or column's pixels: a logo or corner may meet it
@@ -26,6 +26,7 @@ UPRIGHT = 45.0  # degrees of roll up to which a face is upright
 # three quarters 1.2 % are taken as they are, and 16 % by the roll alone; 5.8 % of 973 upright ones are searched four
 # times (by roll and a score of .995 alone: 1.0 and 9.5 %).
 AT_ONCE_ROLL, AT_ONCE_SCORE, AT_ONCE_EYES = 25.0, 0.98, 0.34  # the last in widths of the box
+ALONE_FROM = 16.0  # px between the eyes in the first search, from which it would have seen others as large
 SURE = 0.9  # detection score from which a face is one, and not a pattern that resembles one
 LIKE_SIZE = 0.4  # share of the largest face's area: someone half as far again from the camera has 1 / 1.5^2 = .44
 
@@ -60,8 +61,8 @@ def look(image: np.ndarray, find: FindFaces | None = None, *, quarter_turns: int
     """Trim, turn upright and find faces in (H, W, 3) uint8 RGB; `find` is the search of one picture.
 
     Unless a face stands upright beyond doubt, all quarter turns are tried, and the one whose main face is upright and
-    surest is taken; the picture stays as it is where none has such. Small faces are looked for last, and as the picture
-    came. `quarter_turns` says the turn; no other is tried.
+    surest is taken; the picture stays as it is where none has such. Small faces are looked for last, and only in that
+    turn. `quarter_turns` says the turn; no other is tried.
     """
     trimmed = blank_borders(image)
     left, top, right, bottom = trimmed
@@ -70,9 +71,11 @@ def look(image: np.ndarray, find: FindFaces | None = None, *, quarter_turns: int
     if quarter_turns is None and not _beyond_doubt(scene):
         turned = [scene, *(_scene(image, find, turns, trimmed) for turns in (1, 2, 3))]
         scene = max(filter(_upright, turned), key=lambda each: each.faces[0].score, default=scene)
-    if scene.faces:
+    shrunk = min(1.0, searched_at(scene.image) / max(scene.image.shape[:2]))
+    if any(face.eye_distance * shrunk >= ALONE_FROM for face in scene.faces):
         return scene
-    return replace(scene, faces=main_first(find_small(scene.image, find), scene.image.shape))
+    small = main_first(find_small(scene.image, find), scene.image.shape)
+    return replace(scene, faces=small) if len(small) > len(scene.faces) else scene
 
 
 def blank_borders(image: np.ndarray) -> tuple[int, int, int, int]:

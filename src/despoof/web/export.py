@@ -105,6 +105,7 @@ def scene_numbers() -> dict[str, float]:
         "at_once_roll": scene.AT_ONCE_ROLL,
         "at_once_score": scene.AT_ONCE_SCORE,
         "at_once_eyes": scene.AT_ONCE_EYES,
+        "alone_from": scene.ALONE_FROM,
         "sure": scene.SURE,
         "like_size": scene.LIKE_SIZE,
     }

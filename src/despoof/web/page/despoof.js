@@ -6,7 +6,7 @@
 
 import { align } from "./align.js";
 import { explain } from "./explain.js";
-import { findLarge, findSmall } from "./find.js";
+import { findLarge, findSmall, searchedAt } from "./find.js";
 import { gate } from "./gate.js";
 import { fetchFile, openModel, readAbout, requireBrowser, startRuntime } from "./models.js";
 import { readFile, readSource, shrunk, Trouble } from "./picture.js";
@@ -64,6 +64,7 @@ class Guard {
     const finds = {
       large: (view) => findLarge(view, run, about.finder),
       small: (view) => findSmall(view, run, about.finder),
+      searchedAt: (view) => searchedAt(view, about.finder),
     };
     const scene = await look(picture, finds, about.scene);
     laps.end("find");

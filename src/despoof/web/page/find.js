@@ -19,7 +19,8 @@ export async function findSmall(picture, run, finder) {
   return larger ? search(picture, run, finder, finder.fine_side) : [];
 }
 
-function searchedAt(picture, { search_sides: [least, most] }) {
+/** Return the longest side of a picture's first search. */
+export function searchedAt(picture, { search_sides: [least, most] }) {
   return Math.min(most, Math.max(least, Math.floor(Math.max(picture.width, picture.height) / 2)));
 }
 

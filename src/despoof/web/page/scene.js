@@ -18,15 +18,20 @@ export async function look(picture, finds, about) {
     const standing = turns.filter(({ faces }) => faces.length && Math.abs(roll(faces[0])) <= about.upright);
     scene = standing.reduce((best, one) => (one.faces[0].score > best.faces[0].score ? one : best), standing[0] ?? scene);
   }
-  if (scene.faces.length) return scene;
-  return { ...scene, faces: mainFirst(await finds.small(scene.picture), scene.picture, about) };
+  const shrunk = Math.min(1, finds.searchedAt(scene.picture) / Math.max(scene.picture.width, scene.picture.height));
+  if (scene.faces.some(({ landmarks }) => apart(landmarks) * shrunk >= about.alone_from)) return scene;
+  const small = mainFirst(await finds.small(scene.picture), scene.picture, about);
+  return small.length > scene.faces.length ? { ...scene, faces: small } : scene;
 }
 
 function beyondDoubt({ faces: [main] }, { at_once_roll: mostRoll, at_once_score: leastScore, at_once_eyes: leastEyes }) {
   if (!main) return false;
-  const [left, right] = main.landmarks;
-  const eyes = Math.hypot(right[0] - left[0], right[1] - left[1]) / Math.max(main.box[2], 1e-6);
+  const eyes = apart(main.landmarks) / Math.max(main.box[2], 1e-6);
   return Math.abs(roll(main)) <= mostRoll && main.score >= leastScore && eyes >= leastEyes;
+}
+
+function apart([left, right]) {
+  return Math.hypot(right[0] - left[0], right[1] - left[1]);
 }
 
 function roll({ landmarks: [left, right] }) {
