@@ -27,15 +27,42 @@ def dies_once(folder: str, item: int) -> int:
     return -item
 
 
-def told(folder: str, item: int) -> int:
-    """Leave one's process number in the folder, take a while, and return the item."""
-    (Path(folder) / str(os.getpid())).touch()
-    time.sleep(0.1)
-    return item
-
-
 def refuses(item: int) -> int:
     """Raise the error of a user's input."""
     from despoof.errors import InputError
 
     raise InputError(f"item {item} is refused")
+
+
+def quick(how, wanted, rows):
+    """Stand in for `despoof.batch.judging.judge`: what is said of a row depends on it alone, and costs nothing.
+
+    A row whose id begins with `broken` is an error as long as its file is not there; one of id `deadly` kills.
+    """
+    from despoof.batch.judging import error_values
+    from despoof.batch.shards import table
+    from despoof.runs.seed import item_rng
+
+    found = []
+    for row in rows:
+        if row.id == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if row.id.startswith("broken") and not Path(row.uri).exists():
+            found.append((row, error_values(FileNotFoundError(row.uri))))
+            continue
+        liveness = float(item_rng(row.id).random())
+        decision = "LIVE" if liveness > 0.5 else "ATTACK"
+        found.append((row, {"decision": decision, "liveness": liveness, "reasons": [], "milliseconds": {"read": 1.0}}))
+    return table(found)
+
+
+def slow(how, wanted, rows):
+    """Do what `quick` does, a while for each row."""
+    time.sleep(0.02 * len(rows))
+    return quick(how, wanted, rows)
+
+
+def told(folder, how, wanted, rows):
+    """Do what `slow` does, and leave one's process number in a folder."""
+    (Path(folder) / str(os.getpid())).touch()
+    return slow(how, wanted, rows)

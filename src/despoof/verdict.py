@@ -9,7 +9,7 @@ import numpy as np
 
 from despoof.errors import InputError
 from despoof.explanation import DEPARTURE, caption, heat, sheet
-from despoof.faces.quality import Reason
+from despoof.faces.quality import Reason, appearance
 from despoof.runs.folder import atomic_path
 
 LITTLE_ROOM = 1.5  # face widths; where less is seen, hands, edges and bezels around a face are not
@@ -76,6 +76,18 @@ class Verdict(Outcome):
     room: float | None = None  # face widths around it, at most 2.7: what is seen of the surroundings
     map: np.ndarray | None = field(default=None, repr=False, compare=False)
     embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """Size (width of its box, px), room (face widths), and sharpness, luma and clipped, see
+        `despoof.faces.quality.appearance`, of the judged face at the size that is judged; {} where there is none.
+        """
+        from despoof.faces.align import as_image
+
+        if self.face is None or self.box is None or self.room is None:
+            return {}
+        values = {"size": self.box[2], "room": self.room} | appearance(as_image(self.face))
+        return {name: round(value, 4) for name, value in values.items()}
 
     def as_row(self) -> dict:
         """Return what a log or a service may keep: no pixels, no embedding."""

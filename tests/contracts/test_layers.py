@@ -24,7 +24,7 @@ RANKS = (
     {"clip"},
     {"calibration"},
     {"adaptation"},
-    {"evaluation", "service", "web"},
+    {"evaluation", "service", "web", "batch"},
     {"report"},
     {"published", "qualification"},
     {"studies"},

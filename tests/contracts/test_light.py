@@ -9,7 +9,8 @@ import pytest
 
 import despoof
 
-HEAVY = ("torch", "diffusers", "accelerate", "skimage", "sklearn", "scipy", "safetensors", "matplotlib", "openvino")
+HEAVY = ("torch", "diffusers", "accelerate", "skimage", "sklearn", "scipy", "safetensors", "matplotlib", "openvino",
+         "pyarrow", "fsspec", "ray")  # fmt: skip
 BLOCKED = f"""
 import sys
 class Blocked:

@@ -3,13 +3,18 @@
 import os
 import signal
 import sys
+import threading
+import time
 from functools import partial
 
 import pytest
 
+from despoof.batch.job import score
+from despoof.batch.manifest import Listing
+from despoof.batch.shards import Shards, schema
 from despoof.errors import InputError
 from despoof.runs.pool import Lost, Pool
-from pool_work import deadly, mixed, refuses, told
+from pool_work import deadly, mixed, quick, refuses, told
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytestmark = pytest.mark.slow
@@ -51,13 +56,32 @@ def test_what_the_function_raises_is_raised_here(cluster):
         list(Pool("ray").outcomes(refuses, [3]))
 
 
-def test_a_worker_and_a_machine_die_and_nothing_is_lost_or_comes_twice(cluster, tmp_path):
-    found = []
-    for item, result in Pool("ray").outcomes(partial(told, str(tmp_path)), range(60)):
-        assert item == result
-        found.append(item)
-        if len(found) == 10:
-            os.kill(int(next(tmp_path.iterdir()).name), signal.SIGKILL)
-        if len(found) == 25:
-            cluster.remove_node(cluster.machines.pop(), allow_graceful=False)
-    assert sorted(found) == list(range(60))
+def test_a_worker_and_a_machine_die_and_no_row_is_lost_or_comes_twice(cluster, tmp_path):
+    """In mid-run of a batch job, whose rows are then those of processes of one machine."""
+    pytest.importorskip("pyarrow")
+    (tmp_path / "rows.csv").write_text("id,path\n" + "".join(f"{i},{i}.jpg\n" for i in range(600)))
+    (tmp_path / "pids").mkdir()
+    listing, work = Listing(str(tmp_path / "rows.csv"), id="id"), partial(told, str(tmp_path / "pids"))
+    killed = []
+
+    def kill() -> None:
+        while not (pids := list((tmp_path / "pids").iterdir())):
+            time.sleep(0.05)
+        os.kill(int(pids[0].name), signal.SIGKILL)
+        time.sleep(2)
+        cluster.remove_node(cluster.machines.pop(), allow_graceful=False)
+        killed.extend(pids[:1])
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    score(listing, tmp_path / "cluster", pool=Pool("ray"), judging=work)
+    assert killed  # before the job had ended
+    killer.join()
+    score(listing, tmp_path / "here", pool=Pool("local"), judging=quick)
+    mine, other = (
+        sorted((row["id"], str(row)) for batch in Shards(tmp_path / name).batches(schema().names)
+               for row in batch.to_pylist())
+        for name in ("cluster", "here")
+    )  # fmt: skip
+    assert len(mine) == 600
+    assert mine == other

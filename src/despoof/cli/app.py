@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "train student": "train:student",
     "train detector": "train_detector:detector",
     "train departure": "train_departure:departure",
+    "score": "score:score",
     "measure": "measure:measure",
     "qualify": "qualify:qualify",
     "drift": "drift:drift",

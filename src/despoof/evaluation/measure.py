@@ -25,15 +25,13 @@ from despoof.data.video import is_video
 from despoof.errors import InputError
 from despoof.evaluation.scores import ScoreFile, ScoreRow, write_scores
 from despoof.evaluation.tables import markdown
-from despoof.faces.align import as_image
-from despoof.faces.quality import appearance
 from despoof.pipeline import BATCH, Guard
 from despoof.runs.config import config_hash, to_dict
 from despoof.runs.folder import write_json, write_text
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.lines import add_lines, kept_lines
 from despoof.runs.progress import track
-from despoof.verdict import Decision, Verdict
+from despoof.verdict import Decision
 
 FORMAT = "despoof-measure/1"
 BOUNDS = ("attack_below", "live_from")  # as a guard's thresholds stand
@@ -43,8 +41,7 @@ BOUNDS = ("attack_below", "live_from")  # as a guard's thresholds stand
 class Judged:
     """What was decided of a sample: liveness in 0..1 or None, and the names of the reasons.
 
-    `quality` is of the judged face, of a clip that of its `example`: size (width of its box, px), room (face widths),
-    sharpness, luma and clipped at the size that is judged; empty where there is no one face.
+    `quality` is of the judged face, of a clip that of its `example`, see `Verdict.quality`.
     """
 
     sample: Sample
@@ -205,21 +202,14 @@ def _judge(guard: Guard, samples: Sequence[Sample]) -> Iterator[Judged]:
         chunk = photos[start : start + BATCH]
         for sample, verdict in zip(chunk, guard.check_many([Path(one.file) for one in chunk]), strict=True):
             reasons = tuple(each.name for each in verdict.reasons)
-            yield Judged(sample, verdict.decision, verdict.liveness, reasons, _quality(verdict))
+            yield Judged(sample, verdict.decision, verdict.liveness, reasons, verdict.quality)
     for sample in samples:
         if is_video(sample.file):
             verdict = judge_clip(guard, read_clip(sample.file, ClipRule()))
             alone = verdict.faces[0] if len(verdict.faces) == 1 else None
             liveness, example = (None, None) if alone is None else (alone.liveness, alone.example)
             reasons = tuple(each.name for each in verdict.reasons)
-            yield Judged(sample, verdict.decision, liveness, reasons, {} if example is None else _quality(example))
-
-
-def _quality(verdict: Verdict) -> dict[str, float]:
-    if verdict.face is None or verdict.box is None or verdict.room is None:
-        return {}
-    values = {"size": verdict.box[2], "room": verdict.room} | appearance(as_image(verdict.face))
-    return {name: round(value, 4) for name, value in values.items()}
+            yield Judged(sample, verdict.decision, liveness, reasons, {} if example is None else example.quality)
 
 
 def _score_file(values: dict, found: Sequence[Judged], identity: Identity) -> ScoreFile:

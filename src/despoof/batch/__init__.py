@@ -1,0 +1,1 @@
+"""Batch scoring: a manifest of any length -> Parquet shards of verdicts, on one machine or many."""
