@@ -1,9 +1,10 @@
 """The whole way for one image: image -> `Verdict`, whatever engine computes it."""
 
+import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ import numpy as np
 from despoof.data.image import ImageSource, readings
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.faces.align import AVERAGED_FROM, align, as_array, as_image, shrink
-from despoof.faces.detect import FindFaces, retinaface
+from despoof.faces.box import Box, overlap
+from despoof.faces.detect import FindFaces, FoundFace, retinaface
 from despoof.faces.quality import QualityLimits, Reason, gate
 from despoof.faces.scene import Scene, look
 from despoof.faces.surroundings import room, surroundings
@@ -25,6 +27,7 @@ from despoof.verdict import Decision, Verdict, decide
 if TYPE_CHECKING:
     from despoof.engine.engine import Engine, Judged, Pictures
 
+SAME_FACE = 0.4  # least intersection over union of a found face with the box of the one that is asked about
 BATCH = 16  # faces judged together; more gain nothing on a processor
 NOTHING = (0.0, float("inf"))  # thresholds at which every liveness is UNCERTAIN
 _process: int | None = None  # where the first guard was loaded; forked children inherit the number, spawned ones do not
@@ -153,14 +156,18 @@ class Guard:
         """What computes the liveness."""
         return self.engine.name
 
-    def check(self, source: ImageSource, *, bgr: bool = False) -> Verdict:
+    def check(self, source: ImageSource, *, bgr: bool = False, face: Sequence[float] | None = None) -> Verdict:
         """Judge one image: a path, bytes, binary file, PIL image, or array or tensor in RGB order (uint8, float 0..1).
 
         `bgr` says that an array or tensor is in BGR order, as OpenCV reads images; other sources say it themselves.
+        `face` is the box (left, top, width, height) of the face that is asked about, in px of the picture as it was
+        read, found by whoever compares identities: that one is judged, as if it were alone, and where our own search
+        finds none in its place there is no decision. What is no box is an InputError.
         Whatever cannot be judged (unreadable, no face, several, poor quality) is `NO_DECISION` with reasons;
         it is never live.
         """
-        return self._judged([self._prepare(source, bgr)])[0]
+        box = None if face is None else _box(face)
+        return self._judged([self._prepare(source, bgr, box)])[0]
 
     def check_many(self, sources: Iterable[ImageSource], *, bgr: bool = False) -> list[Verdict]:
         """Judge images, arrays in RGB order, in batches; each verdict is as `check` alone would give it.
@@ -190,7 +197,7 @@ class Guard:
         alone = [self._prepare_face(replace(scene, faces=[face]), clock) for face in scene.faces]
         return self._judged([replace(one, place=one.place | seen) for one in alone], thresholds)
 
-    def _prepare(self, source: ImageSource, bgr: bool) -> Prepared:
+    def _prepare(self, source: ImageSource, bgr: bool, box: Box | None = None) -> Prepared:
         clock = _Clock()
         try:
             for image, spanned in readings(source):
@@ -200,11 +207,17 @@ class Guard:
                 with self._turn():
                     scene = replace(look(image, self.find), spanned=spanned)
                 clock.lap("detect")
-                if scene.faces and scene.faces[0].eye_distance >= max(AVERAGED_FROM, self.limits.eye_distance):
+                asked = scene.faces[:1] if box is None else _in_place(scene, box)
+                if asked and asked[0].eye_distance >= max(AVERAGED_FROM, self.limits.eye_distance):
                     break  # at reduced size too: from the whole picture the face would be averaged down to less
         except InputError as error:
             return _unreadable(error)
-        return self._prepare_face(scene, clock)
+        if box is None:
+            return self._prepare_face(scene, clock)
+        if not asked:
+            return _elsewhere(scene, clock)
+        alone = self._prepare_face(replace(scene, faces=asked), clock)
+        return replace(alone, place=alone.place | {"faces": len(scene.faces)})
 
     def _prepare_face(self, scene: Scene, clock: "_Clock") -> Prepared:
         main = scene.faces[0] if scene.faces else None
@@ -280,6 +293,28 @@ def _decided(one: Prepared, answer: "Judged", place: int, names: dict[str, Any])
 def _pictures(made: "Pictures", place: int) -> dict[str, np.ndarray | None]:
     """Return one face's pictures as fields of a verdict, copied out of their batch."""
     return {name: None if each is None else each[place].copy() for name, each in made._asdict().items()}
+
+
+def _box(face: Sequence[float]) -> Box:
+    try:
+        left, top, width, height = map(float, face)
+    except (TypeError, ValueError):
+        width = float("nan")
+    if not (width > 0 and height > 0 and all(map(math.isfinite, (left, top, width, height)))):
+        raise InputError(f"face {face!r}; expected its box: left, top, width and height in px, the last two above 0.")
+    return left, top, width, height
+
+
+def _in_place(scene: Scene, box: Box) -> list[FoundFace]:
+    """Return the face that overlaps a box of the picture as it was read most; none where none does enough."""
+    shares = [overlap(scene.in_source(each).box, box) for each in scene.faces]
+    best = max(range(len(shares)), key=shares.__getitem__, default=None)
+    return [] if best is None or shares[best] < SAME_FACE else [scene.faces[best]]
+
+
+def _elsewhere(scene: Scene, clock: "_Clock") -> Prepared:
+    sentence = f"None of {len(scene.faces)} found faces is where the one that is asked about should be."
+    return Prepared(None, (Reason("other_face", len(scene.faces), 1, sentence),), dict(clock.laps))
 
 
 def _unreadable(error: InputError) -> Prepared:

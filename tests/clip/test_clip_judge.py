@@ -14,8 +14,9 @@ from despoof.clip.frame import Frame
 from despoof.clip.judge import judge_clip, part_medians
 from despoof.clip.rule import ClipRule
 from despoof.clip.timeline import save_timeline
-from despoof.clip.track import Track, assign, overlap
+from despoof.clip.track import Track, assign
 from despoof.errors import ConfigError, InputError
+from despoof.faces.box import overlap
 from despoof.faces.detect import FoundFace
 from despoof.faces.quality import QualityLimits, Reason
 from despoof.verdict import Decision, Verdict, decide

@@ -20,6 +20,7 @@ from despoof.errors import InputError
 from despoof.faces.store import Store, StoredSample
 from despoof.runs.folder import write_json
 from despoof.runs.seed import item_rng
+from despoof.studies.adaptation.coverage import coverage_table
 from despoof.studies.adaptation.level import level_table, measure_level, others_live
 from despoof.studies.adaptation.sheet import write_sheet
 from despoof.studies.adaptation.study import Unseen, measure, rows, split, unseen
@@ -101,6 +102,21 @@ def test_live_alone_mend_a_camera_off_its_level_and_their_cost_is_told():
     assert "0.0 → 0.0 (1 cameras)" in table
 
 
+def test_errors_near_the_threshold_go_with_the_band_and_cameras_weigh_alike():
+    """Of camera a, large, all errors are near 0; of camera b, small, the one error is far from it."""
+    a = np.r_[np.full(90, 3.0), np.full(10, -0.1)], np.r_[np.full(90, -3.0), np.full(10, 0.1)]
+    b = np.r_[np.full(9, 3.0), -5.0], np.full(10, -3.0)
+    logit = np.concatenate([*a, *b])
+    live = np.concatenate([np.full(100, True), np.full(100, False), np.full(10, True), np.full(10, False)])
+    camera, person = np.repeat(["a", "b"], [200, 20]), np.array([f"s{i}" for i in range(220)])
+    table = coverage_table(Unseen(expit(logit), np.zeros((220, 1)), live, camera, person, 1.0))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert rows[0][:5] == ["none", "0.0", "0.0", "10.0", "5.0"]
+    assert rows[1][1:5] == ["5.0", "5.0", "5.0", "0.0"]  # the near errors of a are gone, b's stays
+    assert [row[0].split(",")[0] for row in rows[-3:]] == [f"UNCERTAIN of point {name}" for name in
+                                                           ("strict", "balanced", "lenient")]  # fmt: skip
+
+
 def test_folds_are_read_as_their_detectors_judge_and_calibrated_on_the_others(tmp_path, capsys):
     store, rng, keys = Store(tmp_path / "captures", about={"face_size": 256}), np.random.default_rng(0), ([], [])
     for i in range(48):
@@ -125,6 +141,7 @@ def test_folds_are_read_as_their_detectors_judge_and_calibrated_on_the_others(tm
     command = ["study", "adaptation", tmp_path / "out", tmp_path / "captures", tmp_path / "run", "--draws", "2"]
     build_app()([str(token) for token in command], result_action="return_value")
     said = capsys.readouterr().out
-    assert said == (tmp_path / "out/report.md").read_text() + "\n" + (tmp_path / "out/live-alone.md").read_text()
+    parts = [(tmp_path / "out" / f"{name}.md").read_text() for name in ("report", "live-alone", "coverage")]
+    assert said == "\n".join(parts)
     with pytest.raises(InputError, match="0 folds"):
         unseen(store, Path(tmp_path / "captures"))

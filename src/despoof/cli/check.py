@@ -29,8 +29,8 @@ Images = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_optio
 
 def check(
     *images: Images, weights: str = "default", engine: str = "auto", point: str | None = None,
-    profile: Path | None = None, camera: int | None = None, out: Path | None = None, attention: bool = False,
-    as_json: bool = False,
+    profile: Path | None = None, camera: int | None = None, attempts: Path | None = None, out: Path | None = None,
+    attention: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
     """Judge images and clips; the exit status is 0 only if every one is LIVE.
 
@@ -47,20 +47,25 @@ def check(
             each. Left out, balanced.
         profile: made by `despoof calibrate` or `despoof adapt` with these weights; they decide, and no point.
         camera: number of a camera of this machine, judged as a clip of eight seconds.
+        attempts: TOML file that says how often the camera is asked (most), in how many seconds, and after which
+            decisions again; the last attempt counts. Left out, once.
         out: folder for one picture *face | counterpart | departure* per image, with what is around the face where the
             detector looks there, and a timeline per clip; none without it. It does not show why.
         attention: show in the picture, too, where on the cue the detector looked.
         as_json: print one JSON object per image instead of text.
     """
+    from despoof.clip.attempts import AttemptPolicy, admit
     from despoof.clip.frame import container_of, read_camera, read_clip
     from despoof.clip.rule import ClipRule
     from despoof.data.video import is_video
     from despoof.errors import InputError
     from despoof.pipeline import load
+    from despoof.runs.config import read_toml
     from despoof.runs.progress import track
 
     if not images and camera is None:
         raise InputError("no image given; expected at least one path. Example: despoof check selfie.jpg --out pictures")
+    policy = None if attempts is None else read_toml(AttemptPolicy, attempts)
     paths = [path for image in images for path in _expanded(image)]
     guard, rule, decisions = load(weights, engine=engine, profile=profile, point=point), ClipRule(), []
     moving = camera is not None or any(map(is_video, paths))  # clips show their own progress
@@ -70,14 +75,23 @@ def check(
         stem = None if out is None else out / f"{i:03d}-{'stdin' if data is not None else Path(path).stem}"
         if is_video(path) or (data and container_of(data)):
             frames = track(read_clip(path if data is None else data, rule), f"{name}: frames", rule.most_frames)
-            decisions.append(_clip(guard, name, frames, stem, as_json))
+            decisions.append(_clip(guard, name, frames, stem, as_json).decision.value)
         else:
             source = path if data is None else data
             decisions.append(_image(guard, name, source, stem, as_json=as_json, attention=attention))
     if camera is not None:
-        frames = track(read_camera(camera, rule), f"camera {camera}: frames", rule.most_frames)
         stem = None if out is None else out / f"camera-{camera}"
-        decisions.append(_clip(guard, f"camera {camera}", frames, stem, as_json))
+
+        def present() -> "ClipVerdict":
+            frames = track(read_camera(camera, rule), f"camera {camera}: frames", rule.most_frames)
+            return _clip(guard, f"camera {camera}", frames, stem, as_json)
+
+        if policy is None:
+            decisions.append(present().decision.value)
+        else:
+            found = admit(present, policy)
+            decisions.append(found.decision.value)
+            print(f"{found.decision}: {found.why}", file=sys.stderr if as_json else sys.stdout)
     if len(decisions) > 1:
         counts = Counter(decisions)
         said = ", ".join(f"{name} {counts[name]}" for name in EXIT if counts[name])
@@ -122,7 +136,7 @@ def _image(guard: "Guard", name: str, source: Any, stem: Path | None, *, as_json
     return verdict.decision.value
 
 
-def _clip(guard: "Guard", name: str, frames: "Iterable[Frame]", stem: Path | None, as_json: bool) -> str:
+def _clip(guard: "Guard", name: str, frames: "Iterable[Frame]", stem: Path | None, as_json: bool) -> "ClipVerdict":
     from despoof.clip.judge import judge_clip
     from despoof.clip.timeline import save_timeline
 
@@ -136,7 +150,7 @@ def _clip(guard: "Guard", name: str, frames: "Iterable[Frame]", stem: Path | Non
                 pictures.append(example.save_explanation(stem.with_name(f"{stem.name}-face-{i}.png")))
         if not as_json:
             print(*(f"  picture    {path}" for path in pictures), sep="\n")
-    return verdict.decision.value
+    return verdict
 
 
 def describe_clip(name: str, verdict: "ClipVerdict") -> str:

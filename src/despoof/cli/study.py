@@ -378,7 +378,8 @@ def gate(out: Path, captures: Path, evaluation: Path, *, model: str) -> None:
 def adaptation(out: Path, captures: Path, run: Path, *, draws: int = 20, seed: int = 0, threads: int = 1) -> None:
     """Measure what 0 to 50 labelled faces of a camera never seen are worth, to `despoof adapt` and `despoof calibrate`.
 
-    Live and attack, and live alone. Writes report.md, report.png and live-alone.md.
+    Live and attack, and live alone; and the errors that are left where the least sure are not answered. Writes
+    report.md, report.png, live-alone.md and coverage.md.
 
     Args:
         out: folder.
@@ -390,6 +391,7 @@ def adaptation(out: Path, captures: Path, run: Path, *, draws: int = 20, seed: i
     """
     from despoof.faces.store import Store
     from despoof.runs.folder import write_text
+    from despoof.studies.adaptation.coverage import coverage_table
     from despoof.studies.adaptation.level import ABOUT, level_table, measure_level, others_live
     from despoof.studies.adaptation.sheet import write_sheet
     from despoof.studies.adaptation.study import measure, unseen
@@ -400,7 +402,9 @@ def adaptation(out: Path, captures: Path, run: Path, *, draws: int = 20, seed: i
     about = f"{' '.join(ABOUT.split())} Over all cameras that median is {others_live(found):.2f}."
     alone = f"{about}\n\n{level_table(measure_level(found, draws=draws, seed=seed), seed)}"
     write_text(out / "live-alone.md", f"{alone.strip()}\n")
-    print(f"\n{alone.strip()}")
+    table = coverage_table(found, seed)
+    write_text(out / "coverage.md", table)
+    print(f"\n{alone.strip()}\n\n{table}", end="")
 
 
 def _use(threads: int) -> None:
