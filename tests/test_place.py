@@ -14,6 +14,7 @@ from despoof.cli.check import describe
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector
 from despoof.engine.by_torch import TorchEngine
+from despoof.errors import InputError
 from despoof.faces.detect import find_faces
 from despoof.faces.scene import look
 from despoof.pipeline import Guard
@@ -88,6 +89,38 @@ def test_faces_of_one_image_say_where_each_is_and_how_many_were_seen(guard: Guar
     assert [verdict.box for verdict in verdicts] == [about((77, 115, 96, 118)), about((377, 115, 96, 118))]
     together = guard.check(twice)
     assert (together.faces, together.reasons[0].name) == (2, "several_faces")
+
+
+def test_the_face_that_is_asked_about_is_judged_wherever_the_picture_is_turned(guard: Guard, portrait) -> None:
+    other = np.full((512, 640, 3), 200, np.uint8)
+    other[100:400, 20:260] = cv2.convertScaleAbs(portrait[20:320, 100:340], alpha=0.6, beta=60)
+    other[100:400, 360:600] = portrait[20:320, 100:340]
+    boxes = [(97 + dx, 145, 96, 118) for dx in (0, 340)]
+    found = [guard.check(other, face=box) for box in boxes]
+    assert [each.box for each in found] == [about(box) for box in boxes]
+    assert [each.faces for each in found] == [2, 2]
+    assert not any(reason.name == "several_faces" for each in found for reason in each.reasons)
+    assert found[0].liveness != found[1].liveness
+    assert guard.check(other).reasons[0].name == "several_faces"
+    sideways, (left, top, width, height) = np.ascontiguousarray(np.rot90(other)), boxes[1]
+    turned = (top, 640 - left - width, height, width)
+    assert guard.check(sideways, face=turned).liveness == pytest.approx(found[1].liveness, abs=0.02)
+    assert guard.check(other[..., ::-1], bgr=True, face=boxes[0]).liveness == found[0].liveness
+
+
+@pytest.mark.parametrize("box", [(300, 300, 96, 118), (177, 65, 20, 20), (0, 0, 512, 512)])
+def test_a_face_elsewhere_is_no_decision_and_never_another_ones(guard: Guard, portrait: np.ndarray, box) -> None:
+    verdict = guard.check(portrait, face=box)
+    assert (verdict.decision, verdict.liveness) == ("NO_DECISION", None)
+    assert verdict.reasons[0].name == "other_face"
+    nobody = guard.check(np.full((300, 300, 3), 127, np.uint8), face=box)
+    assert nobody.decision == "NO_DECISION"
+
+
+@pytest.mark.parametrize("box", [(1, 2, 3), (1, 2, 0, 4), (1, 2, float("nan"), 4), "face", 7, (1, 2, None, 4)])
+def test_what_is_no_box_is_refused(guard: Guard, portrait: np.ndarray, box) -> None:
+    with pytest.raises(InputError, match="left, top, width and height"):
+        guard.check(portrait, face=box)
 
 
 def test_the_box_is_of_the_picture_as_its_orientation_tag_turns_it(guard: Guard, portrait: np.ndarray) -> None:

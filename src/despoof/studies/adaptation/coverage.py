@@ -56,5 +56,7 @@ def _answered(
 
 
 def _shown(values: np.ndarray, seed: int) -> str:
+    if not len(values):
+        return "–"
     each = mean_over(values, seed)
     return f"{each.value:.1f} ({each.low:.1f} to {each.high:.1f})"
