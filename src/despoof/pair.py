@@ -1,9 +1,11 @@
 """A detector and the generator that belongs to it: where their files lie, and what holds the two together."""
 
+import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from despoof.errors import ArtefactError
+from despoof.errors import ArtefactError, ConfigError
 
 if TYPE_CHECKING:
     from despoof.detector.network import Detector
@@ -11,15 +13,59 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 PRESETS = ("default",)
+HUB_NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
+TAKEN = ("*.safetensors", "*.onnx", "*.json", "*.md")  # of the hub: no code, and nothing that is unpickled
 
 
 def files_of(which: str | Path) -> tuple[Path, Path]:
-    """Return the files of generator and detector, there or not, of a preset or in a folder."""
+    """Return the files of generator and detector, there or not, of a preset or in a folder, of the hub too."""
     if which in PRESETS:
         return WEIGHTS / f"generator-{which}.safetensors", WEIGHTS / f"detector-{which}.safetensors"
-    if Path(which).is_dir():
-        return Path(which) / "generator.safetensors", Path(which) / "detector.safetensors"
-    raise ArtefactError(f"{which!r} is no preset ({', '.join(PRESETS)}) and no folder of weights. Give one of these.")
+    folder = place_of(which)
+    if folder.is_dir():
+        return folder / "generator.safetensors", folder / "detector.safetensors"
+    raise ArtefactError(
+        f"{which!r} is no preset ({', '.join(PRESETS)}), no folder of weights and no owner/name of the hub. Give one "
+        "of these."
+    )
+
+
+def place_of(which: str | Path) -> Path:
+    """Return the folder of a preset, or the one that is named, there or not; of the hub, see `from_hub`.
+
+    What exists here goes before a name of the hub, and a `Path` is never such a name.
+    """
+    if which in PRESETS:
+        return WEIGHTS
+    if isinstance(which, str) and HUB_NAME.fullmatch(which) and not Path(which).exists():
+        return from_hub(which)
+    return Path(which)
+
+
+@cache
+def from_hub(name: str) -> Path:
+    """Return the folder of "owner/name" or "owner/name@revision" of the Hugging Face hub, after fetching what lacks.
+
+    It is that of one revision for the whole process. Only `TAKEN` is fetched; what is read of it is checked as in any
+    folder. Needs the extra `hub`; what cannot be had is an ArtefactError.
+    """
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise ConfigError(
+            f"{name!r} is no folder here, and huggingface_hub, which would look for it on the hub, is not installed. "
+            "Correct the path, or run: pip install 'despoof[hub]'"
+        ) from None
+    found = HUB_NAME.fullmatch(name)
+    repository, revision = found["repository"], found["revision"]
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(TAKEN)))
+    except Exception as error:  # of the network, of the hub and of its cache, which share no class
+        said = str(error).strip().partition("\n")[0]
+        raise ArtefactError(
+            f"{name!r} is no folder here, and the hub gave nothing by that name ({type(error).__name__}: {said}). "
+            "Correct the path or the name, log in where it is private (hf auth login), or fetch it once while online."
+        ) from None
 
 
 def read_generator(file: Path, detector: "Detector", detector_file: Path) -> "Generator":

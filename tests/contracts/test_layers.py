@@ -28,6 +28,7 @@ RANKS = (
     {"report"},
     {"published", "qualification"},
     {"studies"},
+    {"leaderboard"},
     {"cli"},
 )
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

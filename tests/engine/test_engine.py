@@ -16,6 +16,7 @@ from PIL import Image
 
 import despoof
 from despoof.cli.app import build_app
+from despoof.data.portrait import portrait
 from despoof.detector.config import TINY
 from despoof.detector.network import Detector, save_detector
 from despoof.engine import by_onnx
@@ -26,6 +27,7 @@ from despoof.engine.export import TOLERANCE, export
 from despoof.errors import ArtefactError, ConfigError
 from despoof.generator.config import TINY as TINY_GENERATOR
 from despoof.generator.registry import LatentDiffusion, build_generator, save_generator
+from despoof.pair import WEIGHTS
 from despoof.pipeline import Guard
 
 pytest.importorskip("onnx", reason="needs the extra `export`")
@@ -166,7 +168,7 @@ def test_engines_are_named_and_none_is_taken_for_another(exported: Path, monkeyp
         despoof.load(exported, engine="torch")  # no safetensors there
     about = json.loads((exported / "despoof.json").read_text()) | {"parity": {}}
     with monkeypatch.context() as changed:
-        changed.setattr(by_onnx, "read_description", lambda folder: about)
+        changed.setattr(by_onnx, "read_description", lambda folder, files: about)
         with pytest.raises(ConfigError, match="'onnx' was not there when"):
             despoof.load(exported)
     monkeypatch.setattr(by_onnx, "installed", lambda runtime: False)
@@ -196,6 +198,21 @@ def test_a_graph_that_changed_since_parity_is_refused(exported: Path, tmp_path: 
     model.unlink()
     with pytest.raises(ArtefactError, match="missing"):
         despoof.load(copy)
+
+
+def test_what_explains_is_checked_before_it_is_used(exported: Path, tmp_path: Path) -> None:
+    """Where it decides, when it is opened; where it is only shown, when it is first asked for, and a verdict stands."""
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    (copy / "explain.onnx").write_bytes(b"another")
+    with pytest.raises(ArtefactError, match="explain.onnx is missing or not the file that passed parity"):
+        despoof.load(copy)
+    shown = shutil.copytree(WEIGHTS, tmp_path / "shown")
+    (shown / "explain.onnx").write_bytes(b"another")
+    guard = despoof.load(shown, threads=1)
+    verdict = guard.check(portrait())
+    assert verdict.liveness is not None
+    with pytest.raises(ArtefactError, match="explain.onnx is missing or not the file that passed parity"):
+        guard.with_counterpart(verdict)
 
 
 def test_auto_is_the_export_beside_the_weights_and_torch_without_one(

@@ -1,6 +1,6 @@
 """Baselines against scikit-learn and constructed images: a flipped sign or channel makes a floor too low."""
 
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -12,10 +12,11 @@ from sklearn.preprocessing import StandardScaler
 from despoof.data.sample import Label, Sample
 from despoof.errors import ArtefactError, InputError
 from despoof.evaluation import baselines
+from despoof.evaluation.peers.peer import square_crop
 from despoof.faces.detect import FoundFace
 from despoof.faces.store import Store, StoredSample
+from despoof.faces.surroundings import clamped_crop
 
-WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
 FACE = astronaut()[0:224, 112:336]
 
 
@@ -111,87 +112,52 @@ def test_statistics_baseline_scores_live_higher_on_rows_it_did_not_see(store, tm
 )
 def test_clamped_crop_keeps_the_ratio_and_stays_inside(box, scale, wanted):
     image = np.stack(np.meshgrid(np.arange(100), np.arange(100)), -1)  # each pixel names its x and y
-    crop = baselines.clamped_crop(image, box, scale)
+    crop = clamped_crop(image, box, scale)
     x, y, width, height = wanted
     assert abs(crop[0, 0] - [x, y]).max() <= 1
     assert abs(np.array(crop.shape[1::-1]) - [width, height]).max() <= 1
-
-
-def test_square_crop_reflects_outside():
-    image = np.arange(100)[None].repeat(100, 0).astype(np.uint8)
-    assert baselines.square_crop(image, (40, 40, 20, 10), 1.5)[0].tolist() == list(range(35, 65))
-    crop = baselines.square_crop(image, (0, 40, 20, 10), 1.5)
-    assert crop.shape == (30, 30)
-    assert crop[0].tolist() == [5, 4, 3, 2, 1, *range(25)]
 
 
 def _box(image):
     return [FoundFace((60.0, 30.0, 100.0, 130.0), np.zeros((5, 2), np.float32), 1.0)]
 
 
-class FakeSession:
-    """Stands for a network: keeps its input and returns fixed logits."""
+@dataclass
+class Stub:
+    """Stands for a public model: keeps the pictures and faces that it is given."""
 
-    def __init__(self, logits):
-        self.logits, self.seen = logits, []
+    seen: list = field(default_factory=list)
 
-    def get_inputs(self):
-        return [type("Input", (), {"name": "input"})]
-
-    def run(self, names, inputs):
-        self.seen.append(inputs["input"])
-        return [np.array([self.logits], np.float32)]
+    def open(self):
+        return lambda image, face: self.seen.append((image, face)) or 0.25
 
 
-def test_pair_means_index_1_of_three_and_feeds_bgr_0_to_255(store, monkeypatch):
-    sessions = {
-        "MiniFASNetV2_27.onnx": FakeSession([0, np.log(8), 0]),
-        "MiniFASNetV1SE_40.onnx": FakeSession([0, 0, np.log(2)]),
-    }
-    monkeypatch.setattr(baselines, "open_onnx", lambda path: sessions[path.name])
-    values = baselines.peer("minifasnet", "peers", find=_box)(store.rows[:2])
-    assert values == pytest.approx([(0.8 + 0.25) / 2] * 2)
-    seen = sessions["MiniFASNetV2_27.onnx"].seen[0]
-    assert (seen.shape, seen.dtype) == ((1, 3, 80, 80), np.float32)
-    crop = baselines.clamped_crop(FACE, _box(FACE)[0].box, 2.7)
-    assert seen[0].mean((1, 2)) == pytest.approx(crop.mean((0, 1))[::-1], rel=0.03)
+def test_no_face_is_no_answer(store):
+    assert np.isnan(baselines.peer(Stub(), find=lambda image: [])(store.rows[:1])).all()
+    assert baselines.peer(Stub(), find=_box)(store.rows[:2]).tolist() == [0.25, 0.25]
 
 
-def test_celeba_spoof_model_reads_index_0_and_feeds_rgb_0_to_1(store, monkeypatch):
-    session = FakeSession([np.log(3), 0])
-    monkeypatch.setattr(baselines, "open_onnx", lambda path: session)
-    assert baselines.peer("celeba-minifasnet", "x", find=_box)(store.rows[:1]) == pytest.approx([0.75])
-    crop = baselines.square_crop(FACE, _box(FACE)[0].box, 1.5) / 255
-    assert session.seen[0][0].mean((1, 2)) == pytest.approx(crop.mean((0, 1)), rel=0.03)
-
-
-def test_no_face_is_no_answer(store, monkeypatch):
-    monkeypatch.setattr(baselines, "open_onnx", lambda path: FakeSession([0, 0]))
-    assert np.isnan(baselines.peer("celeba-minifasnet", "x", find=lambda image: [])(store.rows[:1])).all()
-
-
-def test_peers_see_a_sideways_framed_picture_upright_and_without_its_frame(store, monkeypatch):
+def test_peers_see_a_sideways_framed_picture_upright_and_without_its_frame(store):
     """As the store's faces were made, or ours would be judged on pictures that the others cannot read."""
-    session = FakeSession([0, 0])
-    monkeypatch.setattr(baselines, "open_onnx", lambda path: session)
     upright, turned = store.rows[:2]
     whole = astronaut()[:300, 60:400]
     cv2.imwrite(upright.sample.file, whole[..., ::-1])
     framed = cv2.copyMakeBorder(np.rot90(whole), 40, 60, 0, 30, cv2.BORDER_CONSTANT)
     cv2.imwrite(turned.sample.file, framed[..., ::-1])
-    baselines.peer("celeba-minifasnet", "x")([upright, turned])
-    first, second = session.seen
-    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.98
+    stub = Stub()
+    baselines.peer(stub)([upright, turned])
+    crops = [cv2.resize(square_crop(image, face.box, 1.5), (128, 128)) for image, face in stub.seen]
+    assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.98
+
+
+def test_a_frame_of_a_video_is_read_from_it(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(baselines, "read_frame", lambda path, number: asked.append((path, number)) or FACE)
+    sample = Sample("clip.mp4#7", Label.LIVE, video="clip.mp4", source=str(tmp_path))
+    assert np.array_equal(baselines.original(StoredSample(sample, "face")), FACE)
+    assert asked == [(str(tmp_path / "clip.mp4"), 7)]
 
 
 def test_a_missing_model_file_is_an_artefact_error(tmp_path):
     with pytest.raises(ArtefactError, match="ONNX"):
-        baselines.peer("celeba-minifasnet", tmp_path)
-
-
-@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="third-party weights are not beside the repository")
-def test_public_models_load_and_return_probabilities(store):
-    for name in baselines.PEERS:
-        value = baselines.peer(name, WEIGHTS)(store.rows[:1])
-        assert value.shape == (1,)
-        assert 0 <= value[0] <= 1
+        baselines.peer_liveness("celeba-minifasnet", tmp_path)

@@ -63,12 +63,18 @@ def captures(tmp_path: Path) -> Captures:
     return Captures.taken(samples, 9)
 
 
+class Corner:
+    """A public model that sees the top left pixel alone."""
+
+    name, label = "corner", "c0"
+
+    def open(self):
+        return lambda image, face: float(image[0, 0, 0] / 255)
+
+
 @pytest.fixture
-def peers(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One public model, which sees the top left pixel alone and no face where it is white."""
-    monkeypatch.setattr(module, "PEERS", {"corner": ()})
-    monkeypatch.setattr(module, "peer_hashes", lambda name, folder: {"corner.onnx": "c0"})
-    monkeypatch.setattr(module, "peer_liveness", lambda name, folder: lambda image, face: float(image[0, 0, 0] / 255))
+def peers(monkeypatch: pytest.MonkeyPatch) -> list[Corner]:
+    """That model, which finds no face where its pixel is white."""
     look = module.look
 
     def seen(image: np.ndarray, find: FindFaces) -> Scene:
@@ -76,10 +82,10 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> Path:
         return replace(scene, faces=[]) if image[0, 0, 0] == 255 else scene
 
     monkeypatch.setattr(module, "look", seen)
-    return Path("peers")
+    return [Corner()]
 
 
-def test_effects_are_the_hand_counted_ones(captures: Captures, peers: Path, tmp_path: Path) -> None:
+def test_effects_are_the_hand_counted_ones(captures: Captures, peers: list[Corner], tmp_path: Path) -> None:
     judged = judge(StubGuard(), captures, NAMES, tmp_path / "out", peers=peers)
     black, white, mirrored = effects(captures, judged[OURS])
     # As they are: LIVE 240 220 180 140, UNCERTAIN 120 and 100, ATTACK 60 and 30; 10 is too dark to be judged.
@@ -99,7 +105,7 @@ def test_effects_are_the_hand_counted_ones(captures: Captures, peers: Path, tmp_
 
 
 def test_public_models_decide_at_equal_error_and_are_silent_without_a_face(
-    captures: Captures, peers: Path, tmp_path: Path
+    captures: Captures, peers: list[Corner], tmp_path: Path
 ) -> None:
     judged = judge(StubGuard(), captures, NAMES, tmp_path / "out", peers=peers)
     assert list(judged) == [OURS, "corner"]
@@ -122,7 +128,7 @@ def test_equal_error_leaves_out_what_was_not_judged() -> None:
 
 
 def test_a_killed_study_goes_on_judges_nothing_twice_and_refuses_another(
-    captures: Captures, peers: Path, tmp_path: Path
+    captures: Captures, peers: list[Corner], tmp_path: Path
 ) -> None:
     whole = judge(StubGuard(), captures, NAMES, tmp_path / "whole", peers=peers)
     guard, out = StubGuard(), tmp_path / "out"
@@ -168,7 +174,7 @@ def test_around_an_attack_stands_a_live_capture_of_another_domain(captures: Capt
         assert "ab"[place % 2] != sample.domain
 
 
-def test_the_page_shows_what_was_counted(captures: Captures, peers: Path, tmp_path: Path) -> None:
+def test_the_page_shows_what_was_counted(captures: Captures, peers: list[Corner], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="its pictures need the extra `report`")
     guard, out = StubGuard(), tmp_path / "out"
     judged = judge(guard, captures, NAMES, out, peers=peers)

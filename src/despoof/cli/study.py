@@ -88,6 +88,7 @@ def stability(
         threads: of the processor.
     """
     from despoof.data.manifest import read_source
+    from despoof.evaluation.peers.peer import packaged, packaged_names
     from despoof.evaluation.tables import markdown
     from despoof.pipeline import load
     from despoof.studies.stability.disturbances import named
@@ -97,7 +98,8 @@ def stability(
     samples = [sample for each in source for sample in read_source(each)]
     guard = load(weights, engine=engine, point=point, threads=threads)
     captures = Captures.taken(samples, per_group, seed, limit=limit)
-    judged = judge(guard, captures, named(only or ()), out, peers=peers)
+    placed = [packaged(name, peers) for name in packaged_names()] if peers else []
+    judged = judge(guard, captures, named(only or ()), out, peers=placed)
     head, *rows = write_sheet(out, guard, captures, judged)
     print(markdown(head, rows))
     print(f"  {out / 'report.html'}")

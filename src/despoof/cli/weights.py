@@ -1,4 +1,4 @@
-"""`despoof weights pack`: a detector and its generator -> a folder of weights that `load` reads."""
+"""`despoof weights …`: a detector and its generator -> a folder of weights that `load` reads -> the hub."""
 
 from pathlib import Path
 from typing import Literal
@@ -46,3 +46,19 @@ def pack(
     save_detector(out / f"detector{suffix}.safetensors", judge, facts=facts)
     for path in sorted(out.glob("*.safetensors")):
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
+
+
+def push(folder: Path, repository: str, *, datasets: list[str] | None = None, public: bool = False) -> None:
+    """Write a card into a folder of weights and upload it to the Hugging Face hub, for `despoof.load("owner/name")`.
+
+    Takes safetensors, onnx, json and md files alone. Needs a token: `hf auth login`, or HF_TOKEN.
+
+    Args:
+        folder: of weights, of an export, or both; a README.md that lies there keeps its text.
+        repository: owner/name. One that is new is private.
+        datasets: what was learned from, for the card's header; give one for each.
+        public: a new repository is for all to see. Mind the licence of the weights, and of what they learned from.
+    """
+    from despoof.engine.hub import push as run
+
+    print(run(folder, repository, datasets=datasets or (), public=public))

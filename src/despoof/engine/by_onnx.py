@@ -3,7 +3,7 @@
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -38,10 +38,10 @@ class OnnxEngine:
         """Open a folder that `despoof export` wrote.
 
         `runtime` is a key of `RUNTIMES`, "bfloat16" OpenVINO's alone and beyond the parity of float32. What is damaged
-        or of another format is an ArtefactError.
+        or of another format is an ArtefactError: of what decides here, of what explains alone when it is first asked.
         """
         self._folder = Path(folder).resolve()
-        self.description = read_description(self._folder)
+        self.description = read_description(self._folder, files=(JUDGE,))
         if runtime not in RUNTIMES or (precision == "bfloat16" and runtime != "openvino"):
             raise ConfigError(f"engine '{runtime}/{precision}'; expected {', '.join(ENGINES[1:])}. Name one of these.")
         if not installed(runtime):
@@ -55,6 +55,8 @@ class OnnxEngine:
         self.name, self.precision = runtime if precision == "float32" else f"{runtime}/{precision}", precision
         self.weights, self.facts = self.description["weights"], self.description["facts"]
         self.config = from_dict(DetectorConfig, self.description["detector"], DESCRIPTION)
+        if self.config.uses_cue:
+            require_file(self._folder, self.description, EXPLAIN)
         self._open = partial(RUNTIMES[runtime], threads=threads or usual_threads(), precision=precision, device=device)
         self._judge = self._open(self._folder / JUDGE)
         self._explain: Run | None = None
@@ -97,7 +99,9 @@ class OnnxEngine:
         return None
 
     def _made(self, faces: np.ndarray) -> Pictures:
-        self._explain = self._explain or self._open(self._folder / EXPLAIN)
+        if self._explain is None:
+            require_file(self._folder, self.description, EXPLAIN)
+            self._explain = self._open(self._folder / EXPLAIN)
         given = {"face": faces}
         if (shape := self.description["noise"]) is not None:
             given["noise"] = np.stack([content_noise(np.moveaxis(face, -1, 0), shape) for face in faces])
@@ -112,20 +116,26 @@ class OnnxEngine:
             raise ConfigError(f"engine {self.name!r} failed ({error}). Use another of {others}.") from error
 
 
-def read_description(folder: str | Path) -> dict[str, Any]:
-    """Return the checked `despoof.json` of an exported folder."""
+def read_description(folder: str | Path, *, files: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the checked `despoof.json` of an exported folder, with `files` of it, all if left out, hashed anew."""
     folder = Path(folder)
     description = read_json(folder / DESCRIPTION)
     missing = {"format", "files", "weights", "detector", "generator", "facts", "parity", "noise"} - set(description)
     if missing or description["format"] != FORMAT:
         raise ArtefactError(f"{folder / DESCRIPTION} is no {FORMAT} (lacks {sorted(missing)}). Export again.")
-    for name, wanted in {JUDGE: None, **description["files"]}.items():
-        if not (folder / name).is_file() or file_hash(folder / name) != wanted:
-            raise ArtefactError(
-                f"{folder / name} is missing or not the file that passed parity ({wanted}). Install again or export "
-                "again: despoof export"
-            )
+    for name in {JUDGE: None, **description["files"]} if files is None else files:
+        require_file(folder, description, name)
     return description
+
+
+def require_file(folder: Path, description: dict[str, Any], name: str) -> None:
+    """Raise ArtefactError unless a file of an exported folder is the one that passed parity."""
+    wanted = description["files"].get(name)
+    if not (folder / name).is_file() or file_hash(folder / name) != wanted:
+        raise ArtefactError(
+            f"{folder / name} is missing or not the file that passed parity ({wanted}). Install again or export again: "
+            "despoof export"
+        )
 
 
 def folder_of(which: str | Path) -> Path:

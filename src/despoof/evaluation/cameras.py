@@ -84,7 +84,7 @@ def on_cameras(judged: CrossFitted, *, rounds: int = 1000) -> Cameras:
         for name, mask in (("BPCER", live), ("APCER", ~live)):
             figures[f"{name}, {point}"] = Measured(*draws.shares(errors, mask))
     figures |= {BPCER: figures[f"BPCER, {EQUAL}"], APCER: figures[f"APCER, {EQUAL}"]}
-    figures |= {HTER: _half(figures[APCER], figures[BPCER]), ONE_APCER: figures[f"APCER, {ONE}"]}
+    figures |= {HTER: half_total(figures[APCER], figures[BPCER]), ONE_APCER: figures[f"APCER, {ONE}"]}
     figures["no answer"] = Measured(*draws.shares(np.isnan(judged.liveness), np.ones(len(live), bool)))
     errors = judged.errors(judged.thresholds[EQUAL])
     masks = {str(kind): kinds == kind for kind in np.unique(kinds[~live])}
@@ -150,17 +150,17 @@ def camera_table(models: Sequence[Cameras]) -> Rows:
     return rows
 
 
-def difference_table(models: Sequence[Cameras], first: str) -> Rows:
+def difference_table(models: Sequence[Cameras], first: str, names: Sequence[str] = COMPARED) -> Rows:
     """Return `first` minus every other model that judged the same presentations, drawn alike, in percentage points."""
-    names = sorted({each.judged.model for each in models})
-    if first not in names:
-        raise InputError(f"model {first!r} is not among the score files; expected one of {', '.join(names)}.")
-    rows = [("protocol", f"{first} minus", *COMPARED, "interval excludes 0")]
+    known = sorted({each.judged.model for each in models})
+    if first not in known:
+        raise InputError(f"model {first!r} is not among the score files; expected one of {', '.join(known)}.")
+    rows = [("protocol", f"{first} minus", *names, "interval excludes 0")]
     for one in (each for each in models if each.judged.model == first):
         for other in models:
             if other is one or not other.draws.rounds or _presented(one) != _presented(other):
                 continue
-            found = {name: _difference(one, other, name) for name in COMPARED}
+            found = {name: paired_difference(one, other, name) for name in names}
             apart = [name for name, each in found.items() if not each.interval.low <= 0 <= each.interval.high]
             figures = (
                 f"{100 * each.value:+.2f} ({100 * each.interval.low:+.1f} to {100 * each.interval.high:+.1f})"
@@ -184,7 +184,8 @@ def _presented(each: Cameras) -> list[tuple[str, str, Label]]:
     return [(row.domain, row.path, row.label) for row in each.judged.rows]
 
 
-def _difference(one: Cameras, other: Cameras, name: str) -> Difference:
+def paired_difference(one: Cameras, other: Cameras, name: str) -> Difference:
+    """Return a figure of one model minus another's that judged the same presentations, both drawn alike."""
     means, drawn = [], []
     for each in (one, other):
         means.append(_mean(each.figures[name].values).mean())
@@ -231,7 +232,8 @@ def _each_camera(
     return values
 
 
-def _half(one: Measured, other: Measured) -> Measured:
+def half_total(one: Measured, other: Measured) -> Measured:
+    """Return the mean of two rates, such as APCER and BPCER."""
     return Measured((one.values + other.values) / 2, (one.drawn + other.drawn) / 2)
 
 

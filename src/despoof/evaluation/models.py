@@ -15,6 +15,7 @@ from despoof.detector.recipe import NUMBERS, fitted, identity, train_recipe
 from despoof.detector.scoring import scores
 from despoof.errors import InputError
 from despoof.evaluation import baselines
+from despoof.evaluation.peers.peer import packaged, packaged_names
 from despoof.evaluation.runner import Model, Rows, Score, untrained
 from despoof.faces.store import Store
 from despoof.runs.config import config_hash, to_dict
@@ -87,7 +88,7 @@ def label(recipe: DetectorRecipe) -> str:
 def _possible(recipe: DetectorRecipe, material: Material) -> list[str]:
     usual = ("none", "dual") if recipe.training is None else ("attention", "none", "dual")
     detectors = [name for name in usual if name == "none" or material.counterparts is not None]
-    return [*detectors, *BASELINES, *(baselines.PEERS if material.peers else ())]
+    return [*detectors, *BASELINES, *(packaged_names() if material.peers else ())]
 
 
 def _named(name: str, recipe: DetectorRecipe, material: Material, selection: str) -> Model:
@@ -98,12 +99,13 @@ def _named(name: str, recipe: DetectorRecipe, material: Material, selection: str
         return untrained(name, baselines.number(store, name))
     if name == "statistics":
         return Model(name, baselines.statistics_baseline(store), {"ridge": baselines.RIDGE}, seeded=False)
-    if name not in baselines.PEERS:
-        known = ", ".join([*INSERTIONS, *baselines.NUMBERS, "statistics", *baselines.PEERS])
+    if name not in packaged_names():
+        known = ", ".join([*INSERTIONS, *baselines.NUMBERS, "statistics", *packaged_names()])
         raise InputError(f"model {name!r}; expected one of {known}. Correct the name.")
     if material.peers is None:
         raise InputError(f"model {name!r} needs --peers, the folder of its ONNX files. Give it or leave it out.")
-    return untrained(name, baselines.peer(name, material.peers), baselines.peer_hashes(name, material.peers))
+    placed = packaged(name, material.peers)
+    return untrained(name, baselines.peer(placed), placed.hashes)
 
 
 def _recipe(name: str, recipe: DetectorRecipe, selection: str) -> DetectorRecipe:

@@ -1,6 +1,7 @@
 """Sections of a report -> one HTML page and Markdown, by the Jinja2 templates beside this file."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,20 +58,25 @@ class Section:
     pictures: tuple[Picture, ...] = ()
 
 
-def write_report(folder: str | Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write report.html, report.md and the named pictures; return the path of the page."""
+def write_report(folder: str | Path, title: str, sections: Sequence[Section], *, sorting: bool = False) -> Path:
+    """Write report.html, report.md and the named pictures; return the path of the page.
+
+    With `sorting` the page has a script of its own, and no other, by which its tables are sorted by a column.
+    """
     folder = Path(folder)
     for picture in (picture for section in sections for picture in section.pictures if picture.name):
         with atomic_path(folder / PICTURES / f"{picture.name}.png") as temporary:
             temporary.write_bytes(picture.png)
     write_text(folder / "report.md", page_markdown(title, sections))
-    write_text(folder / "report.html", page_html(title, sections))
+    write_text(folder / "report.html", page_html(title, sections, sorting=sorting))
     return folder / "report.html"
 
 
-def page_html(title: str, sections: Sequence[Section]) -> str:
+def page_html(title: str, sections: Sequence[Section], *, sorting: bool = False) -> str:
     """Return the report as one self-contained HTML page, every text in it escaped."""
-    return _template("page.html.j2").render(title=title, sections=sections)
+    script = (Path(__file__).parent / "sort.js").read_text(encoding="utf-8") if sorting else ""
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # this very text runs, nothing else
+    return _template("page.html.j2").render(title=title, sections=sections, script=script, allowed=allowed)
 
 
 def page_markdown(title: str, sections: Sequence[Section]) -> str:

@@ -83,4 +83,6 @@ def _told(error: BaseException, kind: type | None) -> str:
     if isinstance(error, ForbiddenExtraKeysError):
         known = ", ".join(sorted(each.name for each in dataclasses.fields(error.cl)))
         return f"unknown key {min(error.extra_fields)!r}; {error.cl.__name__} knows {known}. Correct or remove it"
+    if isinstance(error, KeyError):
+        return f"key {error} is missing"
     return str(error)

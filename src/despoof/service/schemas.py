@@ -6,7 +6,6 @@ import io
 import json
 import math
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
 from PIL import Image
@@ -18,7 +17,7 @@ from despoof.cue import cue_picture
 from despoof.explanation import heat, where
 from despoof.faces.align import as_image
 from despoof.faces.quality import Reason
-from despoof.pair import PRESETS, WEIGHTS
+from despoof.pair import PRESETS, place_of
 from despoof.pipeline import Guard
 from despoof.runs.config import to_dict
 from despoof.verdict import Decision, Verdict
@@ -231,8 +230,8 @@ def model_response(guard: Guard, name: str, cards: dict[str, str], request_id: s
 
 def read_cards(which: str) -> dict[str, str]:
     """Return the cards that lie beside a preset's or a folder's weights, by file name without suffix."""
-    folder, pattern = (WEIGHTS, f"*-{which}.md") if which in PRESETS else (Path(which), "*.md")
-    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob(pattern))}
+    pattern = f"*-{which}.md" if which in PRESETS else "*.md"
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(place_of(which).glob(pattern))}
 
 
 def licence_of(cards: dict[str, str]) -> str:

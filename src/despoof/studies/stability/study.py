@@ -18,7 +18,7 @@ from despoof.data.image import read_image
 from despoof.data.sample import Label, Sample
 from despoof.data.video import is_video
 from despoof.errors import InputError
-from despoof.evaluation.baselines import PEERS, peer_hashes, peer_liveness
+from despoof.evaluation.peers.peer import PlacedPeer
 from despoof.faces.detect import FindFaces
 from despoof.faces.scene import look
 from despoof.metrics import eer
@@ -125,11 +125,12 @@ class Effect:
 Judged = dict[str, dict[str, Answers]]  # by judge, ours first, and by disturbance, `PLAIN` first
 
 
-def judge(guard: Guard, captures: Captures, names: Sequence[str], out: Path, *, peers: Path | None = None) -> Judged:
-    """Judge every capture as it is and under each disturbance of `names`, by the guard and by `PEERS`.
+def judge(
+    guard: Guard, captures: Captures, names: Sequence[str], out: Path, *, peers: Sequence[PlacedPeer] = ()
+) -> Judged:
+    """Judge every capture as it is and under each disturbance of `names`, by the guard and by public models.
 
-    `peers` is the folder of their files; without it the guard judges alone. What `out` holds of this run is kept,
-    under whatever names; of another run it is an ArtefactError.
+    What `out` holds of this run is kept, under whatever names; of another run it is an ArtefactError.
     """
     every, path = (PLAIN, *names), out / "verdicts.jsonl"
     out.mkdir(parents=True, exist_ok=True)
@@ -164,8 +165,7 @@ def effects(captures: Captures, answers: Mapping[str, Answers]) -> list[Effect]:
     return found
 
 
-def _identity(guard: Guard, captures: Captures, peers: Path | None) -> Identity:
-    files = {} if peers is None else {file: hash_ for name in PEERS for file, hash_ in peer_hashes(name, peers).items()}
+def _identity(guard: Guard, captures: Captures, peers: Sequence[PlacedPeer]) -> Identity:
     config = {
         "format": FORMAT,
         "seed": captures.seed,
@@ -173,11 +173,16 @@ def _identity(guard: Guard, captures: Captures, peers: Path | None) -> Identity:
         "preprocessing": guard.preprocessing,
         "engine": guard.engine_name,
     }
-    return Identity("study stability", json.loads(json.dumps(config)), captures.data, guard.weights | files)
+    return Identity(
+        "study stability",
+        json.loads(json.dumps(config)),
+        captures.data,
+        guard.weights | {each.name: each.label for each in peers},
+    )
 
 
-def _peers(folder: Path | None, find: FindFaces | None) -> Peers:
-    models = {} if folder is None else {name: peer_liveness(name, folder) for name in PEERS}
+def _peers(placed: Sequence[PlacedPeer], find: FindFaces | None) -> Peers:
+    models = {each.name: each.open() for each in placed}
 
     def by_each(image: np.ndarray) -> dict[str, float | None]:
         if not models:
