@@ -44,9 +44,9 @@ def leaderboard(
     guard = load(weights, engine="onnx", point=point, threads=1)
     opened, scored = Store(store), read_tests(scores / "scores") if scores else []
     rows = captured(opened)
-    entries = [our_entry(guard, weights, opened, rows, out, scored), *peer_entries(placed, rows, out, scored)]
+    entries = [our_entry(guard, weights, opened, rows, out, scored=scored), *peer_entries(placed, rows, out, scored)]
     models = [on_board(each, rows, out, rounds=rounds) for each in entries]
-    changed = steadiness(guard, entries, placed, rows, out, steady) if steady else {}
+    changed = steadiness(guard, entries, placed, rows, out, count=steady) if steady else {}
     times = side_by_side({each.name: each.judge for each in entries}, timed_scene(), runs) if runs else {}
     made = about(runs=runs, weights=guard.weights, peers={each.name: each.label for each in placed})
     values = made | board(entries, models, times, changed)

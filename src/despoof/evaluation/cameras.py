@@ -190,7 +190,9 @@ def paired_difference(one: Cameras, other: Cameras, name: str) -> Difference:
     for each in (one, other):
         means.append(_mean(each.figures[name].values).mean())
         drawn.append(each.draws.mean(each.figures[name].drawn))
-    return difference(means[0] - means[1], drawn[0] - drawn[1])
+    rounds = drawn[0] - drawn[1]
+    known = rounds[~np.isnan(rounds)]  # a round that drew no live, or no attack, says nothing
+    return difference(means[0] - means[1], known if len(known) else rounds)
 
 
 def _auc(judged: CrossFitted, draws: CameraDraws) -> Measured:

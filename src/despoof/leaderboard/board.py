@@ -84,7 +84,7 @@ def on_board(entry: Entry, rows: Sequence[StoredSample], out: Path, *, rounds: i
 
 def steadiness(
     guard: Guard, entries: Sequence[Entry], placed: Sequence[PlacedPeer], rows: Sequence[StoredSample], out: Path,
-    count: int,
+    *, count: int,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Return, by name, the share of acceptances that `SMALL` disturbances change, of about `count` faces.
 

@@ -65,7 +65,7 @@ def require_apart(names: Sequence[str]) -> None:
 
 
 def our_entry(
-    guard: Guard, weights: str | Path, store: Store, rows: Rows, out: Path, scored: Sequence[ScoreFile]
+    guard: Guard, weights: str | Path, store: Store, rows: Rows, out: Path, *, scored: Sequence[ScoreFile] = ()
 ) -> Entry:
     """Return ours on rows of a store; `guard` judges by the ONNX files of `weights`.
 

@@ -174,5 +174,7 @@ def _percent(figure: dict) -> str:
 def _points(figure: dict) -> str:
     if figure["value"] is None:
         return "–"
+    if figure["low"] is None:
+        return f"{100 * figure['value']:+.1f}"
     value, low, high = (100 * figure[name] for name in ("value", "low", "high"))
     return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
