@@ -1,4 +1,4 @@
-"""What a model costs: time of one face on one thread, measured beside all others, numbers it is made of, bytes."""
+"""What a model costs: processor time of one face on one thread, beside all others, numbers it is made of, bytes."""
 
 import statistics
 import time
@@ -21,7 +21,7 @@ COUNTED = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT8", "UINT8", "INT16", "
 
 @dataclass(frozen=True)
 class Time:
-    """Median and quartiles of a face, milliseconds."""
+    """Median and quartiles of a face, milliseconds of the processor."""
 
     median: float
     low: float
@@ -37,13 +37,16 @@ def timed_scene() -> Scene:
 
 
 def side_by_side(ways: Mapping[str, Callable[[Scene], object]], scene: Scene, runs: int) -> dict[str, Time]:
-    """Return the time of each way on a scene, all in turn in every round, so that what slows the machine slows all."""
+    """Return the time of each way on a scene, all in turn in every round, so that what slows the machine slows all.
+
+    Time of the processor, of all threads together: waiting while other programs run is no cost of a model's.
+    """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(WARM + max(2, runs)):
         for name, way in ways.items():
-            start = time.perf_counter()
+            start = time.process_time()
             way(scene)
-            taken[name].append((time.perf_counter() - start) * 1e3)
+            taken[name].append((time.process_time() - start) * 1e3)
     found = {}
     for name, values in taken.items():
         low, median, high = statistics.quantiles(values[WARM:], n=4, method="inclusive")

@@ -32,9 +32,10 @@ COLUMNS = (
     "camera that is judged, and it is not what anybody ships. Shipped: the threshold that the model comes with.",
     "Stability: share of acceptances at the shipped threshold that small disturbances change (a cut, JPEG, WebP, blur, "
     "noise, light, colour, a turn of 3 degrees, a mirror), mean over faces. Ours has a gate, whose refusals count.",
-    "ms: one face that was found already, in memory, to its liveness; one thread, median (quartiles), all in turn in "
-    "one run, as of this machine. Parameters: numbers in the ONNX files, of ours with what it keeps of samples. MB: "
-    "these files. The search for faces is the same for all and in none.",
+    "ms: one face that was found already, in memory, to its liveness; time of the processor, one thread, median "
+    "(quartiles), all in turn in one run, as of this machine and its load then: compare rows, not pages. Parameters: "
+    "numbers in the ONNX files, of ours with what it keeps of samples. MB: these files. The search for faces is the "
+    "same for all and in none.",
     "What a public model learned from is not known here; if pictures of this set were among it, its row is flattered.",
 )
 
