@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
+from browser import Page, chromium
 from despoof.cli.app import build_app
 from despoof.data.sample import Label, Sample
 from despoof.faces.prepare import prepare
 from despoof.report.page import Section, Table, page_html
 from tiny_onnx import mean_network
-from web.browser import Page, chromium
 
 TOML = """
 name = "redness"
