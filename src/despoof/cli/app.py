@@ -54,6 +54,7 @@ COMMANDS: dict[str, str] = {
     "data list": "data:list_datasets",
     "data check": "data:check",
     "data leaks": "data:leaks",
+    "data shards": "data:shards",
 }
 GROUPS = {
     "train": "Train one part; each resumes where it stopped.",

@@ -114,6 +114,23 @@ def leaks(source: Path, *, limit: int = 4, images: bool = True) -> None:
     sys.exit(1 if people or pairs else 0)
 
 
+def shards(store: Path, out: Path, *, rows: int = 2048) -> None:
+    """Write a store as a few large files, which every command reads as it reads the store.
+
+    Run again, it goes on where it was killed, and adds what the store has grown by.
+
+    Args:
+        store: folder made by `despoof prepare`.
+        out: folder for Parquet files of the rows and their pictures; what is made of it, such as counterparts, goes
+            there too.
+        rows: of a file, a multiple of 32.
+    """
+    from despoof.faces.shards import write_shards
+    from despoof.faces.store import Store
+
+    print(write_shards(Store(store), out, rows=rows))
+
+
 def _pictures(source: Path) -> "tuple[list[Sample], map[tuple[Sample, np.ndarray | None]]]":
     """Return the samples, and lazily each with its picture, None where there is none."""
     from despoof.data.image import read_image

@@ -18,6 +18,7 @@ def evaluate(
     store: Path, out: Path, *, recipe: DetectorRecipe, protocol: str = "leave-one-domain-out",
     cells: list[str] | None = None, models: list[str] | None = None, seeds: list[int] | None = None,
     counterparts: Path | None = None, peers: Path | None = None, threads: int = 1, workers: int = 0,
+    scratch: Path | None = None,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints the tables.
 
@@ -37,6 +38,7 @@ def evaluate(
         peers: folder with the ONNX files of the public models.
         threads: of the processor.
         workers: processes that make batches ahead, for an accelerator.
+        scratch: folder on a quick disk of this machine for the pixels of a set that does not fit into memory.
     """
     import torch
 
@@ -49,7 +51,7 @@ def evaluate(
     opened = Store(store)
     declared = read_protocol(protocol, [row.sample for row in opened.rows])
     declared.require_frames(opened.about.get("frames"))
-    made = named_models(models, recipe, Material(opened, counterparts, peers, workers), declared.selection)
+    made = named_models(models, recipe, Material(opened, counterparts, peers, workers, scratch), declared.selection)
     run_protocol(declared, opened.rows, made, out, seeds=seeds or [0, 1, 2], cells=cells)
     tables(out, opened.rows)
 

@@ -10,7 +10,7 @@ from despoof.detector.recipe import fitted
 @configured(PRESETS, "texture", fitted)
 def detector(
     store: Path, counterparts: Path, run: Path, *, recipe: DetectorRecipe, seed: int = 0, threads: int = 2,
-    workers: int = 0,
+    workers: int = 0, scratch: Path | None = None,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store; its points are of people, or with folds of cameras, held out.
 
@@ -21,6 +21,7 @@ def detector(
         seed: of weights, batches and of the validation split.
         threads: of the processor.
         workers: processes that make batches ahead, for an accelerator.
+        scratch: folder on a quick disk of this machine for the pixels of a set that does not fit into memory.
     """
     import torch
 
@@ -28,5 +29,5 @@ def detector(
     from despoof.faces.store import Store
 
     torch.set_num_threads(threads)
-    train_on_store(recipe, Store(store), counterparts, run, seed=seed, workers=workers)
+    train_on_store(recipe, Store(store), counterparts, run, seed=seed, workers=workers, scratch=scratch)
     print(run / FILE)

@@ -6,7 +6,7 @@ Worker processes may make batches ahead of their step; what a step gets does not
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,14 +19,40 @@ from despoof.detector.augment import apply_change, draw_change
 from despoof.detector.config import DetectorConfig, DetectorTraining
 from despoof.errors import InputError
 from despoof.faces.align import as_tensor, scaled
-from despoof.faces.counterparts import read_counterparts
+from despoof.faces.counterparts import CounterpartCache, read_counterparts
+from despoof.faces.mapped import mapped
 from despoof.faces.store import Store, StoredSample
 from despoof.faces.surroundings import SCALES, SURROUNDINGS_SIZE
+from despoof.runs.config import config_hash
+from despoof.runs.folder import held, read_json
+from despoof.runs.processes import open_processes
 from despoof.runs.seed import item_rng
+
+HASHED = 256  # samples that are read at a time to be hashed
+
+
+class Picked:
+    """Some rows of an array that is mapped from disk: read when asked for, so that they need not fit into memory."""
+
+    def __init__(self, whole: np.ndarray, places: np.ndarray) -> None:
+        self.whole, self.places = whole, places
+        self.shape, self.dtype = (len(places), *whole.shape[1:]), whole.dtype
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the rows of a place, a slice or an array of places as an array; a column, [:, …], stays mapped."""
+        if isinstance(index, tuple):
+            return Picked(self.whole[index], self.places)
+        return self.whole[self.places[index]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.whole[place] for place in self.places)
 
 
 class Gathered(NamedTuple):
-    """All samples of a set, in memory."""
+    """All samples of a set: pixels in memory, or mapped from disk."""
 
     faces: np.ndarray  # (N, S, S, 3) uint8 RGB
     counterparts: np.ndarray | None  # (N, S, S, 3) uint8 RGB, None where no cue is used
@@ -47,22 +73,49 @@ class Batch(NamedTuple):
     domain: torch.Tensor  # (B,) int64, 0 .. number of source domains - 1
 
 
-def gather(store: Store, rows: list[StoredSample], config: DetectorConfig, counterparts: Path | None) -> Gathered:
-    """Return rows of a store with their pixels; `counterparts` is the folder that the cue is made from."""
+def gather(
+    store: Store,
+    rows: list[StoredSample],
+    config: DetectorConfig,
+    counterparts: Path | None,
+    scratch: Path | None = None,
+) -> Gathered:
+    """Return rows of a store with their pixels; `counterparts` is the folder that the cue is made from.
+
+    With a folder `scratch`, pixels are written there once, a few at a time, and mapped from there: they need not fit
+    into memory, and processes of one machine share them. What is learned is the same.
+    """
     size = config.face_size
-    faces = store.faces(rows, size)
     if config.uses_cue and counterparts is None:
         raise InputError(f"insertion {config.insertion!r} needs counterparts. Give their folder.")
     domains = sorted({row.sample.domain for row in rows})
+    cache = CounterpartCache(counterparts) if config.uses_cue and counterparts else None
+
+    def read(span: slice) -> dict[str, np.ndarray]:
+        some = rows[span]
+        made = {"faces": store.faces(some, size)}
+        if cache is not None:
+            made["counterparts"] = read_counterparts(cache, some, size, faces=made["faces"])
+        if config.uses_surroundings:
+            made["surroundings"] = store.surroundings(some)
+        return made
+
+    if scratch is None or not rows:
+        pixels = read(slice(None))
+    else:
+        told = [size, config.uses_surroundings, None if cache is None else read_json(cache.folder / "about.json")]
+        label = config_hash([store.data_hash(rows), *told])
+        with open_processes().local_main_process_first(), held(scratch / label):
+            pixels = mapped(scratch / label, label, len(rows), read, title="read pixels")
     return Gathered(
-        faces,
-        read_counterparts(counterparts, rows, size, faces=faces) if config.uses_cue and counterparts else None,
+        pixels["faces"],
+        pixels.get("counterparts"),
         np.array([row.sample.label is Label.LIVE for row in rows], bool),
         np.array([domains.index(row.sample.domain) for row in rows], np.int64),
         [row.key for row in rows],
         np.array([row.sample.simulated for row in rows], bool),
         np.array([row.sample.attack_type for row in rows]),
-        store.surroundings(rows) if config.uses_surroundings else None,
+        pixels.get("surroundings"),
     )
 
 
@@ -98,9 +151,10 @@ def gathered_hash(*sets: Gathered) -> str:
     digest = hashlib.blake2b(digest_size=6)
     for gathered in sets:
         for part in gathered:
-            array = np.asarray(part if part is not None else [])
+            array = part if isinstance(part, Picked) else np.asarray(part if part is not None else [])
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8))
+            for first in range(0, len(array), HASHED):
+                digest.update(np.ascontiguousarray(array[first : first + HASHED]).view(np.uint8))
     return digest.hexdigest()
 
 
@@ -194,13 +248,21 @@ def real_places(gathered: Gathered) -> np.ndarray:
 
 
 def chosen(gathered: Gathered, picks: np.ndarray) -> Gathered:
-    """Return the samples at the indices `picks` (K,)."""
-    return Gathered(
-        *(
-            part if part is None else [part[i] for i in picks] if isinstance(part, list) else part[picks]
-            for part in gathered
-        )
-    )
+    """Return the samples at the indices `picks` (K,); what is mapped from disk stays there."""
+    return Gathered(*(None if part is None else _chosen(part, picks) for part in gathered))
+
+
+def _chosen(part: Any, picks: np.ndarray) -> Any:
+    if isinstance(part, list):
+        return [part[i] for i in picks]
+    if isinstance(part, Picked):
+        return Picked(part.whole, part.places[picks])
+    return Picked(part, picks) if isinstance(part, np.memmap) else part[picks]
+
+
+def in_memory(gathered: Gathered) -> Gathered:
+    """Return a set whose pixels are arrays."""
+    return Gathered(*(part[:] if isinstance(part, Picked) else part for part in gathered))
 
 
 def _is_simulated(gathered: Gathered, domain: int) -> bool:

@@ -126,9 +126,16 @@ def train_recipe(
 
 
 def train_on_store(
-    recipe: DetectorRecipe, store: Store, counterparts: Path | None, folder: Path, *, seed: int = 0, workers: int = 0
+    recipe: DetectorRecipe,
+    store: Store,
+    counterparts: Path | None,
+    folder: Path,
+    *,
+    seed: int = 0,
+    workers: int = 0,
+    scratch: Path | None = None,
 ) -> Detector:
-    """Make a detector of all domains of a store.
+    """Make a detector of all domains of a store; `scratch` is of `gather`.
 
     It is validated on people that it did not learn from; with folds it learns from all, and its calibration and points
     are of detectors made alike that never saw the camera they judge.
@@ -138,13 +145,13 @@ def train_on_store(
     options: dict[str, Any] = {"seed": seed, "counterparts": counterparts, "workers": workers}
     options["numbers"] = Numbers(store.root / NUMBERS)
     if recipe.folds:
-        whole = gather(store, rows, recipe.network, counterparts)
+        whole = gather(store, rows, recipe.network, counterparts, scratch)
         facts = crossed_facts(cross_fitted(recipe, [row.sample for row in rows], whole, folder, **options))
         return train_recipe(recipe, whole, None, folder, facts=facts, **options)
     _, held = split_by_subject([row.sample for row in rows], HELD_OUT, seed)
     keys = {sample.key for sample in held}
     apart = np.array([row.key in keys for row in rows], bool)
-    whole = gather(store, rows, recipe.network, counterparts)
+    whole = gather(store, rows, recipe.network, counterparts, scratch)
     sets = (chosen(whole, np.flatnonzero(mask)) for mask in (~apart, apart))
     return train_recipe(recipe, *sets, folder, **options)
 

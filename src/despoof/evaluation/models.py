@@ -35,6 +35,7 @@ class Material:
     counterparts: Path | None = None
     peers: Path | None = None
     workers: int = 0  # processes that make batches ahead
+    scratch: Path | None = None  # folder of pixels that memory does not hold
     _read: dict[tuple[int, bool, bool], Gathered] = field(default_factory=dict)
 
     @cached_property
@@ -50,7 +51,7 @@ class Material:
         """Return the store as a network reads it, read once for all that read alike; what lacks is an error."""
         key = network.face_size, network.uses_cue, network.uses_surroundings
         if key not in self._read:
-            self._read[key] = gather(self.store, self.store.with_face(), network, self.counterparts)
+            self._read[key] = gather(self.store, self.store.with_face(), network, self.counterparts, self.scratch)
         return self._read[key]
 
     def part(self, network: DetectorConfig, rows: Rows) -> Gathered:

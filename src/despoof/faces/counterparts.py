@@ -39,6 +39,8 @@ class CounterpartCache:
     def __init__(self, folder: str | Path, about: dict | None = None) -> None:
         self.folder = Path(folder)
         self._held: dict[Path, frozenset[str]] = {}  # verified shards
+        self._asked: set[Path] = set()
+        self._shards_of: dict[str, list[Path]] = {}  # by address, as they say
         if about is not None:
             self._claim(about)
 
@@ -64,11 +66,19 @@ class CounterpartCache:
     def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Return those of the addresses that are held, as (S, S, 3) uint8 RGB."""
         wanted, found = set(names), {}
-        for path in sorted(self._paths()):
+        for path in self._holding(wanted):
             shard = _read_shard(path, wanted - set(found)) or {}
             for name in wanted & set(shard):
                 found.setdefault(name, cv2.imdecode(shard[name], cv2.IMREAD_COLOR)[..., ::-1])
         return found
+
+    def _holding(self, wanted: set[str]) -> list[Path]:
+        """Return the shards that say they hold one of the addresses; each is asked once, in one order."""
+        for path in sorted(set(self._paths()) - self._asked):
+            self._asked.add(path)
+            for name in _names_of(path):
+                self._shards_of.setdefault(name, []).append(path)
+        return sorted({path for name in wanted for path in self._shards_of.get(name, ())})
 
     def damaged(self) -> list[Path]:
         """Return the shards that do not hold what they say."""
@@ -117,21 +127,22 @@ def counterpart_folder(store: Store, name: str, start_step: int, salt: int = 0) 
 
 
 def read_counterparts(
-    folder: str | Path, rows: list[StoredSample], size: int, *, faces: np.ndarray | None = None
+    folder: str | Path | CounterpartCache, rows: list[StoredSample], size: int, *, faces: np.ndarray | None = None
 ) -> np.ndarray:
     """Return counterparts (N, size, size, 3) uint8 RGB of rows; a missing one is an ArtefactError.
 
     `faces` (N, size, size, 3) uint8 spares reading them from the store above `folder`, by whose pixels
-    counterparts are found.
+    counterparts are found. Who reads a few at a time gives the folder's cache, which remembers what lies where.
     """
-    folder, out = Path(folder), np.empty((len(rows), size, size, 3), np.uint8)
+    cache = folder if isinstance(folder, CounterpartCache) else CounterpartCache(folder)
+    folder, out = cache.folder, np.empty((len(rows), size, size, 3), np.uint8)
     found = _store_of(folder).faces(rows, size) if faces is None else faces
     names = [face_hash(face) for face in found]
-    cached = CounterpartCache(folder).read(names)
+    cached = cache.read(names)
     for i, (row, name) in enumerate(zip(rows, names, strict=True)):
         image = cached.get(name)
         if image is None or image.shape != out.shape[1:]:
-            hurt = [path.name for path in CounterpartCache(folder).damaged()]
+            hurt = [path.name for path in cache.damaged()]
             raise ArtefactError(
                 f"counterpart of {row.key} in {folder} is missing or not {size} px (damaged shards: {hurt or 'none'})."
                 " Run `despoof reconstruct` again."
@@ -170,6 +181,14 @@ def _digest(packed: Mapping[str, np.ndarray | bytes]) -> str:
         digest.update(f"{name} {len(data)};".encode())
         digest.update(data)
     return digest.hexdigest()
+
+
+def _names_of(path: Path) -> list[str]:
+    try:
+        with safe_open(str(path), framework="np") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError):
+        return []
 
 
 def _read_shard(path: Path, wanted: set[str] | None = None) -> dict[str, np.ndarray] | None:

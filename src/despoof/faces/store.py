@@ -7,11 +7,12 @@
       surroundings/KEY.png    what lies around it, near | far, 320 x 160 RGB
 
 Rows are appended one by one and pictures are written before their row, so a killed run goes on where it stopped.
-Opening a store to read it writes nothing.
+The same in a few large files, to be read only: shards.py. Opening a store to read it writes nothing.
 """
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import numpy as np
 from despoof.data.sample import Sample
 from despoof.errors import ArtefactError
 from despoof.faces.align import face_hash, shrink
+from despoof.faces.shards import Shards, has_shards
 from despoof.runs.folder import atomic_path, read_json, write_json, write_text
 
 FACTS = ("outcome", "landmarks", "quality", "frames", "pixels", "around")  # of a row, beside those of its sample
@@ -78,40 +80,43 @@ class Store:
         self._read()
 
     def _read(self) -> None:
-        if not self._manifest.exists():
-            return
-        text = self._manifest.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        self._torn = whole if whole != text else None
+        self._shards = Shards(self.root) if has_shards(self.root) else None
         seen: set[str] = set()
-        for number, line in enumerate(whole.splitlines(), 1):
-            row = _parsed(line, f"{self._manifest}, line {number}")
+        for where, line in self._shards.lines() if self._shards else self._lines():
+            row = _parsed(line, where)
             if row.key in seen:
                 raise ArtefactError(
-                    f"{self._manifest}, line {number} has {row.sample.file} again; expected each sample once. "
+                    f"{where} has {row.sample.file} again; expected each sample once. "
                     "Delete the store and prepare again."
                 )
             seen.add(row.key)
             self.rows.append(row)
 
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        text = self._manifest.read_text(encoding="utf-8") if self._manifest.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        self._torn = whole if whole != text else None
+        for number, line in enumerate(whole.splitlines(), 1):
+            yield f"{self._manifest}, line {number}", line
+
     def add(self, row: StoredSample, face: np.ndarray | None, around: np.ndarray | None = None) -> StoredSample:
-        """Append one sample and return its row.
+        """Append one sample and return its row. To shards nothing is added.
 
         Where the outcome is "face", `face` is (256, 256, 3) uint8 RGB and `around` its surroundings (2, S, S, 3).
         """
+        self._require_own_files()
         if face is not None:
             self.write_face(row, face)
             row = replace(row, pixels=face_hash(face))
         if around is not None:
             self.write_around(row, around)
             row = replace(row, around=face_hash(around))
-        facts = {name: getattr(row, name) for name in FACTS}
         if self._torn is not None:
             write_text(self._manifest, self._torn)
             self._torn = None
         try:
             with self._manifest.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row.sample.as_row() | facts) + "\n")
+                file.write(self.line(row) + "\n")
         except OSError as error:
             raise ArtefactError(
                 f"could not write to store {self.root}: {error}. Free some space, then run the same command again."
@@ -119,13 +124,31 @@ class Store:
         self.rows.append(row)
         return row
 
+    @staticmethod
+    def line(row: StoredSample) -> str:
+        """Return a row as the manifest has it."""
+        return json.dumps(row.sample.as_row() | {name: getattr(row, name) for name in FACTS})
+
     def write_face(self, row: StoredSample, face: np.ndarray) -> None:
         """Write the face (256, 256, 3) uint8 RGB of a row atomically."""
-        _write_png(self.face_path(row), face)
+        self._write_png(self.face_path(row), face)
 
     def write_around(self, row: StoredSample, around: np.ndarray) -> None:
         """Write the surroundings (2, S, S, 3) uint8 RGB of a row atomically, side by side."""
-        _write_png(self.around_path(row), np.hstack(list(around)))
+        self._write_png(self.around_path(row), np.hstack(list(around)))
+
+    def _require_own_files(self) -> None:
+        if self._shards is not None:
+            raise ArtefactError(
+                f"{self.root} holds shards, to which nothing is added. Prepare into the store that they were made of, "
+                "and run `despoof data shards` again."
+            )
+
+    def _write_png(self, path: Path, image: np.ndarray) -> None:
+        self._require_own_files()
+        with atomic_path(path) as temporary:
+            _, data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
+            temporary.write_bytes(data.tobytes())
 
     def with_face(self) -> list[StoredSample]:
         """Return the rows that have a face, in manifest order."""
@@ -133,22 +156,33 @@ class Store:
 
     def face_path(self, row: StoredSample) -> Path:
         """Return where the face of a row lies."""
+        if self._shards is not None:
+            return self._shards.path_of(row.key)
         return self.root / "faces" / f"{row.key}.png"
 
     def around_path(self, row: StoredSample) -> Path:
         """Return where the surroundings of a row lie."""
+        if self._shards is not None:
+            return self._shards.path_of(row.key)
         return self.root / "surroundings" / f"{row.key}.png"
+
+    def png(self, row: StoredSample, kind: str) -> bytes | None:
+        """Return the PNG bytes of the "face" or the "surroundings" of a row; None where there are none."""
+        if self._shards is not None:
+            return self._shards.picture(kind, row.key)
+        path = self.face_path(row) if kind == "face" else self.around_path(row)
+        return path.read_bytes() if path.is_file() else None
 
     def face(self, row: StoredSample) -> np.ndarray | None:
         """Return the face (256, 256, 3) uint8 RGB of a row; None if it is missing or not what the manifest says."""
-        face = cv2.imread(str(self.face_path(row)))
+        face = _decoded(self.png(row, "face"))
         if face is None or (row.pixels and face_hash(face[..., ::-1]) != row.pixels):
             return None
         return face[..., ::-1]
 
     def around(self, row: StoredSample) -> np.ndarray | None:
         """Return the surroundings (2, S, S, 3) uint8 RGB of a row; None if missing or not what the manifest says."""
-        both = cv2.imread(str(self.around_path(row))) if row.around else None
+        both = _decoded(self.png(row, "surroundings")) if row.around else None
         if both is None:
             return None
         around = np.stack(np.hsplit(both[..., ::-1], 2))
@@ -183,10 +217,8 @@ class Store:
         return digest.hexdigest()
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
-    with atomic_path(path) as temporary:
-        _, data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
-        temporary.write_bytes(data.tobytes())
+def _decoded(data: bytes | None) -> np.ndarray | None:
+    return None if not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
 def _parsed(line: str, where: str) -> StoredSample:

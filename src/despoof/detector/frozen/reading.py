@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from despoof.detector.augment import Augmentation, apply_change, draw_change, moved
-from despoof.detector.batches import Gathered, check_gathered, chosen, input_batches
+from despoof.detector.batches import Gathered, check_gathered, chosen, in_memory, input_batches
 from despoof.detector.branches import FACE
 from despoof.detector.network import Detector
 from despoof.runs.config import config_hash, to_dict
@@ -91,7 +91,7 @@ class Numbers:
         parts = [missing[start : start + SHELF] for start in range(0, len(missing), SHELF)]
         for part in track(parts, f"read copy {copy.number}", len(parts)) if len(parts) > 1 else parts:
             wanted = [block for block in names if lacks[block][part].any()]
-            for block, numbers in _fresh(detector, chosen(gathered, part), copy, wanted).items():
+            for block, numbers in _fresh(detector, in_memory(chosen(gathered, part)), copy, wanted).items():
                 self._add(shelves[block], [names[block][i] for i in part], numbers)
         whole = [np.stack([held[block][name] for name in names[block]]) for block in detector.blocks]
         return torch.from_numpy(np.concatenate(whole, 1))

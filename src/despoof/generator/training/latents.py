@@ -14,10 +14,10 @@ import torch
 from torch.nn import functional as F
 
 from despoof.faces.align import as_tensor
+from despoof.faces.mapped import CHUNK, mapped
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.config import GeneratorConfig
 from despoof.generator.identity import FaceIdentity, condition_tokens, condition_width
-from despoof.runs.mapped import CHUNK, mapped
 
 
 class Faces(Protocol):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from despoof.errors import ArtefactError
-from despoof.runs.mapped import mapped
+from despoof.faces.mapped import mapped
 from full_disk import files_up_to
 
 NUMBERS = np.random.default_rng(0).integers(0, 255, (10, 3, 5), np.uint8)

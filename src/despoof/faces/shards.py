@@ -1,0 +1,159 @@
+"""A prepared store as a few large files that are read from first to last: Parquet shards.
+
+    FOLDER/store.json              the store's
+    FOLDER/shard-NUMBER.parquet    some rows in the manifest's order: its lines, and the PNG bytes of their pictures
+    FOLDER/shards.json             written last: how many rows and shards there are, and their hash
+
+`Store` reads such a folder as it reads any, so all that reads stores does, and gets the same pixels. Rows are to be
+asked for in their order: of others, each is read with the `GROUP` rows that it lies among.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from despoof.errors import ArtefactError, InputError
+from despoof.runs.folder import alone_in_folder, atomic_path, read_json, remove_left, write_json
+from despoof.runs.progress import track
+
+if TYPE_CHECKING:
+    from despoof.faces.store import Store, StoredSample
+
+GROUP = 32  # rows that are read together, some 5 MB
+ROWS = 2048  # of a shard, some 300 MB
+SEAL = "shards.json"
+PICTURES = ("face", "surroundings")
+TOLD = ("key", "label", "attack_type", "subject", "domain", "split")  # columns for others to filter by
+
+
+@alone_in_folder
+def write_shards(store: "Store", folder: str | Path, *, rows: int = ROWS) -> Path:
+    """Write a store's rows and pictures as shards of so many rows; return the folder.
+
+    Run again, it goes on where it was killed, and adds what the store has grown by. Equal stores give equal bytes.
+    Raises ArtefactError where a picture is lost or damaged, or where the folder holds shards of something else.
+    """
+    folder = Path(folder)
+    if rows < 1 or rows % GROUP:
+        raise InputError(f"{rows} rows a shard; expected a multiple of {GROUP}. Choose one.")
+    if (folder / "store.json").exists() and read_json(folder / "store.json") != store.about:
+        raise ArtefactError(f"{folder} is of another store. Use another folder.")
+    remove_left(folder)
+    parts = [store.rows[first : first + rows] for first in range(0, len(store.rows), rows)]
+    hashes = [store.data_hash(part) for part in parts]
+    there = _paths(folder)
+    kept = [_hash_of(path) for path in there]
+    last = len(there) - 1
+    if len(there) > len(parts) or any(kept[i] != hashes[i] for i in range(last)):
+        raise ArtefactError(f"{folder} holds other shards than those of {store.root}. Use another folder.")
+    write_json(folder / "store.json", store.about)
+    fresh = [i for i in range(len(parts)) if i > last or kept[i] != hashes[i]]
+    if fresh:
+        (folder / SEAL).unlink(missing_ok=True)
+    for number in track(fresh, "write shards", len(fresh)):
+        _write(folder / f"shard-{number:05d}.parquet", store, parts[number], hashes[number])
+    sealed = {"rows": len(store.rows), "shards": len(parts), "data": store.data_hash(store.rows)}
+    write_json(folder / SEAL, sealed)
+    return folder
+
+
+def has_shards(folder: Path) -> bool:
+    """Say whether a folder holds shards, or what a killed writer of them left."""
+    return (folder / SEAL).exists() or any(folder.glob("shard-*.parquet"))
+
+
+class Shards:
+    """Lines and pictures of a folder of shards; a few groups of rows are in memory at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raise ArtefactError where shards are missing or were not written to their end."""
+        self.paths = _paths(folder)
+        self._places: dict[str, tuple[int, int]] = {}  # key -> shard, row in it
+        self._file = lru_cache(2)(_opened)
+        self._group = lru_cache(4)(self._read_group)
+        sealed = read_json(folder / SEAL) if (folder / SEAL).exists() else {}
+        self._rows = sealed.get("rows")
+        if sealed.get("shards") != len(self.paths):
+            raise ArtefactError(
+                f"{folder} has {len(self.paths)} shards; expected {sealed.get('shards', 'a file ' + SEAL)}. "
+                "Run `despoof data shards` to its end."
+            )
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield where a line of the manifest stands, and the line."""
+        count = 0
+        for shard, path in enumerate(self.paths):
+            table = self._file(path).read(columns=["key", "row"])
+            for row, (key, line) in enumerate(zip(*(column.to_pylist() for column in table.columns), strict=True)):
+                self._places[key] = shard, row
+                yield f"{path}, row {row}", line
+            count += len(table)
+        if count != self._rows:
+            raise ArtefactError(f"shards have {count} rows; expected {self._rows}. Run `despoof data shards` again.")
+
+    def picture(self, kind: str, key: str) -> bytes | None:
+        """Return the PNG bytes of the "face" or the "surroundings" of a row."""
+        shard, row = self._places[key]
+        return self._group(self.paths[shard], row // GROUP, kind)[row % GROUP]
+
+    def path_of(self, key: str) -> Path:
+        """Return the shard that a row lies in."""
+        return self.paths[self._places[key][0]]
+
+    def _read_group(self, path: Path, group: int, kind: str) -> list[bytes | None]:
+        return self._file(path).read_row_group(group, columns=[kind]).column(0).to_pylist()
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted(folder.glob("shard-*.parquet"))
+
+
+def _write(path: Path, store: "Store", rows: "list[StoredSample]", content: str) -> None:
+    arrow, parquet = _arrow()
+    texts = [arrow.field(name, arrow.string()) for name in (*TOLD, "row")]
+    schema = arrow.schema([*texts, *(arrow.field(name, arrow.binary()) for name in PICTURES)])
+    schema = schema.with_metadata({"despoof": json.dumps({"data": content})})
+    names = [field.name for field in texts]
+    options = {  # PNG is compressed, and statistics of pictures would be pictures
+        "use_dictionary": list(TOLD[1:]), "write_statistics": names,
+        "compression": {name: "zstd" if name in names else "none" for name in schema.names},
+    }  # fmt: skip
+    with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema, **options) as writer:
+        for first in range(0, len(rows), GROUP):
+            group = [_record(store, row) for row in rows[first : first + GROUP]]
+            writer.write_table(arrow.Table.from_pylist(group, schema), row_group_size=GROUP)
+
+
+def _record(store: "Store", row: "StoredSample") -> dict[str, Any]:
+    told = row.sample.as_row() | {"key": row.key}
+    record: dict[str, Any] = {name: told[name] for name in TOLD} | {"row": store.line(row)}
+    pictures = {"face": (row.outcome == "face", store.face), "surroundings": (bool(row.around), store.around)}
+    for kind, (there, read) in pictures.items():
+        if there and read(row) is None:
+            raise ArtefactError(f"the {kind} of {row.sample.file} is missing or damaged. Run `despoof prepare` again.")
+        record[kind] = store.png(row, kind) if there else None
+    return record
+
+
+def _hash_of(path: Path) -> str | None:
+    return json.loads((_opened(path).schema_arrow.metadata or {}).get(b"despoof", b"{}")).get("data")
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return _arrow()[1].ParquetFile(path)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise ArtefactError(
+            f"shard {path} cannot be read ({error}). Delete it and run `despoof data shards`."
+        ) from None
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError:
+        raise InputError("shards need pyarrow, not installed. Run: pip install 'despoof[parquet]'") from None
+    return pyarrow, parquet
