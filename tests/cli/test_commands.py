@@ -73,6 +73,24 @@ def test_verdicts_have_exit_statuses_that_no_error_has(weights: Path, selfie: Pa
     assert status not in {cli.USAGE, cli.FAILED, cli.INTERRUPTED, cli.CLOSED_PIPE, 1}
 
 
+@pytest.mark.parametrize(("again", "status", "asked"), [('["NO_DECISION"]', 0, 2), ("[]", 12, 1)])
+def test_a_camera_is_asked_as_often_as_the_policy_says(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, again: str, status: int, asked: int
+) -> None:
+    from skimage.data import astronaut
+
+    from despoof.clip.frame import Frame
+
+    shown = iter([2, 8])  # frames: too few, then enough
+    monkeypatch.setattr(
+        "despoof.clip.frame.read_camera", lambda number, rule: [Frame(i / 4, astronaut()) for i in range(next(shown))]
+    )
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f"most = 2\nseconds = 500\nagain = {again}\n")
+    assert exit_status("check", "--camera", 0, "--weights", weights, "--attempts", policy) == status
+    assert capsys.readouterr().out.count("camera 0:") == asked
+
+
 def test_check_takes_folders_patterns_and_standard_input(
     weights: Path, selfie: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,25 @@ def test_lines_tables_and_score_files_give_the_same(tmp_path):
         assert read.reasons == found.reasons
 
 
+def test_the_shards_of_a_job_are_a_period_and_name_who_judged(tmp_path):
+    pytest.importorskip("pyarrow.dataset")
+    from despoof.batch.shards import Row, Shards, table
+
+    for job in ("a", "b"):
+        said = [{key: row.get(key) for key in ("decision", "liveness")} | {"reasons": []} for row in ROWS[:2]]
+        said.append({"decision": "NO_DECISION", "reasons": ["error"], "error": "gone"})
+        shards = Shards(tmp_path / job, f"score@{job}", {})
+        shards.folder.mkdir(parents=True)
+        shards._write(
+            shards.folder / "part-000000.parquet", table((Row(str(i), "u"), each) for i, each in enumerate(said))
+        )
+    one, other = read_period(tmp_path / "a"), read_period(tmp_path / "b")
+    assert [each.value for each in one.decisions] == ["LIVE", "UNCERTAIN", "NO_DECISION"]
+    assert one.reasons == {"error": 1}
+    assert "score@a" in one.judged_by
+    assert one.judged_by != other.judged_by
+
+
 def test_a_score_file_is_decided_by_its_thresholds(tmp_path):
     write_scores(tmp_path / "scores.csv", toy_scores(threshold=0.65))
     found = read_period(tmp_path)  # the folder of `measure`

@@ -27,6 +27,7 @@ CELLS = 1000  # in which liveness is counted, where it has more different values
 BINS = 10  # of the population stability index: tenths of the earlier period
 PSI, SHARE = 0.1, 0.05  # from which a change counts: the index's customary limit, and a share of presentations
 ROUNDS = 2000
+JUDGES = ("weights", "profile", "point", "job")  # columns that say who judged; a job of `despoof score` names it
 UNCHANGED, CHANGED, TOO_LITTLE = "unchanged", "changed", "too little data"
 
 
@@ -44,12 +45,12 @@ class Period:
 def read_period(path: str | Path) -> Period:
     """Read a score file, a folder of `despoof measure`, or rows with `decision` and `liveness`, perhaps `reasons`.
 
-    Rows are CSV, Parquet (one file or a folder of them), or JSON lines as `despoof check --as-json` prints them. What
-    is unknown, out of range or says LIVE without liveness is an ArtefactError.
+    Rows are CSV, Parquet (one file or a folder of them, such as of `despoof score`), or JSON lines as `despoof check
+    --as-json` prints them. What is unknown, out of range or says LIVE without liveness is an ArtefactError.
     """
     path = Path(path)
-    if path.is_dir() and (path / "scores.csv").is_file():
-        path = path / "scores.csv"
+    if path.is_dir():
+        path = next((part for part in (path / "scores.csv", path / "shards") if part.exists()), path)
     try:
         if path.suffix == ".csv" and _first(path).startswith("# "):
             return _of_scores(str(path), read_scores(path))
@@ -264,7 +265,7 @@ def _of_rows(name: str, rows: Iterable[Mapping]) -> Period:
         told = row.get("reasons") or ()
         told = told.split(",") if isinstance(told, str) else [e["name"] if isinstance(e, Mapping) else e for e in told]
         reasons.update({each.strip() for each in told} - {""})
-        judges.add(json.dumps([row.get(key) for key in ("weights", "profile", "point")], sort_keys=True, default=str))
+        judges.add(json.dumps([row.get(key) for key in JUDGES], sort_keys=True, default=str))
     answered = (v for v, d in zip(liveness, decisions, strict=True) if d is not Decision.NO_DECISION)
     return Period(name, tuple(decisions), _finite(answered), dict(reasons), "; ".join(sorted(judges)))
 
@@ -296,5 +297,7 @@ def _parquet(path: Path) -> Iterator[Mapping]:
     if not files:
         raise InputError("the folder holds neither scores.csv nor Parquet files")
     for each in files:
-        for batch in parquet.ParquetFile(each).iter_batches():
+        held = parquet.ParquetFile(each)
+        wanted = [name for name in ("decision", "liveness", "reasons", *JUDGES) if name in held.schema_arrow.names]
+        for batch in held.iter_batches(columns=wanted):
             yield from batch.to_pylist()
