@@ -25,7 +25,7 @@ def adapt(
         out: the profile, a JSON file.
         bpcer: share of live presentations that may be refused at most; without attacks thresholds stay the weights'.
         name: of the profile, which every verdict will carry.
-        weights: a preset's name, or a folder of weights or of an export.
+        weights: a preset's name, a folder of weights or of an export, or owner/name of the hub.
         engine: auto, onnx, openvino, openvino/bfloat16 or torch, as for `despoof check`.
     """
     from despoof.adaptation import adapt as run

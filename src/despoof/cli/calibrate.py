@@ -18,7 +18,7 @@ def calibrate(
         attacks: folder of photos and clips of attacks on it, in one folder for each type.
         bpcer: share of live presentations that may be refused at most.
         name: of the profile, which every verdict will carry.
-        weights: a preset's name, or a folder of weights or of an export.
+        weights: a preset's name, a folder of weights or of an export, or owner/name of the hub.
         engine: auto, onnx, openvino, openvino/bfloat16 or torch, as for `despoof check`.
     """
     from despoof.calibration import bpcer_at, present

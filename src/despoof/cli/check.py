@@ -40,7 +40,7 @@ def check(
     Args:
         images: photos or clips: files, folders (everything below them), patterns such as "in/*.jpg", or - for one photo
             or clip from standard input.
-        weights: a preset's name, or a folder of weights or of an export.
+        weights: a preset's name, a folder of weights or of an export, or owner/name of the hub.
         engine: auto, onnx, openvino, openvino/bfloat16 or torch; auto is onnx where the weights have an export beside
             them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of

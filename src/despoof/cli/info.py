@@ -9,7 +9,7 @@ def info(*, weights: str = "default", engine: str = "auto") -> None:
     """Print versions, the weights' hashes, operating points, configs and licence.
 
     Args:
-        weights: a preset's name, or a folder of weights or of an export.
+        weights: a preset's name, a folder of weights or of an export, or owner/name of the hub.
         engine: as for `despoof check`.
     """
     import json

@@ -15,7 +15,7 @@ def measure(
     Args:
         source: a folder with live/ and attack/SPECIES/, or a CSV or Parquet file with path and label.
         out: folder for scores.csv, measure.md, measure.json and the verdicts so far.
-        weights: a preset's name, or a folder of weights or of an export.
+        weights: a preset's name, a folder of weights or of an export, or owner/name of the hub.
         engine: auto, onnx, openvino, openvino/bfloat16 or torch; auto is onnx where the weights have an export beside
             them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of

@@ -23,7 +23,7 @@ def qualify(
             left out and no limit is given.
         apcer: a limit of one's own on APCER of each species, as 0.1 for 10 %.
         bpcer: a limit of one's own on BPCER.
-        weights: a preset's name, or a folder of weights or of an export.
+        weights: a preset's name, a folder of weights or of an export, or owner/name of the hub.
         engine: auto, onnx, openvino, openvino/bfloat16 or torch; auto is onnx where the weights have an export beside
             them (the default ones have), else torch.
         point: strict, balanced or lenient, an operating point of the weights; `despoof info` shows what to expect of

@@ -25,7 +25,7 @@ def score(
         out: folder to write, that of one job: with other weights, thresholds, engine or versions it is refused.
         id: column that names each row, once; the text of the path if left out.
         path: column of paths or URIs; paths are relative to the manifest.
-        weights: a preset's name, or a folder of weights or of an export.
+        weights: a preset's name, a folder of weights or of an export, or owner/name of the hub.
         engine: as for `despoof check`.
         point: as for `despoof check`.
         profile: as for `despoof check`.

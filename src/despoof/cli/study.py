@@ -50,7 +50,7 @@ def reliance(out: Path, captures: Path, *, weights: str = DEFAULT, taken: Captur
     Args:
         out: Markdown file for the table.
         captures: store of live and attack captures.
-        weights: a preset's name, or a folder of weights.
+        weights: a preset's name, a folder of weights, or owner/name of the hub.
     """
     from despoof.faces.store import Store
     from despoof.pipeline import load
@@ -78,7 +78,7 @@ def stability(
         out: folder.
         source: folders with live/ and attack/, or CSV or Parquet files with path and label.
         peers: folder with the ONNX files of the public models.
-        weights: a preset's name, or a folder of weights.
+        weights: a preset's name, a folder of weights, or owner/name of the hub.
         engine: auto, onnx, openvino, openvino/bfloat16 or torch, as for `despoof check`.
         point: strict, balanced or lenient, an operating point of the weights.
         only: only this disturbance, such as "border black 20 %", or this family, such as "face"; give one for each.
@@ -264,7 +264,7 @@ def hard_faces(out: Path, faces: Path, teacher: Path, *, weights: str = DEFAULT,
         out: Markdown file for the table.
         faces: store of real faces with a test split.
         teacher: ArcFace ONNX file that judges identity.
-        weights: a preset's name, or a folder of weights.
+        weights: a preset's name, a folder of weights, or owner/name of the hub.
     """
     from despoof.faces.store import Store
     from despoof.generator.training.identity import teacher_encoder
