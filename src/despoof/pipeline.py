@@ -346,8 +346,9 @@ def load(
     threads: int | None = None,
     measuring: bool = False,
 ) -> Guard:
-    """Return a guard from a preset's name or from a folder of weights. Missing, truncated and foreign files are
-    ArtefactErrors, and so is a detector of another generator, see `despoof.pair`.
+    """Return a guard from a preset's name, from a folder of weights, or from "owner/name" or "owner/name@revision" of
+    the Hugging Face hub, which needs the extra `hub`. Missing, truncated and foreign files are ArtefactErrors, and so
+    is a detector of another generator, see `despoof.pair`.
 
     `engine` is what computes: "onnx" (ONNX Runtime, on the export that lies beside the weights), "openvino" or
     "openvino/bfloat16" on the same files, or "torch" on ``detector.safetensors`` and ``generator.safetensors``, which

@@ -7,11 +7,10 @@ def leaderboard(
     store: Path, out: Path, *, peer: list[Path] | None = None, peers: Path | None = None, scores: Path | None = None,
     weights: str = "default", point: str | None = None, steady: int = 70, runs: int = 30, rounds: int = 1000,
 ) -> None:  # fmt: skip
-    """Compare our weights with public models: errors on each camera, stability, time, size and licence; run again to
-    go on.
+    """Compare our weights with public models: errors on each camera, stability, time, size and licence, as a page.
 
-    Writes report.html, whose tables can be sorted, report.md, leaderboard.json and score files. Every domain of the
-    store is a camera. It certifies nothing.
+    Writes report.html, whose tables can be sorted, report.md, leaderboard.json and score files; run again to go on.
+    Every domain of the store is a camera. It certifies nothing.
 
     Args:
         store: captures with live and attack, prepared; for public models the pictures must lie where they lay.
