@@ -269,7 +269,7 @@ def test_the_centres_of_the_default_weights_are_found() -> None:
     centres = module._centres(guard, "default")
     assert centres.shape[1] == guard.engine.config.embedding
     assert module._among(centres[:5].astype(np.float32), centres) == [True] * 5
-    assert module._among(centres[:5].astype(np.float32) + 0.01, centres) == [False] * 5
+    assert module._among(centres[:5].astype(np.float32) + 0.05, centres) == [False] * 5
     guard.engine.weights = {"detector": "another"}
     assert module._centres(guard, "default") is None
 
@@ -331,8 +331,12 @@ def test_scores_of_the_same_files_are_not_made_again(store: Store, toy: Path, tm
     with pytest.raises(pytest.fail.Exception):  # of a spec that a user wrote, scores do not say that it was this one
         peer_entries([placed], store.rows, tmp_path / "out", own, box)
     monkeypatch.setattr(module, "packaged_names", lambda: ("toy",))
+    monkeypatch.setattr(module, "packaged", lambda name, folder: placed)
     found = peer_entries([placed], store.rows, tmp_path / "out", own, box)[0]
     assert set(found.answers.values()) == {0.25}
+    toy.write_text(toy.read_text().replace("scale = 2.0", "scale = 1.0"))  # the same files, used otherwise
+    with pytest.raises(pytest.fail.Exception):
+        peer_entries([read_peer(toy)], store.rows, tmp_path / "other", own, box)
     assert "toy" not in packaged_names()
 
 
@@ -377,6 +381,8 @@ def test_the_page_marks_what_is_not_what_it_seems(both: tuple, tmp_path: Path) -
     assert told["rows"][0]["learned"] == ["a"]
     unknown = replace(entries[0], learned=(), unknown=("a", "b"))
     left = replace(entries[0], learned=(), left_out=("a", "b"))
-    said = [mark_lines(about(runs=5) | board([each], models[:1], {}, {}))[0] for each in (unknown, left)]
+    new = replace(entries[0], learned=())
+    said = [mark_lines(about(runs=5) | board([each], models[:1], {}, {}))[0] for each in (unknown, left, new)]
     assert "cannot be told" in said[0]
     assert "never saw the camera" in said[1]
+    assert "none of these faces lies near" in said[2]

@@ -106,7 +106,12 @@ def camera_rows(rows: Sequence[dict]) -> tuple[tuple[str, ...], ...]:
 
 def mark_lines(values: dict[str, Any]) -> list[str]:
     """Return a sentence for each mark, and for each row that is not what it seems."""
-    found = []
+    found, ours = [], values["rows"][0]
+    if not any(ours[name] for name in ("learned", "unknown", "left out")):
+        found.append(
+            f"{ours['name']}: none of these faces lies near one that the weights learned, so the cameras are taken for "
+            "new to them. Quite other pictures of a camera that they learned are not seen by that; see their card."
+        )
     for row in values["rows"]:
         if row["learned"]:
             found.append(
