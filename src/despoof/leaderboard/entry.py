@@ -33,8 +33,8 @@ from despoof.runs.progress import track
 
 OURS = "despoof"
 # Squared distance of an embedding to what a kernel learned from, below which the face is taken for one of those. Faces
-# that were learned lie at 4e-6 at most, the same pictures cut by another search at .0005 (median of 32), encoded anew by
-# JPEG 75 at .017; of 14 cameras that were left out, 48 faces each, the nearest lies at .155.
+# that were learned lie at 4e-6 at most, the same pictures cut by another search at .0005 (median of 32), encoded anew
+# by JPEG 75 at .017; of 14 cameras that were left out, 48 faces each, the nearest lies at .155.
 NEAR = 0.02
 Rows = Sequence[StoredSample]
 Answers = dict[str, float]  # key of a row -> liveness, NaN for no answer
