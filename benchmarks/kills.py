@@ -60,8 +60,11 @@ COMMANDS = (
     Command(
         "train detector", ("captures", "store"),
         ("store", "none", "det", *TRAIN, "--network.insertion", "none", "--training.steps", "12",
-         "--training.checkpoint-every", "2", "--training.evaluate-every", "4", "--members", "2"),
+         "--training.checkpoint-every", "2", "--training.evaluate-every", "4", "--members", "2",
+         "--scratch", "scratch"),
     ),
+    Command("data shards", ("captures", "store"), ("store", "shards", "--rows", "32")),
+    Command("score", ("captures",), ("captures/labels.csv", "scored", "--workers", "1")),
     Command(
         "evaluate", ("captures", "store"),
         ("store", "scores", "--preset", "tiny", "--models", "none", "--models", "statistics", "--seeds", "0",
@@ -190,12 +193,26 @@ def _be(command: Command, folder: Path, said: Path, counted: "multiprocessing.Va
         os._exit(code)
 
 
+def scored(folder: Path) -> list[dict]:
+    """Return the rows of a job of `despoof score`, however they lie in shards, and how many the summary counts."""
+    from pyarrow import parquet
+
+    rows: list[dict] = []
+    for path in folder.rglob("*.parquet"):
+        table = parquet.ParquetFile(path).read(use_threads=False).drop_columns(["milliseconds"])
+        rows += table.to_pylist()
+    counted = json.loads((folder / "summary.json").read_text())["rows"]
+    return [*sorted(rows, key=lambda row: row["id"]), {"rows": counted}]
+
+
 def contents(folder: Path) -> dict[str, object]:
-    """Return what lies below a folder, by name: bytes, but of logs and states what tells no time."""
+    """Return what lies below a folder, by name: bytes; but of logs and scored rows what tells no time."""
     found: dict[str, object] = {}
+    if (folder / "scored").exists():
+        found["scored"] = scored(folder / "scored")
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):
         name = path.relative_to(folder).as_posix()
-        if "/tensorboard/" in name or path.suffix == ".lock":
+        if "/tensorboard/" in name or path.suffix == ".lock" or name.startswith("scored/"):
             continue
         if path.name == "log.jsonl":
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -264,7 +281,7 @@ def kill(command: Command, whole: Path, root: Path, kills: int, rng: random.Rand
     return Killed(made, runs, straight.seconds, faults)
 
 
-def main(kills: int, seed: int, only: str | None = None, keep: Path | None = None) -> int:
+def main(kills: int, seed: int, only: list[str] | None = None, keep: Path | None = None) -> int:
     """Print a table of all commands; return 1 if an end differs from the unbroken one."""
     import despoof.detector.recipe
     import despoof.evaluation.models
@@ -275,7 +292,7 @@ def main(kills: int, seed: int, only: str | None = None, keep: Path | None = Non
     root = keep or Path(tempfile.mkdtemp(prefix="despoof-kills-"))
     whole = root / "whole"
     make_inputs(whole)
-    chosen = [command for command in COMMANDS if only in (None, command.name)]
+    chosen = [command for command in COMMANDS if not only or command.name in only]
     total = Killed(0, 0, 0.0, [])
     print(f"{'command':20}{'kills':>6}{'ends':>6}{'faults':>8}   seconds unbroken")
     try:
@@ -299,7 +316,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=[command.name for command in COMMANDS])
+    parser.add_argument("--only", action="append", choices=[command.name for command in COMMANDS])
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
     given = parser.parse_args()
     sys.exit(main(given.kills, given.seed, given.only, given.keep))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from despoof.detector import backbones as backbone
 from despoof.detector.backbones.backbone import Backbone, Stage
 from despoof.detector.config import TINY, TINY_TRAINING, OptimiserConfig, TechniqueConfig
 from despoof.detector.network import load_detector, save_detector
-from despoof.detector.train import train
+from despoof.detector.train import _share, train
 from despoof.errors import ConfigError
 from despoof.runs.processes import global_batch, open_processes, own_share
 from toys import toys
@@ -40,10 +41,11 @@ def plain() -> Backbone:
     return Backbone(layers, (Stage(2, 2, 8), Stage(4, 4, 8)), 8)
 
 
-def learn(folder: Path, technique: str) -> Path:
+def learn(folder: Path, technique: str, accumulation: int = 1, optimiser: str = "adamw") -> Path:
     backbone.BACKBONES["plain"] = plain
-    optimiser = OptimiserConfig(warmup=2, new_learning_rate=1e-2)
-    training = replace(TINY_TRAINING, technique=TechniqueConfig(technique), optimiser=optimiser)
+    rates = OptimiserConfig(optimiser, warmup=2, new_learning_rate=1e-2)
+    training = replace(TINY_TRAINING, technique=TechniqueConfig(technique), optimiser=rates)
+    training = replace(training, accumulation=accumulation)
     processes = open_processes(cpu=True)
     detector = train(CONFIG, training, toys(40, 1), toys(24, 2), folder, processes=processes)
     if processes.is_main_process:
@@ -102,3 +104,24 @@ def test_alone_a_share_is_the_whole() -> None:
     alone.num_processes = 1
     values = torch.arange(4.0)
     assert global_batch(alone, values) is values
+
+
+def test_parts_of_a_batch_are_those_of_one_process_and_hold_every_group() -> None:
+    """A batch is sorted: two domains, live then attack, four each."""
+    groups = torch.arange(16) // 4
+    shares = []
+    for place in range(2):
+        shares.append(_share(SimpleNamespace(num_processes=2, process_index=place), 16, 2).chunk(2))
+    alone = _share(SimpleNamespace(num_processes=1, process_index=0), 16, 2).chunk(2)
+    for part in range(2):
+        assert torch.stack([share[part] for share in shares], 1).flatten().equal(alone[part])
+        assert groups[alone[part]].bincount().tolist() == [2, 2, 2, 2]
+
+
+def test_an_accumulated_batch_is_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the loss is a mean over samples and nothing is drawn in the network; Adam makes much of small gradients."""
+    monkeypatch.setitem(backbone.BACKBONES, "plain", plain)
+    whole = load_detector(learn(tmp_path / "whole", "erm", optimiser="sgd")).state_dict()
+    parts = load_detector(learn(tmp_path / "parts", "erm", 2, optimiser="sgd")).state_dict()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, atol=2e-5, rtol=1e-3)

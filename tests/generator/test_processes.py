@@ -3,6 +3,7 @@ share drawn twice or a gradient averaged wrongly still trains, only another mode
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,8 +16,9 @@ import torch
 import despoof
 from despoof.errors import ConfigError
 from despoof.generator.autoencoders import Autoencoder
-from despoof.generator.config import TINY, DenoiserTraining, GeneratorRecipe
+from despoof.generator.config import TINY, DenoiserTraining, GeneratorRecipe, StudentRecipe, StudentTraining
 from despoof.generator.identity import IdentityEncoder
+from despoof.generator.training import student as distil
 from despoof.generator.training import train_generator
 from despoof.runs.checkpoint import load_artefact, save_artefact
 from despoof.runs.config import to_dict
@@ -57,11 +59,24 @@ def train_parts(folder: Path, run: str) -> None:
     test_training.train_id(folder / f"{run}-identity", folder / "identity.safetensors", **short)
 
 
-def main(folder: str) -> None:
-    """What each process of the launcher does: train in one go, and again with a death in between."""
+def train_student(folder: Path, run: str) -> None:
+    recipe = StudentRecipe(StudentTraining(4, save_every=2, log_every=1, batch=8, precision="no", pixel_weight=0.5))
+    distil.train_student(recipe, FACES, folder / run, teacher=folder / "whole/generator.safetensors")
+
+
+def main(folder: str, dies: str = "") -> None:
+    """What each process of the launcher does: train in one go, and again with a death in between; or be killed."""
     from accelerate.state import PartialState
 
     changes = {"folder": Path(folder), "accumulation": 2}
+    if dies:
+        if PartialState().process_index == 1:
+            killed_at_step_4()
+        train(run="killed", **changes)
+    train(run="taken-over", **changes)  # begun by one process
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(run="handed-over", **changes)  # to one process
+    train_student(Path(folder), "two-student")
     train(run="two", **changes)
     with pytest.raises(KeyboardInterrupt):
         interrupted(run="two-resumed", **changes)
@@ -71,7 +86,20 @@ def main(folder: str) -> None:
     (Path(folder) / f"process-{state.process_index}").write_text(str(state.num_processes))
 
 
-def launch(folder: Path) -> None:
+def killed_at_step_4() -> None:
+    import despoof.generator.training.diffusion as trainer
+
+    draw = trainer.step_rng
+
+    def dies(seed: int, number: int) -> torch.Generator:
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return draw(seed, number)
+
+    trainer.step_rng = dies
+
+
+def launch(folder: Path, *dies: str) -> subprocess.CompletedProcess:
     script = folder / "worker.py"
     script.write_text(WORKER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
@@ -79,9 +107,8 @@ def launch(folder: Path) -> None:
         **os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
         "PYTHONPATH": str(Path(despoof.__file__).parents[1]),
     }  # fmt: skip
-    arguments = [str(Path(__file__).parent), str(folder)]
-    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    arguments = [str(Path(__file__).parent), str(folder), *dies]
+    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
 
 
 def curve(folder: Path, run: str, *names: str) -> np.ndarray:
@@ -147,14 +174,34 @@ def interrupted(folder: Path, run: str, **changes) -> None:
 
 @pytest.mark.slow
 def test_two_processes_give_the_curve_of_one_and_resume(folder: Path) -> None:
-    launch(folder)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(folder, "taken-over", accumulation=2)
+    done = launch(folder)
+    assert done.returncode == 0, done.stderr[-3000:]
     # some launchers start one process and say nothing
     assert [(folder / f"process-{index}").read_text() for index in (0, 1)] == ["2", "2"]
     np.testing.assert_allclose(curve(folder, "two"), curve(folder, "whole"), rtol=1e-4)
     torch.testing.assert_close(weights(folder, "two"), weights(folder, "whole"), rtol=0, atol=1e-4)
     assert torch.equal(weights(folder, "two-resumed"), weights(folder, "two"))
+    train(folder, "handed-over", accumulation=2)
+    for run in ("taken-over", "handed-over"):
+        np.testing.assert_allclose(curve(folder, run), curve(folder, "whole"), rtol=1e-4)
+        torch.testing.assert_close(weights(folder, run), weights(folder, "whole"), rtol=0, atol=1e-4)
+    train_student(folder, "one-student")
+    one, two = (curve(folder, f"{run}-student") for run in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=1e-4)
     train_parts(folder, "one")
     one, two = (curve(folder, f"{run}-autoencoder", "l1", "gradient") for run in ("one", "two"))
     np.testing.assert_allclose(two, one, rtol=1e-4)
     one, two = (curve(folder, f"{run}-identity", "loss") for run in ("one", "two"))
     np.testing.assert_allclose(two, one, rtol=0.1)  # on a processor, batch norms see the share of their process
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_run_with_an_error_and_one_alone_goes_on(folder: Path) -> None:
+    done = launch(folder, "dies")
+    assert done.returncode != 0
+    assert "SIGKILL" in done.stderr
+    train(folder, "killed", accumulation=2)
+    np.testing.assert_allclose(curve(folder, "killed"), curve(folder, "whole"), rtol=1e-4)
+    torch.testing.assert_close(weights(folder, "killed"), weights(folder, "whole"), rtol=0, atol=1e-4)

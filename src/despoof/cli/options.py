@@ -53,6 +53,49 @@ def configured(
     return decorate
 
 
+def launchable(command: Callable[..., T]) -> Callable[..., T | None]:
+    """Give a command that trains the options of who starts its processes; without a launcher it is called here.
+
+    `torchrun` needs none of them: it starts the whole command in each of its processes.
+    """
+
+    @functools.wraps(command)
+    def launched(
+        *given: Any, launcher: str | None = None, processes: int = 1, address: str | None = None, gpus: bool = False,
+        **more: Any,
+    ) -> T | None:  # fmt: skip
+        if launcher is None:
+            if (processes, address, gpus) != (1, None, False):
+                raise ConfigError(
+                    f"processes {processes}, address {address} or gpus {gpus} without a launcher; expected --launcher "
+                    "ray with them. Or start the command by torchrun."
+                )
+            return command(*given, **more)
+        from despoof.runs.processes import launch_by_ray
+
+        there = [each.absolute() if isinstance(each, Path) else each for each in given]
+        more = {name: each.absolute() if isinstance(each, Path) else each for name, each in more.items()}
+        work = functools.partial(launched, *there, **more)  # another process has another working folder
+        launch_by_ray(work, processes, address=address, gpus=gpus)
+        return None
+
+    signature = inspect.signature(command)
+    added = {
+        "launcher": (Literal["ray"], None, "who starts more processes than this one: ray (Ray Train)."),
+        "processes": (int, 1, "how many the launcher starts; a batch is dealt to them."),
+        "address": (str, None, "of a Ray cluster; without one, Ray is started on this machine."),
+        "gpus": (bool, False, "each process has one."),
+    }
+    kept, hints = list(signature.parameters.values()), dict(command.__annotations__)
+    for name, (kind, value, told) in added.items():
+        hint = Annotated[kind | None if value is None else kind, Parameter(help=told)]
+        kept.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=hint))
+        hints[name] = hint
+    launched.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    launched.__annotations__ = hints
+    return launched
+
+
 def chosen(
     presets: Mapping[str, T], preset: str, config: Path | None = None, flags: dict | None = None, fit: Fit | None = None
 ) -> T:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from despoof.cli.options import configured
+from despoof.cli.options import configured, launchable
 from despoof.generator.config import (
     AUTOENCODER_RECIPES,
     GENERATOR_RECIPES,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from despoof.generator.training.latents import StoredFaces
 
 
+@launchable
 @configured(AUTOENCODER_RECIPES, "small")
 def autoencoder(store: Path, run: Path, *, recipe: AutoencoderRecipe, threads: int = 2) -> None:
     """Train the autoencoder on the live faces of a store (train split).
@@ -33,6 +34,7 @@ def autoencoder(store: Path, run: Path, *, recipe: AutoencoderRecipe, threads: i
     print(train_autoencoder(recipe, _live_faces(store, recipe.generator.face_size, threads), run))
 
 
+@launchable
 @configured(IDENTITY_RECIPES, "small")
 def identity(store: Path, run: Path, teacher: Path, *, recipe: IdentityRecipe, threads: int = 2) -> None:
     """Distil the identity encoder from an ArcFace ONNX teacher on the live faces of a store (train split).
@@ -49,6 +51,7 @@ def identity(store: Path, run: Path, teacher: Path, *, recipe: IdentityRecipe, t
     print(train_identity(recipe, faces, run, teacher=teacher))
 
 
+@launchable
 @configured(GENERATOR_RECIPES, "small")
 def generator(
     store: Path, run: Path, autoencoder: Path | None = None, identity: Path | None = None, *, recipe: GeneratorRecipe,
@@ -77,6 +80,7 @@ def generator(
     print(train_generator(recipe, learned, run, **parts))
 
 
+@launchable
 @configured(STUDENT_RECIPES, "small")
 def student(store: Path, run: Path, teacher: Path, *, recipe: StudentRecipe, threads: int = 2) -> None:
     """Train a one-step generator from a trained one, on the live faces of a store (train split).

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from despoof.cli.options import configured
+from despoof.cli.options import configured, launchable
 from despoof.detector.config import PRESETS, DetectorRecipe
 from despoof.detector.recipe import fitted
 
 
+@launchable
 @configured(PRESETS, "texture", fitted)
 def detector(
     store: Path, counterparts: Path, run: Path, *, recipe: DetectorRecipe, seed: int = 0, threads: int = 2,

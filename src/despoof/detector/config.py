@@ -145,10 +145,11 @@ class DetectorTraining:
     selection: Literal["validation", "last"] = "last"  # best AUC on source validation, or the last step
     evaluate_every: int = 125
     checkpoint_every: int = 125
+    accumulation: int = 1  # parts into which a batch is cut, each with some of every domain; its loss is theirs' mean
 
     def __post_init__(self) -> None:
-        positive = ("steps", "live_per_domain", "attack_per_domain", "evaluate_every", "checkpoint_every")
-        for name in positive:
+        positive = "steps", "live_per_domain", "attack_per_domain", "evaluate_every", "checkpoint_every"
+        for name in (*positive, "accumulation"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
         if not 0 <= self.style_mixing <= 1:

@@ -4,6 +4,7 @@ A target domain has no way in: what is trained on and what selects are both sour
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,9 @@ def train(
         )
     processes = processes or open_processes()
     where = processes.device
-    share = own_share(processes, len(draw(train_set, training, 0, seed)))  # refuses a source without live or attack
+    count = training.accumulation
+    whole_batch = len(draw(train_set, training, 0, seed))  # refuses a source without live or attack
+    share = _share(processes, whole_batch, count)
     run_config = {"network": to_dict(config), "training": settings(training), "seeds": [seed, start_seed]}
     parents = (parents or {}) | start_hash(config, training.start)
     run = Identity("train detector", run_config, gathered_hash(*_given(train_set, validation)), parents)
@@ -91,26 +94,28 @@ def train(
 
     # One step: batch, losses, update, now and then a look at the validation set
     def step(number: int) -> dict[str, float]:
-        step_seed = content_seed(f"{seed}|dropout|{number}".encode())
-        torch.manual_seed(step_seed)
+        step_seed, values = content_seed(f"{seed}|dropout|{number}".encode()), dict[str, float]()
         _train_mode(detector, training)
-        batch = _on(batches(number), where)
-        autocast = torch.autocast(where.type, torch.bfloat16, enabled=training.precision == "bfloat16")
-        with autocast, mixed_styles(detector.backbone, training.style_mixing):
-            output = wrapped(batch.face, batch.cue)
-        whole = DetectorOutput(*(global_batch(processes, part) for part in output))
-        live, domain = (global_batch(processes, part) for part in (batch.live, batch.domain))
-        torch.manual_seed(step_seed + 1)  # a share draws less than the whole; what follows is the same in all processes
-        terms = technique(whole, live, domain, number)
-        total = torch.stack([term.weight * term.loss for term in terms.values()]).sum()
         optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        for place, batch in enumerate(_parts(_on(batches(number), where), count)):
+            torch.manual_seed(step_seed + 2 * place)
+            autocast = torch.autocast(where.type, torch.bfloat16, enabled=training.precision == "bfloat16")
+            with nullcontext() if place + 1 == count else processes.no_sync(wrapped):
+                with autocast, mixed_styles(detector.backbone, training.style_mixing):
+                    output = wrapped(batch.face, batch.cue)
+                whole = DetectorOutput(*(global_batch(processes, part) for part in output))
+                live, domain = (global_batch(processes, part) for part in (batch.live, batch.domain))
+                torch.manual_seed(step_seed + 2 * place + 1)  # a share draws less than the whole
+                terms = technique(whole, live, domain, number)
+                total = torch.stack([term.weight * term.loss for term in terms.values()]).sum()
+                (total / count).backward()
+            for name, term in terms.items():
+                values[name] = values.get(name, 0.0) + term.loss.item() / count
         torch.nn.utils.clip_grad_norm_(detector.parameters(), training.optimiser.gradient_limit)
         optimiser.step()
         technique.after_step()
         schedule.step()
         average.update_parameters(detector)
-        values = {name: term.loss.item() for name, term in terms.items()}
         ends = (number + 1) % training.evaluate_every == 0 or number + 1 == training.steps
         if ends and validation is not None and processes.is_main_process:
             values["validation_auc"] = value = validation_auc(average.module, validation)
@@ -250,6 +255,18 @@ def _entry_of_cue(detector: Detector, training: DetectorTraining) -> torch.nn.Pa
     mask[:, 3:] = 1
     weight.register_hook(lambda gradient: gradient * mask)
     return weight
+
+
+def _share(processes: "Accelerator", batch: int, parts: int) -> torch.Tensor:
+    """Return this process's share of a batch, part after part; what a part is does not depend on how many share it."""
+    own_share(processes, batch, parts)  # refuses what does not divide
+    dealt = torch.arange(batch).unflatten(0, (-1, parts)).T  # a batch is sorted by domain and class
+    return dealt[:, processes.process_index :: processes.num_processes].flatten()
+
+
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    cut = [[None] * count if each is None else each.chunk(count) for each in batch]
+    return [Batch(*part) for part in zip(*cut, strict=True)]
 
 
 def _on(batch: Batch, device: torch.device) -> Batch:

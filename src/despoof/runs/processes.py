@@ -1,7 +1,10 @@
 """Devices, and one run on one or many processes by accelerate: each takes its share of a global batch."""
 
+import os
+import tempfile
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,3 +105,41 @@ def run_together(
             step(number)
     accelerator.wait_for_everyone()
     return accelerator.is_main_process
+
+
+def launch_by_ray(
+    work: Callable[[], object], processes: int, *, address: str | None = None, gpus: bool = False
+) -> None:
+    """Call a training in so many processes of a Ray cluster, as `torchrun` would; without an address, of this machine.
+
+    `work` must be found by its module and name, and its folders must lie on a disk that all machines share. What a
+    process raised, or that one died, is an ArtefactError; called again, the training goes on.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing calls home
+    try:
+        import ray
+        from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train.torch import TorchTrainer
+    except ImportError as error:
+        raise ConfigError(f"launcher ray: {error}. Run: pip install 'despoof[ray]'") from None
+    started = not ray.is_initialized()
+    if started:
+        here = {"address": "local", "num_cpus": processes + 1, "include_dashboard": False}
+        ray.init(**(here if address is None else {"address": address}), logging_level="warning")
+    with tempfile.TemporaryDirectory() as storage:  # what Ray itself notes of a run
+        scaling = ScalingConfig(num_workers=processes, use_gpu=gpus)
+        run = RunConfig(name="despoof", storage_path=storage)
+        trainer = TorchTrainer(partial(_in_ray, work, gpus), scaling_config=scaling, run_config=run)
+        try:
+            trainer.fit()
+        except TrainingFailedError as error:
+            raise ArtefactError(f"a process of the training ended: {error}. Run the same command again.") from error
+        finally:
+            if started:
+                ray.shutdown()
+
+
+def _in_ray(work: Callable[[], object], gpus: bool) -> None:
+    if not gpus:
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    work()
