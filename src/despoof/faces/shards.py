@@ -21,8 +21,8 @@ from despoof.runs.progress import track
 if TYPE_CHECKING:
     from despoof.faces.store import Store, StoredSample
 
-GROUP = 32  # rows that are read together, some 5 MB
-ROWS = 2048  # of a shard, some 300 MB
+GROUP = 32  # rows that are read together, some 4 MB
+ROWS = 2048  # of a shard, some 240 MB
 SEAL = "shards.json"
 PICTURES = ("face", "surroundings")
 TOLD = ("key", "label", "attack_type", "subject", "domain", "split")  # columns for others to filter by
