@@ -108,7 +108,7 @@ def launch(folder: Path, *dies: str) -> subprocess.CompletedProcess:
         "PYTHONPATH": str(Path(despoof.__file__).parents[1]),
     }  # fmt: skip
     arguments = [str(Path(__file__).parent), str(folder), *dies]
-    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=900)
 
 
 def curve(folder: Path, run: str, *names: str) -> np.ndarray:
