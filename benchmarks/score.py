@@ -1,9 +1,9 @@
 """Batch scoring against a plain loop of `guard.check` and against ProcessPoolExecutor around it; memory and overhead of
 a job of many rows.
 
-    python benchmarks/score.py [--images 96] [--rounds 3] [--workers 2] [--rows 100000] [--pools local ray]
+    python benchmarks/score.py [--images 320] [--rounds 3] [--workers 2] [--rows 100000] [--pools local ray]
 
-Rates begin when every worker holds its weights and end with the last row on disk, ways in turn, medians over rounds.
+Rates begin when every worker has judged once and end with the last row on disk, ways in turn, medians over rounds.
 Efficiency is the rate of N workers over N times that of one in the same way; beside it what this machine gives N plain
 processes at once, the most that any pool could reach. Pictures are the portrait of the package in seeded poses.
 """
@@ -29,7 +29,7 @@ SIDE = 480  # px of a picture
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--images", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rows", type=int, default=100_000)
@@ -159,10 +159,12 @@ def judged(marks: Path, workers: int, how, wanted, rows):  # type: ignore[no-unt
 
 
 def wait_for_all(marks: Path, workers: int, how) -> None:  # type: ignore[no-untyped-def]
-    """Hold the weights, say so, and wait until all workers do; one that comes later does not wait."""
-    how.guard()
+    """Judge something, say so, and wait until all workers have; one that comes later does not wait."""
+    from despoof.data.portrait import portrait
+
     mark = marks / str(os.getpid())
     if not mark.exists():
+        how.guard().check(portrait())
         mark.touch()
         while len(list(marks.iterdir())) < workers:
             time.sleep(0.005)

@@ -66,13 +66,13 @@ def test_a_worker_and_a_machine_die_and_no_row_is_lost_or_comes_twice(cluster, t
 
     def kill() -> None:
         while not (pids := list((tmp_path / "pids").iterdir())):
-            time.sleep(0.05)
+            time.sleep(0.1)
         os.kill(int(pids[0].name), signal.SIGKILL)
         time.sleep(2)
         cluster.remove_node(cluster.machines.pop(), allow_graceful=False)
         killed.extend(pids[:1])
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     score(listing, tmp_path / "cluster", pool=Pool("ray"), judging=work)
     assert killed  # before the job had ended

@@ -198,15 +198,22 @@ class _RayTasks:
         self.ray, self.hands = _ray(), pool.workers
         self.started = not self.ray.is_initialized()
         if self.started:
-            here = {"num_cpus": max(1, round(pool.workers * pool.cpus)), "object_store_memory": STORE}
-            more = {"address": "local", "include_dashboard": False} | here
-            self.ray.init(
-                **(more if pool.address is None else {"address": pool.address}),
-                logging_level="warning", log_to_driver=False,
-            )  # fmt: skip
+            self._start(pool)
         # max_calls 0: Ray would end a process after each task that has a GPU, and its weights with it
         remote = self.ray.remote(num_cpus=pool.cpus, num_gpus=pool.gpus, max_calls=0, max_retries=RETRIES)
         self.task, self.function = remote(_in_one_thread), self.ray.put(function)
+
+    def _start(self, pool: Pool) -> None:
+        here = {"num_cpus": max(1, round(pool.workers * pool.cpus)), "object_store_memory": STORE}
+        more = {"address": "local", "include_dashboard": False} | here
+        where = more if pool.address is None else {"address": pool.address}
+        try:
+            self.ray.init(**where, logging_level="warning", log_to_driver=False)
+        except Exception as error:  # Ray's own are of no common kind
+            raise ConfigError(
+                f"Ray at {pool.address or 'this machine'} does not answer ({error}). Correct --address, or start it: "
+                "ray start --head"
+            ) from None
 
     def give(self, item: Any) -> Any:
         return self.task.remote(self.function, item)
