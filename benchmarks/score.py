@@ -43,6 +43,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         rates(Path(folder), options)
+        sizes(Path(folder))
         memory(Path(folder), options.rows)
 
 
@@ -175,39 +176,74 @@ def ready(marks: Path) -> float:
     return max(path.stat().st_mtime for path in marks.iterdir())
 
 
+def sizes(folder: Path, count: int = 8, rounds: int = 5) -> None:
+    """Print what a worker takes for a photo as JPEG of each size, in processor time, which others do not change."""
+    from PIL import Image
+
+    from despoof.batch.judging import How, identity_of, judge
+    from despoof.batch.shards import Row
+    from despoof.data.portrait import portrait
+
+    wanted = json.dumps(identity_of(How().guard(), "cpu").as_dict())
+    print(f"\nprocessor time of a photo, median of {rounds} times {count}")
+    for side in (480, 1440, 3000):
+        path = folder / f"{side}.jpg"
+        Image.fromarray(portrait()).resize((side, side * 4 // 3), Image.Resampling.LANCZOS).save(path, quality=92)
+        rows, times = tuple(Row(f"{number}", str(path)) for number in range(count)), []
+        for _ in range(rounds):
+            begun = time.process_time()
+            judge(How(), wanted, rows)
+            times.append((time.process_time() - begun) / count * 1e3)
+        print(f"{side} x {side * 4 // 3}, {path.stat().st_size / 1e3:.0f} kB: {statistics.median(times):.1f} ms "
+              f"({min(times):.1f}, {max(times):.1f})")  # fmt: skip
+
+
 def memory(folder: Path, rows: int) -> None:
     """Print peak memory, time and bytes a row of jobs in which nothing is judged, of few rows and of many."""
-    print(f"\n{'rows':>9}  peak memory, MB  rows/s  plan, us a row  shards, bytes a row")
-    for count in (rows // 10, rows):
+    print("\nof the process that shares out the work, in processor time")
+    print(f"{'rows':>9}  peak memory, MB  us a row  of these its plan  shards, bytes a row")
+    for count in (rows // 10, rows, 4 * rows):
         done = subprocess.run(
             [sys.executable, __file__, "--job", str(folder), str(count)], capture_output=True, text=True, check=True
         )
         told = json.loads(done.stdout.splitlines()[-1])
-        print(f"{count:9d}  {told['peak']:15.0f}  {told['rate']:6.0f}  {told['plan']:14.1f}  {told['bytes']:19.1f}")
+        print(f"{count:9d}  {told['peak']:15.0f}  {told['own']:8.1f}  {told['plan']:17.1f}  {told['bytes']:19.1f}")
 
 
 def synthetic(folder: Path, count: int) -> None:
     """Run a job of `count` rows in which nothing is judged, in this process, and print what it took as JSON."""
     from despoof.batch.job import score
+    from despoof.batch.judging import How
     from despoof.batch.manifest import Listing
     from despoof.batch.plan import Plan
     from despoof.runs.pool import Pool
 
+    work = 0.0  # seconds that are a worker's
+
     class Here(Pool):
         def outcomes(self, function, items):  # type: ignore[no-untyped-def]
-            return ((item, function(item)) for item in items)
+            nonlocal work
+            for item in items:
+                begun = time.process_time()
+                found = function(item)
+                work += time.process_time() - begun
+                yield item, found
 
-    (folder / f"{count}.csv").write_text("path\n" + "".join(f"faces/of/some/day/{i:08d}.jpg\n" for i in range(count)))
+    with (folder / f"{count}.csv").open("w") as file:
+        file.write("path\n")
+        file.writelines(f"faces/of/some/day/{i:08d}.jpg\n" for i in range(count))
     listing, out = Listing(str(folder / f"{count}.csv")), folder / f"out-{count}"
-    begun = time.perf_counter()
+    How().guard()
+    begun = time.process_time()
     score(listing, out, pool=Here(), judging=stub)
-    took = time.perf_counter() - begun
-    begun = time.perf_counter()
+    own = time.process_time() - begun - work
+    begun = time.process_time()
     Plan(listing, [], folder).close()
-    plan = time.perf_counter() - begun
+    plan = time.process_time() - begun
     size = sum(path.stat().st_size for path in (out / "shards").iterdir())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"peak": peak, "rate": count / took, "plan": plan / count * 1e6, "bytes": size / count}))
+    told = {"peak": peak, "own": own / count * 1e6, "plan": plan / count * 1e6, "bytes": size / count}
+    print(json.dumps(told))
 
 
 def stub(how, wanted, rows):  # type: ignore[no-untyped-def]

@@ -3,12 +3,14 @@ a cache that trusts a half-written file would hand a wrong cue to every detector
 
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from despoof.data.sample import Label, Sample, Split
 from despoof.errors import ArtefactError
@@ -16,8 +18,9 @@ from despoof.faces.align import as_image, as_tensor, face_hash
 from despoof.faces.counterparts import CounterpartCache, counterpart_size, fill, read_counterparts
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.config import TINY
-from despoof.generator.reconstruct import reconstruct
-from despoof.generator.registry import LatentDiffusion
+from despoof.generator.reconstruct import Source, reconstruct, reconstruct_in
+from despoof.generator.registry import LatentDiffusion, save_generator
+from despoof.runs.pool import Pool
 
 FACES = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
 BATCHES = [list(range(first, first + 3)) for first in range(0, 60, 3)]
@@ -155,3 +158,20 @@ def test_an_interrupted_reconstruction_names_the_next_step(store: Store) -> None
         read_counterparts(folder, store.rows, 64)
     reconstruct(store, generator, batch=2)
     assert read_counterparts(folder, store.rows, 64).shape == (5, 64, 64, 3)
+
+
+def test_workers_make_the_same_counterparts(store: Store, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = LatentDiffusion(TINY).eval()
+    save_generator(tmp_path / "generator.safetensors", generator)
+    source, made = Source(str(tmp_path / "generator.safetensors")), []
+    for work in (
+        lambda: reconstruct_in(Pool(workers=2), store, source, batch=1),
+        lambda: reconstruct(store, source.open(), batch=1),
+    ):
+        folder = work()
+        names = sorted(path.name for path in folder.glob("shard-*"))
+        made.append((names, read_counterparts(folder, store.rows, 64).tobytes()))
+        shutil.rmtree(folder)
+    assert len(made[0][0]) == 5
+    assert made[0] == made[1]

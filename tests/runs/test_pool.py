@@ -83,8 +83,8 @@ def test_all_of_many_come_however_quick_they_are():
 def test_items_are_drawn_as_workers_get_free():
     endless = count()
     first = list(islice(Pool(workers=1).outcomes(abs, endless), 5))
-    assert [item for item, _ in first] == [0, 1, 2, 3, 4]
-    assert next(endless) < 10
+    assert len({item for item, _ in first}) == 5
+    assert max(item for item, _ in first) < next(endless) < 10
 
 
 def test_what_the_function_raises_is_raised_here():

@@ -7,7 +7,8 @@ from despoof.generator.config import Posterior, Scheduler
 
 def reconstruct(
     store: Path, generator: Path, *, start_step: int | None = None, scheduler: Scheduler = "pndm",
-    posterior: Posterior = "sample", device: str | None = None, threads: int = 2,
+    posterior: Posterior = "sample", device: str | None = None, threads: int = 2, workers: int = 1,
+    pool: str = "local", address: str | None = None, gpus: float = 0.0,
 ) -> None:  # fmt: skip
     """Write STORE/counterparts/NAME-tSTEP/; run again to go on after an interruption, or on several machines at once.
 
@@ -18,24 +19,16 @@ def reconstruct(
         scheduler: of a published folder, which holds none that is sound: pndm as released, or ddim.
         posterior: of a published folder: sample as released, or mode.
         device: cpu, cuda, cuda:1, mps, …; the machine's accelerator if left out, or its processor without one.
-        threads: of the processor.
+        threads: of the processor, for each worker.
+        workers: processes, or tasks at a time of a Ray cluster.
+        pool: local, processes of this machine, or ray, a cluster whose machines all reach the store and the generator.
+        address: of the Ray cluster, such as auto; without it Ray runs here.
+        gpus: GPUs of a worker, in Ray; parts of one may be shared.
     """
-    from dataclasses import replace
-
-    import torch
-
     from despoof.faces.store import Store
-    from despoof.generator.config import PAPER
-    from despoof.generator.reconstruct import reconstruct as run
-    from despoof.generator.registry import load_generator
-    from despoof.generator.weights import load_published
-    from despoof.runs.processes import choose_device
+    from despoof.generator.reconstruct import Source, reconstruct_in
+    from despoof.runs.pool import Pool
 
-    torch.set_num_threads(threads)
-    where = choose_device(device)
-    if generator.is_dir():
-        diffusion = replace(PAPER.diffusion, scheduler=scheduler)
-        made = load_published(generator, diffusion=diffusion, posterior=posterior)
-    else:
-        made = load_generator(generator)
-    print(run(Store(store), made.to(where), start_step=start_step))
+    source = Source(str(generator.resolve()), device, threads, scheduler, posterior)
+    shared = Pool(pool, workers, address, cpus=threads, gpus=gpus)
+    print(reconstruct_in(shared, Store(store), source, start_step=start_step))

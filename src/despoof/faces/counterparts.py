@@ -114,11 +114,16 @@ def fill(
     order = list(batches)
     SystemRandom().shuffle(order)
     for batch in track(order, title, len(order)):
-        faces, known = read(batch), cache.known()
-        fresh = {name: face for face in faces if (name := face_hash(face)) not in known}
-        if fresh:
-            made = make(np.stack(list(fresh.values())))
-            cache.add(dict(zip(fresh, made, strict=True)))
+        fill_one(cache, read(batch), make)
+
+
+def fill_one(cache: CounterpartCache, faces: np.ndarray, make: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Make the counterparts of faces (N, S, S, 3) uint8 that the cache lacks, as one shard."""
+    known = cache.known()
+    fresh = {name: face for face in faces if (name := face_hash(face)) not in known}
+    if fresh:
+        made = make(np.stack(list(fresh.values())))
+        cache.add(dict(zip(fresh, made, strict=True)))
 
 
 def counterpart_folder(store: Store, name: str, start_step: int, salt: int = 0) -> Path:
