@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from despoof.departure import Departure, load_departure, save_departure
+from despoof.departure import Departure, Lessons, load_departure, save_departure
 from despoof.detector.backbones import BACKBONES
 from despoof.errors import ArtefactError, ConfigError, InputError
 
@@ -20,11 +20,26 @@ def pairs(count: int, seed: int = 0, size: int = 64) -> tuple[torch.Tensor, torc
     return faces, (faces + 0.1 * noise).clamp(-1, 1)
 
 
+def changed(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The same with a square of each face turned to its negative, and where that is."""
+    faces, counterparts = pairs(count, seed)
+    regions = torch.zeros(count, 64, 64)
+    for i, (top, left) in enumerate(np.random.default_rng(seed).integers(0, 48, (count, 2))):
+        faces[i, :, top : top + 16, left : left + 16] *= -1
+        regions[i, top : top + 16, left : left + 16] = 1
+    return faces, counterparts, regions
+
+
+def lessons(departure: Departure) -> tuple[Lessons, Lessons]:
+    return departure.read([(*pairs(80), torch.zeros(80, 64, 64))]), departure.read([changed(80, seed=5)])
+
+
 @pytest.fixture(scope="module")
 def departure() -> Departure:
     torch.manual_seed(0)
     made = Departure(BACKBONES["tiny_cnn"]().eval(), 64).eval()
-    made.learn(*pairs(80))
+    with torch.no_grad():
+        made.learn(*lessons(made), steps=60)
     return made
 
 
@@ -34,17 +49,32 @@ def _no_gradients():
         yield
 
 
-def test_each_layer_is_what_its_formula_says(departure: Departure) -> None:
-    """Against numpy: the squared length of a whitened difference is its Mahalanobis distance."""
+def test_the_map_is_what_its_formula_says(departure: Departure) -> None:
+    """Against numpy: deviations of live differences, and what the network says of them against live faces' mean."""
     faces, counterparts = pairs(80)
-    for normal, each in zip(departure.normals, departure.differences(faces, counterparts), strict=True):
+    live, _ = lessons(departure)
+    for standard, each in zip(departure.standards, live.differences, strict=True):
         x = each.double().numpy()
-        rest = np.moveaxis(x - x.mean(0), 1, -1)
-        covariance = np.cov(rest.reshape(-1, rest.shape[-1]).T, bias=True)
-        inverse = np.linalg.inv(covariance + 0.01 * np.diag(covariance).mean() * np.eye(len(covariance)))
-        logs = np.log(np.einsum("nhwc,cd,nhwd->nhw", rest, inverse, rest) + 1e-6)
-        expected = (logs - logs.mean(0)) / logs.std(0, ddof=1)
-        np.testing.assert_allclose(normal(each).numpy(), expected, atol=2e-2)
+        expected = (x - x.mean(0)) / np.moveaxis(x, 1, -1).reshape(-1, x.shape[1]).std(0, ddof=1)[:, None, None]
+        np.testing.assert_allclose(standard(each.float()).numpy(), expected.clip(-6, 6), atol=1e-3)
+    said = departure.logits(departure.differences(faces, counterparts)).numpy()
+    z = (said - said.mean(0)) / said.std(0, ddof=1)
+    wide = F.interpolate(torch.from_numpy(z)[:, None], 64, mode="bilinear", align_corners=False)[:, 0].numpy()
+    expected = np.where(wide > 0, wide / (wide + 3), 0)
+    np.testing.assert_allclose(departure(faces, counterparts).numpy(), expected, atol=2e-2)
+    means = departure(faces, counterparts).mean((1, 2)).numpy()
+    np.testing.assert_allclose(departure.strengths(live), means, atol=2e-2)
+
+
+def test_learning_is_the_same_twice_and_leaves_other_draws_alone(departure: Departure) -> None:
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    again = Departure(departure.backbone, 64).eval()
+    torch.manual_seed(3)
+    again.learn(*lessons(again), steps=60)
+    assert torch.rand(1) == wanted
+    for name, tensor in again.state_dict().items():
+        torch.testing.assert_close(tensor, departure.state_dict()[name], atol=0, rtol=0)
 
 
 def test_what_it_learned_from_is_as_expected_and_a_local_change_is_found(departure: Departure) -> None:
@@ -53,9 +83,9 @@ def test_what_it_learned_from_is_as_expected_and_a_local_change_is_found(departu
     assert plain.shape == (8, 64, 64)
     assert (plain.min() >= 0) & (plain.max() < 1)
     assert plain.mean() < 0.2  # a third of a deviation is .1
-    changed = faces.clone()
-    changed[:, :, 20:36, 28:44] *= -1
-    found = departure(changed, counterparts)
+    other = faces.clone()
+    other[:, :, 20:36, 28:44] *= -1
+    found = departure(other, counterparts)
     rows, columns = np.unravel_index(found.flatten(1).argmax(1).numpy(), (64, 64))
     inside = (rows >= 20) & (rows < 36) & (columns >= 28) & (columns < 44)
     assert inside.mean() >= 0.75
@@ -99,8 +129,9 @@ def test_onnx_runtime_draws_the_same_map(departure: Departure, tmp_path: Path) -
 def test_what_cannot_be_compared_is_refused(departure: Departure) -> None:
     with pytest.raises(InputError, match="expected both"):
         departure(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 32))
-    with pytest.raises(InputError, match="two at the least"):
-        departure.learn(*pairs(1))
+    live, other = lessons(departure)
+    with pytest.raises(InputError, match="two and one at the least"):
+        departure.learn(live.of(np.arange(1)), other)
     backbone = BACKBONES["tiny_cnn"]()
     backbone.widen(6)
     with pytest.raises(ConfigError, match="concatenated"):

@@ -8,20 +8,19 @@ import pytest
 import torch
 
 from despoof.cli.app import build_app
-from despoof.data.sample import Label, Sample
+from despoof.data.sample import Label, Sample, Split
 from despoof.departure import load_departure
 from despoof.detector.config import TINY as TINY_DETECTOR
 from despoof.detector.network import Detector, load_detector, save_detector
 from despoof.errors import ArtefactError
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.config import TINY
-from despoof.generator.reconstruct import reconstruct
-from despoof.generator.registry import build_generator
+from despoof.generator.registry import build_generator, load_generator, save_generator
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Live captures and attacks of four cameras, their counterparts, and a detector that was never trained."""
+    """Live captures and attacks of four cameras, other faces, a generator and a detector that were never trained."""
     folder = tmp_path_factory.mktemp("departure")
     store, rng = Store(folder / "store", about={"face_size": 256}), np.random.default_rng(0)
     for i in range(32):
@@ -30,21 +29,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.add(StoredSample(Sample(f"{i}.png", label, species, f"s{i}", "abcd"[i % 8 // 2]), "face"), image)
     torch.manual_seed(0)
     generator = build_generator(TINY).eval()
-    reconstruct(store, generator)
+    save_generator(folder / "generator.safetensors", generator)
+    faces = Store(folder / "faces", about={"face_size": 256})
+    for i, split in enumerate([Split.TRAIN, Split.TEST, Split.TEST]):
+        image = cv2.resize(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8), (256, 256))
+        faces.add(StoredSample(Sample(f"{i}.png", Label.LIVE, subject=f"t{i}", split=split), "face"), image)
     parents = {"generator": generator.name, "start_step": str(generator.start_of(None))}
     save_detector(folder / "detector.safetensors", Detector(TINY_DETECTOR, {"parents": parents}))
     return folder
 
 
 def test_the_file_says_what_it_learned_from_and_is_the_same_twice(folder: Path, capsys) -> None:
-    (counterparts,) = (folder / "store/counterparts").iterdir()
-    given = ["train", "departure", str(folder / "store"), str(counterparts)]
+    more = ["--weights", folder, "--faces", folder / "faces", "--each", 3, "--changes", 2, "--steps", 5, "--threads", 1]
     for name in ("one", "two"):
-        build_app()([*given, str(folder / name), "--weights", str(folder), "--each", "3"], result_action="return_value")
+        given = ["train", "departure", folder / "store", folder / name, *more]
+        build_app()([str(each) for each in given], result_action="return_value")
     assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
     facts = load_departure(folder / "one", load_detector(folder / "detector.safetensors").backbone).facts
     assert (facts["strength"]["live"], facts["strength"]["cameras"]) == (12, 4)
-    assert facts["parents"]["generator"] in counterparts.name
+    assert (facts["strength"]["faces"], facts["strength"]["changed"]) == (2, 2 * (12 + 2))
+    assert facts["parents"]["generator"] == load_generator(folder / "generator.safetensors").name
     quantiles = facts["strength"]["quantiles"]
     assert len(quantiles) == 21
     assert quantiles == sorted(quantiles)
@@ -53,9 +57,12 @@ def test_the_file_says_what_it_learned_from_and_is_the_same_twice(folder: Path, 
     assert "12 live, 12 attacks, 4 cameras" in said
 
 
-def test_counterparts_of_another_generator_are_refused(folder: Path) -> None:
-    with pytest.raises(ArtefactError, match="not made by the detector's generator"):
+def test_a_generator_that_is_not_the_detectors_is_refused(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    save_generator(tmp_path / "generator.safetensors", build_generator(TINY).eval())
+    (tmp_path / "detector.safetensors").write_bytes((folder / "detector.safetensors").read_bytes())
+    with pytest.raises(ArtefactError, match="belongs to counterparts of"):
         build_app()(
-            ["train", "departure", str(folder / "store"), str(folder / "store/counterparts/abc-t1"), str(folder / "x"),
-             "--weights", str(folder)], result_action="return_value",
-        )  # fmt: skip
+            ["train", "departure", str(folder / "store"), str(tmp_path / "x"), "--weights", str(tmp_path)],
+            result_action="return_value",
+        )

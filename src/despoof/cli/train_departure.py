@@ -1,5 +1,6 @@
-"""`despoof train departure`: what the difference of face and counterpart is in live captures; no steps, no seed."""
+"""`despoof train departure`: what the difference of face and counterpart is in live faces, and what a change of one."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -7,22 +8,33 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from despoof.detector.network import Detector
-    from despoof.faces.store import StoredSample
+    from despoof.faces.store import Store, StoredSample
+    from despoof.generator.generator import Generator
+
+    Batches = Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
-def departure(store: Path, counterparts: Path, out: Path, *, weights: str = "default", each: int = 12) -> None:
-    """Learn from live captures how far a face departs from its counterpart anyway; write OUT, a few seconds' work.
+def departure(
+    store: Path, out: Path, *, faces: Path | None = None, weights: str = "default", each: int = 12, count: int = 400,
+    changes: int = 3, steps: int = 400, seed: int = 0, threads: int = 2,
+) -> None:  # fmt: skip
+    """Learn where a live face departs from its counterpart anyway, and where a changed one does; write OUT.
 
+    Some minutes on a processor: the generator makes the counterparts, of every live face and of what changes it.
     Printed is what the maps say of cameras that were not learned from: half of them teach for the other half, in turn,
     and the file learns from all. The live captures' quantiles are printed as `despoof/explanation.py` holds them.
 
     Args:
         store: folder made by `despoof prepare`, of many cameras.
-        counterparts: folder made by `despoof reconstruct` from it, with the generator of the weights.
         out: file to write; departure.safetensors beside the detector's.
-        weights: a preset's name or a folder, whose detector's backbone reads.
+        faces: store of real faces of other sources, whose test split is learned from too.
+        weights: a preset's name or a folder, whose generator makes counterparts and whose detector's backbone reads.
         each: live captures, and as many attacks to compare with, drawn from each camera.
+        count: drawn from `faces`.
+        changes: of each live face.
+        steps: of learning.
+        seed: of what is drawn.
+        threads: of the processor.
     """
     import numpy as np
     import torch
@@ -30,56 +42,69 @@ def departure(store: Path, counterparts: Path, out: Path, *, weights: str = "def
     from despoof.data.sample import Label
     from despoof.departure import Departure, save_departure
     from despoof.detector.network import load_detector
+    from despoof.faces.store import Store
     from despoof.metrics import auc
-    from despoof.pair import files_of, parents_of
+    from despoof.pair import files_of, read_generator
 
-    detector = load_detector(files_of(weights)[1])
-    _require_made_by(detector, counterparts)
-    drawn = {label: _drawn(store, counterparts, label, each, detector.config.face_size) for label in Label}
-    live, strengths = drawn[Label.LIVE], {label: np.empty(len(pairs.cameras)) for label, pairs in drawn.items()}
+    torch.set_num_threads(threads)
+    generator_file, detector_file = files_of(weights)
+    detector = load_detector(detector_file)
+    generator = read_generator(generator_file, detector, detector_file)
+    size, opened = detector.config.face_size, Store(store)
+    drawn = {label: _drawn(opened, label, each) for label in Label}
+    live = drawn[Label.LIVE].and_others(_others(faces, count, seed))
+    of = np.tile(np.arange(len(live.faces)), changes)  # the live face of each changed one
+    empty = Departure(detector.backbone, size)
     with torch.inference_mode():
-        for fold in range(2):
-            other = Departure(detector.backbone, detector.config.face_size).eval()
-            other.learn(*live.of(live.folds != fold))
-            for label, pairs in drawn.items():
-                strengths[label][pairs.folds == fold] = other.strengths(*pairs.of(pairs.folds == fold))
-        made = Departure(detector.backbone, detector.config.face_size).eval()
-        made.learn(live.faces, live.counterparts)
+        plain = empty.read(_plain(live.faces, generator))
+        changed = empty.read(_changed(live, of, generator, seed))
+        attacks = empty.read(_plain(drawn[Label.ATTACK].faces, generator))
+    held = {Label.LIVE: plain.of(np.arange(len(drawn[Label.LIVE].faces))), Label.ATTACK: attacks}
+    strengths = {label: np.empty(len(one.faces)) for label, one in drawn.items()}
+    for fold in range(2):
+        other = Departure(detector.backbone, size).eval()
+        other.learn(plain.of(live.folds != fold), changed.of(live.folds[of] != fold), steps=steps, seed=seed)
+        for label, one in drawn.items():
+            strengths[label][one.folds == fold] = other.strengths(held[label].of(one.folds == fold))
+    made = Departure(detector.backbone, size).eval()
+    made.learn(plain, changed, steps=steps, seed=seed)
+    captures, cameras = drawn[Label.LIVE], len(set(drawn[Label.LIVE].cameras))
     quantiles = [round(float(one), 4) for one in np.quantile(strengths[Label.LIVE], np.linspace(0, 1, 21))]
-    of = {"cameras": len(set(live.cameras)), "live": len(live.cameras), "quantiles": quantiles}
-    facts = {"parents": parents_of(detector), "strength": of, "licence": detector.facts.get("licence", "")}
+    learned = {"cameras": cameras, "live": len(captures.faces), "faces": len(live.faces) - len(captures.faces)}
+    learned |= {"changed": len(changed), "steps": steps, "seed": seed, "quantiles": quantiles}
+    parents = {"generator": generator.name, "start_step": str(generator.start_of(None))}
+    facts = {"parents": parents, "strength": learned, "licence": detector.facts.get("licence", "")}
     save_departure(out, made, facts=facts)
     area = auc(-strengths[Label.LIVE], -strengths[Label.ATTACK])
-    counts = f"{len(live.cameras)} live, {len(drawn[Label.ATTACK].cameras)} attacks, {of['cameras']} cameras"
+    counts = f"{len(captures.faces)} live, {len(drawn[Label.ATTACK].faces)} attacks, {cameras} cameras"
     print(f"AUC of a map's mean, higher for attacks: {area:.3f} ({counts}, by cameras not learned from)")
     print(f"quantiles of live captures in steps of 5 %: {quantiles}")
     print(out)
 
 
-class _Pairs(NamedTuple):
-    """Faces and counterparts (N, 3, S, S), the camera of each, and in which half of the cameras it is (N,)."""
+class _Drawn(NamedTuple):
+    """Faces (N, S, S, 3) uint8 as they lie on disk, the camera of each, in which half of the cameras it is (N,)."""
 
-    faces: "torch.Tensor"
-    counterparts: "torch.Tensor"
+    faces: "np.ndarray"
     cameras: list[str]
     folds: "np.ndarray"
 
-    def of(self, chosen: "np.ndarray") -> "tuple[torch.Tensor, torch.Tensor]":
-        """Return the faces and counterparts where `chosen` (N,) is true."""
-        return self.faces[chosen], self.counterparts[chosen]
+    def and_others(self, others: "np.ndarray") -> "_Drawn":
+        """Return these and faces of no camera, which are in neither half."""
+        import numpy as np
+
+        folds = np.concatenate([self.folds, np.full(len(others), -1)])
+        return _Drawn(np.concatenate([self.faces, others]), [*self.cameras, *[""] * len(others)], folds)
 
 
-def _drawn(store: Path, counterparts: Path, label: str, each: int, size: int) -> _Pairs:
+def _drawn(store: "Store", label: str, each: int) -> _Drawn:
     import numpy as np
 
-    from despoof.faces.align import as_tensor
-    from despoof.faces.counterparts import read_counterparts
-    from despoof.faces.store import Store
+    from despoof.faces.align import FACE_SIZE
     from despoof.runs.seed import item_rng
 
-    opened = Store(store)
     by_camera: dict[str, list[StoredSample]] = {}
-    rows = opened.with_face()
+    rows = store.with_face()
     half = {camera: i % 2 for i, camera in enumerate(sorted({row.sample.domain for row in rows}))}
     for row in rows:
         if row.sample.label == label:
@@ -88,23 +113,58 @@ def _drawn(store: Path, counterparts: Path, label: str, each: int, size: int) ->
         found.sort(key=lambda row: item_rng("departure", row.key).random())
     chosen = [row for camera in sorted(by_camera) for row in by_camera[camera][:each]]
     cameras = [row.sample.domain for row in chosen]
-    faces = opened.faces(chosen, size)
-    made = read_counterparts(counterparts, chosen, size, faces=faces)
-    folds = np.array([half[camera] for camera in cameras])
-    return _Pairs(as_tensor(faces, size), as_tensor(made, size), cameras, folds)
+    return _Drawn(store.faces(chosen, FACE_SIZE), cameras, np.array([half[camera] for camera in cameras]))
 
 
-def _require_made_by(detector: "Detector", counterparts: Path) -> None:
-    """Raise ArtefactError unless the counterparts are of the detector's generator, from its start step."""
-    from despoof.errors import ArtefactError
-    from despoof.faces.counterparts import made_by
-    from despoof.pair import parents_of
+def _others(faces: Path | None, count: int, seed: int) -> "np.ndarray":
+    import numpy as np
 
-    parents = parents_of(detector)
-    expected = str(parents.get("generator")), str(parents.get("start_step"))
-    if (here := made_by(counterparts)) != expected:
-        raise ArtefactError(
-            f"{counterparts} is of {here[0]} from step {here[1]}, not made by the detector's generator; "
-            f"expected {expected[0]} from {expected[1]}. "
-            "Run `despoof reconstruct` with the generator of these weights."
-        )
+    from despoof.faces.align import FACE_SIZE
+    from despoof.faces.store import Store
+    from despoof.studies.readings import held_out_faces
+
+    if faces is None:
+        return np.empty((0, FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    store = Store(faces)
+    return store.faces(held_out_faces(store, count, seed), FACE_SIZE)
+
+
+def _plain(faces: "np.ndarray", generator: "Generator") -> "Batches":
+    """Yield faces as the generator takes them, their counterparts, and that nothing was changed."""
+    import torch
+
+    for face, counterpart in _pairs(faces, generator, "counterparts"):
+        yield face, counterpart, torch.zeros(len(face), *face.shape[-2:])
+
+
+def _changed(live: _Drawn, of: "np.ndarray", generator: "Generator", seed: int) -> "Batches":
+    """Yield live faces changed in one place, their counterparts, and where; pieces come from the same half."""
+    import numpy as np
+    import torch
+
+    from despoof.data.simulation.patches import patched
+    from despoof.departure import BATCH
+    from despoof.runs.progress import track
+    from despoof.runs.seed import item_rng
+
+    size, first = generator.config.face_size, range(0, len(of), BATCH)
+    for start in track(first, "changed faces", len(first)):
+        made, regions = [], []
+        for number in range(start, min(start + BATCH, len(of))):
+            rng, own = item_rng(seed, "changed", number), of[number]
+            other = rng.choice(np.flatnonzero(live.folds == live.folds[own]))
+            face, region = patched(live.faces[own], live.faces[other], rng)
+            made.append(face)
+            regions.append(region)
+        (pair,) = _pairs(np.stack(made), generator, "")
+        where = torch.from_numpy(np.stack(regions)).float()[:, None]
+        yield *pair, torch.nn.functional.interpolate(where, (size, size), mode="area")[:, 0]
+
+
+def _pairs(faces: "np.ndarray", generator: "Generator", title: str) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+    from despoof.departure import BATCH
+    from despoof.faces.align import as_tensor
+
+    for start in range(0, len(faces), BATCH):
+        face = as_tensor(faces[start : start + BATCH], generator.config.face_size)
+        yield face, generator.counterpart(face)
