@@ -19,7 +19,7 @@ from despoof.generator.registry import load_generator
 from despoof.pair import files_of
 
 CASES, SIDE = 200, 128
-BOUNDS = {"map": 0.50, "map, removed wholly": 0.78}  # least share of peaks inside the changed region
+BOUNDS = {"map": 0.66, "map, removed wholly": 0.87}  # least share of peaks inside the changed region
 
 
 class Cases(NamedTuple):

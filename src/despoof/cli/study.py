@@ -190,8 +190,9 @@ def fidelity(
     rows, encode = readings.held_out_faces(store, taken.count, taken.seed), teacher_encoder(teacher)
     shown = pictures(store, rows, load_generator(generator), start_step=start_step)
     far = distances(shown, partial(readings.pooled, detector.backbone), seed=taken.seed)
-    read = f"Fréchet's distance of real faces, features of {detector.config.backbone}, {detector.backbone.out_channels}"
-    _tell(summaries(fidelity(rows, shown, encode, seed=taken.seed)), f"{len(rows)} held-out faces", out, (read, far))
+    features = f"{detector.backbone.stages[-1].channels} features of {detector.config.backbone}"
+    title = f"Fréchet's distance from other real faces, {features}"
+    _tell(summaries(fidelity(rows, shown, encode, seed=taken.seed)), f"{len(rows)} held-out faces", out, (title, far))
 
 
 def generators(
