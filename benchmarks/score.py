@@ -42,9 +42,9 @@ def main() -> None:
         synthetic(Path(options.job[0]), int(options.job[1]))
         return
     with tempfile.TemporaryDirectory() as folder:
+        memory(Path(folder), options.rows)  # first, for a process inherits the peak of the one that started it
         rates(Path(folder), options)
         sizes(Path(folder))
-        memory(Path(folder), options.rows)
 
 
 def rates(folder: Path, options: argparse.Namespace) -> None:
@@ -64,7 +64,7 @@ def rates(folder: Path, options: argparse.Namespace) -> None:
             found[way].append(rate(folder))
     if ray:
         ray.shutdown()
-    print(f"{options.images} pictures of {SIDE} px, median of {options.rounds}, {os.cpu_count()} cores, load "
+    print(f"\n{options.images} pictures of {SIDE} px, median of {options.rounds}, {os.cpu_count()} cores, load "
           f"{os.getloadavg()[0]:.1f}")  # fmt: skip
     print(f"{'':24} workers  images/s  (lowest, highest)  of a loop  efficiency")
     for (name, workers), values in found.items():
@@ -200,7 +200,7 @@ def sizes(folder: Path, count: int = 8, rounds: int = 5) -> None:
 
 def memory(folder: Path, rows: int) -> None:
     """Print peak memory, time and bytes a row of jobs in which nothing is judged, of few rows and of many."""
-    print("\nof the process that shares out the work, in processor time")
+    print("of the process that shares out the work, in processor time")
     print(f"{'rows':>9}  peak memory, MB  us a row  of these its plan  shards, bytes a row")
     for count in (rows // 10, rows, 4 * rows):
         done = subprocess.run(
