@@ -12,7 +12,7 @@ from PIL import Image
 import despoof
 from despoof.data.manifest import from_folder
 from despoof.data.sample import Label, Sample
-from despoof.errors import ArtefactError
+from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import TEMPLATE
 from despoof.faces.detect import find_faces
 from despoof.faces.prepare import prepare
@@ -176,3 +176,15 @@ def test_a_place_where_no_store_can_be_is_an_artefact_error(dataset, tmp_path):
     (tmp_path / "store").write_text("a file")
     with pytest.raises(ArtefactError, match="Choose another folder"):
         prepare(dataset[0], tmp_path / "store", workers=1)
+
+
+def test_a_source_that_is_gone_leaves_no_row_and_is_taken_when_it_is_back(dataset, tmp_path):
+    samples, root = dataset
+    (root / "live").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"3 files are not there, such as .*live.*Bring them back"):
+        prepare(samples, tmp_path / "store", workers=1)
+    assert len(Store(tmp_path / "store").rows) == len(samples) - 3
+    (tmp_path / "elsewhere").rename(root / "live")
+    assert {row.sample.path for row in prepare(samples, tmp_path / "store", workers=1).rows} == {
+        s.path for s in samples
+    }

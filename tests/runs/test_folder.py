@@ -140,3 +140,11 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4  # another's, perhaps
     remove_left(tmp_path, "a-????????.csv")
     assert {path.name for path in tmp_path.iterdir()} == {".ab-12345678.csv.tmp", "a.csv", "a.tmp"}
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="no folder that refuses root too")
+def test_a_read_only_folder_is_an_error_that_says_so():
+    with pytest.raises(ArtefactError, match="cannot be written to or locked"), held("/sys/despoof"):
+        pass
+    with pytest.raises(ArtefactError, match="could not write"):
+        write_text("/sys/despoof/a.txt", "x")

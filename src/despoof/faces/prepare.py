@@ -44,7 +44,8 @@ def prepare(
     The main face is taken, also of several, and no quality limit is applied: a study needs every sample it can
     measure. Samples without one are kept in the manifest with the reason. A video needs the rule `frames` and becomes
     one row per frame, or one row that says why it cannot be read. Pictures that the store has lost or that are damaged
-    are made again. One process writes to a store at a time; another is refused. The work is shared by
+    are made again. Files that are not there leave no row, and are an InputError once all others are done. One process
+    writes to a store at a time; another is refused. The work is shared by
     `pool`, whose workers must find the files where they are; without one, by `workers` processes of this machine.
     """
     detector = None if yunet_file is None else str(Path(yunet_file).resolve())
@@ -59,12 +60,20 @@ def prepare(
         rest = _not_done(samples, store, lost)
         run = partial(_prepare_one, frames=frames, detector=detector)
         chunk = 2 if any(is_video(sample.path) for sample in rest) else 16
-        for made in track(shared.map(run, rest, chunk=chunk), "prepare faces", len(rest)):
+        gone = []
+        outcomes = track(shared.map(run, rest, chunk=chunk), "prepare faces", len(rest))
+        for sample, made in zip(rest, outcomes, strict=True):
+            gone += [] if made else [sample.file]
             for row, pictures in made:
                 if row.key not in have:
                     store.add(row, *pictures)
                 elif row.key in lost:
                     _mend(store, have[row.key], *pictures)
+    if gone:
+        raise InputError(
+            f"{len(gone)} files are not there, such as {gone[0]}; expected all. The store has the others. Bring them "
+            "back, or leave them out, then run the same command again."
+        )
     return store
 
 
@@ -146,6 +155,8 @@ def _prepare_one(sample: Sample, *, frames: FrameRule | None, detector: str | No
             frame = replace(sample, path=f"{sample.path}#{number}", video=sample.path)
             made.append(_found(frame, read_image(image), detector))  # limits of size hold here too
     except InputError as error:
+        if not Path(sample.file).exists():  # a disk that is gone comes back, and a row is for good
+            return []
         return [(StoredSample(sample, f"unreadable: {error}"), (None, None))]
     return [(replace(row, frames=len(made)), pictures) for row, pictures in made]
 
