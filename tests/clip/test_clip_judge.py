@@ -26,7 +26,10 @@ DARK = Reason("too_dark", 1.0, 2.0, "Too dark.")
 
 
 def face(box=LEFT) -> FoundFace:
-    return FoundFace(box, np.zeros((5, 2), np.float32), 0.999)
+    """Return a face that is upright beyond doubt: its eyes are half of the box apart."""
+    x, y, width, height = box
+    places = ((0.25, 0.4), (0.75, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
+    return FoundFace(box, np.float32([(x + across * width, y + down * height) for across, down in places]), 0.999)
 
 
 @dataclass
