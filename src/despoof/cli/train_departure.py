@@ -43,7 +43,6 @@ def departure(
     from despoof.departure import Departure, save_departure
     from despoof.detector.network import load_detector
     from despoof.faces.store import Store
-    from despoof.metrics import auc
     from despoof.pair import files_of, read_generator
 
     torch.set_num_threads(threads)
@@ -60,7 +59,7 @@ def departure(
         changed = empty.read(_changed(live, of, generator, seed))
         attacks = empty.read(_plain(drawn[Label.ATTACK].faces, generator))
     held = {Label.LIVE: plain.of(np.arange(len(drawn[Label.LIVE].faces))), Label.ATTACK: attacks}
-    strengths = {label: np.empty(len(one.faces)) for label, one in drawn.items()}
+    strengths: dict[str, np.ndarray] = {label: np.empty(len(one.faces)) for label, one in drawn.items()}
     for fold in range(2):
         other = Departure(detector.backbone, size).eval()
         other.learn(plain.of(live.folds != fold), changed.of(live.folds[of] != fold), steps=steps, seed=seed)
@@ -68,18 +67,31 @@ def departure(
             strengths[label][one.folds == fold] = other.strengths(held[label].of(one.folds == fold))
     made = Departure(detector.backbone, size).eval()
     made.learn(plain, changed, steps=steps, seed=seed)
-    captures, cameras = drawn[Label.LIVE], len(set(drawn[Label.LIVE].cameras))
-    quantiles = [round(float(one), 4) for one in np.quantile(strengths[Label.LIVE], np.linspace(0, 1, 21))]
-    learned = {"cameras": cameras, "live": len(captures.faces), "faces": len(live.faces) - len(captures.faces)}
-    learned |= {"changed": len(changed), "steps": steps, "seed": seed, "quantiles": quantiles}
+    learned = {"faces": len(live.faces) - len(drawn[Label.LIVE].faces), "changed": len(changed)}
+    strength = _tell(drawn, strengths) | learned | {"steps": steps, "seed": seed}
     parents = {"generator": generator.name, "start_step": str(generator.start_of(None))}
-    facts = {"parents": parents, "strength": learned, "licence": detector.facts.get("licence", "")}
-    save_departure(out, made, facts=facts)
-    area = auc(-strengths[Label.LIVE], -strengths[Label.ATTACK])
-    counts = f"{len(captures.faces)} live, {len(drawn[Label.ATTACK].faces)} attacks, {cameras} cameras"
-    print(f"AUC of a map's mean, higher for attacks: {area:.3f} ({counts}, by cameras not learned from)")
-    print(f"quantiles of live captures in steps of 5 %: {quantiles}")
+    save_departure(
+        out, made, facts={"parents": parents, "strength": strength, "licence": detector.facts.get("licence", "")}
+    )
     print(out)
+
+
+def _tell(drawn: "dict[str, _Drawn]", strengths: "dict[str, np.ndarray]") -> dict:
+    """Print how strongly live captures and attacks depart; return as facts what live captures do."""
+    import numpy as np
+
+    from despoof.data.sample import Label
+    from despoof.metrics import auc
+
+    live, attacks = (strengths[label] for label in (Label.LIVE, Label.ATTACK))
+    cameras = len(set(drawn[Label.LIVE].cameras))
+    quantiles = [round(float(one), 4) for one in np.quantile(live, np.linspace(0, 1, 21))]
+    counts = f"{len(live)} live, {len(attacks)} attacks, {cameras} cameras"
+    print(
+        f"AUC of a map's mean, higher for attacks: {auc(-live, -attacks):.3f} ({counts}, by cameras not learned from)"
+    )
+    print(f"quantiles of live captures in steps of 5 %: {quantiles}")
+    return {"cameras": cameras, "live": len(live), "quantiles": quantiles}
 
 
 class _Drawn(NamedTuple):
