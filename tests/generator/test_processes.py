@@ -22,6 +22,7 @@ from despoof.generator.training import student as distil
 from despoof.generator.training import train_generator
 from despoof.runs.checkpoint import load_artefact, save_artefact
 from despoof.runs.config import to_dict
+from despoof.runs.processes import open_processes
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
 TRAINING = DenoiserTraining(6, save_every=3, log_every=1, batch=8, precision="no")
@@ -70,7 +71,7 @@ def main(folder: str, dies: str = "") -> None:
 
     changes = {"folder": Path(folder), "accumulation": 2}
     if dies:
-        if PartialState().process_index == 1:
+        if open_processes().process_index == 1:
             killed_at_step_4()
         train(run="killed", **changes)
     train(run="taken-over", **changes)  # begun by one process
@@ -177,7 +178,7 @@ def test_two_processes_give_the_curve_of_one_and_resume(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted(folder, "taken-over", accumulation=2)
     done = launch(folder)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr
     # some launchers start one process and say nothing
     assert [(folder / f"process-{index}").read_text() for index in (0, 1)] == ["2", "2"]
     np.testing.assert_allclose(curve(folder, "two"), curve(folder, "whole"), rtol=1e-4)
@@ -201,7 +202,8 @@ def test_two_processes_give_the_curve_of_one_and_resume(folder: Path) -> None:
 def test_a_killed_process_ends_the_run_with_an_error_and_one_alone_goes_on(folder: Path) -> None:
     done = launch(folder, "dies")
     assert done.returncode != 0
-    assert "SIGKILL" in done.stderr
+    assert "ChildFailedError" in done.stderr  # torchrun names the process that it heard of first
+    assert "SIGKILL" in done.stderr or "onnection closed by peer" in done.stderr, done.stderr
     train(folder, "killed", accumulation=2)
     np.testing.assert_allclose(curve(folder, "killed"), curve(folder, "whole"), rtol=1e-4)
     torch.testing.assert_close(weights(folder, "killed"), weights(folder, "whole"), rtol=0, atol=1e-4)
