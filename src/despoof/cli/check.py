@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from despoof.clip.attempts import AttemptPolicy
     from despoof.clip.frame import Frame
     from despoof.clip.judge import ClipVerdict
     from despoof.pipeline import Guard
@@ -54,8 +55,8 @@ def check(
         attention: show in the picture, too, where on the cue the detector looked.
         as_json: print one JSON object per image instead of text.
     """
-    from despoof.clip.attempts import AttemptPolicy, admit
-    from despoof.clip.frame import container_of, read_camera, read_clip
+    from despoof.clip.attempts import AttemptPolicy
+    from despoof.clip.frame import container_of, read_clip
     from despoof.clip.rule import ClipRule
     from despoof.data.video import is_video
     from despoof.errors import InputError
@@ -81,17 +82,7 @@ def check(
             decisions.append(_image(guard, name, source, stem, as_json=as_json, attention=attention))
     if camera is not None:
         stem = None if out is None else out / f"camera-{camera}"
-
-        def present() -> "ClipVerdict":
-            frames = track(read_camera(camera, rule), f"camera {camera}: frames", rule.most_frames)
-            return _clip(guard, f"camera {camera}", frames, stem, as_json)
-
-        if policy is None:
-            decisions.append(present().decision.value)
-        else:
-            found = admit(present, policy)
-            decisions.append(found.decision.value)
-            print(f"{found.decision}: {found.why}", file=sys.stderr if as_json else sys.stdout)
+        decisions.append(_camera(guard, camera, policy, stem, as_json))
     if len(decisions) > 1:
         counts = Counter(decisions)
         said = ", ".join(f"{name} {counts[name]}" for name in EXIT if counts[name])
@@ -151,6 +142,23 @@ def _clip(guard: "Guard", name: str, frames: "Iterable[Frame]", stem: Path | Non
         if not as_json:
             print(*(f"  picture    {path}" for path in pictures), sep="\n")
     return verdict
+
+
+def _camera(guard: "Guard", camera: int, policy: "AttemptPolicy | None", stem: Path | None, as_json: bool) -> str:
+    from despoof.clip.attempts import admit
+    from despoof.clip.frame import read_camera
+    from despoof.clip.rule import ClipRule
+    from despoof.runs.progress import track
+
+    def present() -> "ClipVerdict":
+        frames = track(read_camera(camera, ClipRule()), f"camera {camera}: frames", ClipRule().most_frames)
+        return _clip(guard, f"camera {camera}", frames, stem, as_json)
+
+    if policy is None:
+        return present().decision.value
+    found = admit(present, policy)
+    print(f"{found.decision}: {found.why}", file=sys.stderr if as_json else sys.stdout)
+    return found.decision.value
 
 
 def describe_clip(name: str, verdict: "ClipVerdict") -> str:

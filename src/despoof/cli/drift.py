@@ -19,7 +19,7 @@ def drift(before: Path, after: Path, *, out: Path | None = None, psi: float = 0.
         psi: stability index from which liveness changed, where chance does not reach it.
         share: of presentations, by which a decision must move to have changed.
     """
-    from despoof.evaluation.drift import as_markdown, compare_periods, read_period
+    from despoof.qualification.drift import as_markdown, compare_periods, read_period
     from despoof.runs.folder import write_json, write_text
 
     values = compare_periods(read_period(before), read_period(after), psi=psi, share=share)

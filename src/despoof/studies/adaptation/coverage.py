@@ -27,21 +27,21 @@ def coverage_table(found: Unseen, seed: int = 0) -> str:
         least = np.abs(logit)[order][min(np.searchsorted(reached, share - 1e-9), len(order) - 1)]
         answered = np.abs(logit) >= (0 if share == 1 else least)
         title = "none" if share == 1 else f"the nearest {1 - share:.0%}, logit within {least:.2f}"
-        lines.append((title, *_answered(found, answered, found.liveness >= EVEN, which, len(names), seed)))
+        lines.append((title, *_answered(found, answered, found.liveness >= EVEN, which, seed)))
     blank = np.full(len(logit), "", dtype="<U1")
     judged = UnseenLogits(logit, found.live, found.camera, found.person, blank, np.zeros(len(logit), int))
     for name, point in named_points(found.liveness, judged, rounds=1).items():
         low, high = point["attack_below"], point["live_from"]
         answered = (found.liveness < low) | (found.liveness >= high)
         title = f"UNCERTAIN of point {name}, {low:.2f} to {high:.2f}"
-        lines.append((title, *_answered(found, answered, found.liveness >= high, which, len(names), seed)))
+        lines.append((title, *_answered(found, answered, found.liveness >= high, which, seed)))
     return markdown(HEAD, lines)
 
 
 def _answered(
-    found: Unseen, answered: np.ndarray, accepted: np.ndarray, which: np.ndarray, cameras: int, seed: int
+    found: Unseen, answered: np.ndarray, accepted: np.ndarray, which: np.ndarray, seed: int
 ) -> tuple[str, ...]:
-    shares, errors = [], []
+    shares, errors, cameras = [], [], which.max() + 1
     for live in (True, False):
         own = found.live == live
         counts = np.bincount(which[own], minlength=cameras)

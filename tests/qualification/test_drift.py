@@ -9,7 +9,8 @@ from scipy.stats import chi2, ks_2samp
 
 from despoof.cli.app import build_app
 from despoof.errors import ArtefactError, ConfigError, InputError
-from despoof.evaluation.drift import (
+from despoof.evaluation.scores import write_scores
+from despoof.qualification.drift import (
     Period,
     compare_periods,
     difference_interval,
@@ -17,7 +18,6 @@ from despoof.evaluation.drift import (
     read_period,
     stability_index,
 )
-from despoof.evaluation.scores import write_scores
 from despoof.verdict import Decision
 from score_files import toy_scores
 
