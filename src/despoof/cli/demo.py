@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def demo(*, out: Path = Path("demo"), weights: str = "default", seeds: int = 1) -> None:
+def demo(*, out: Path = Path("demo"), weights: str = "default", seeds: int = 3) -> None:
     """Judge a public-domain portrait and simulated captures of it; write *face | counterpart | departure* for each.
 
     The captures are rendered, so this shows that the way works, not how well: it is no accuracy claim.
