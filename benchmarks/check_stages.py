@@ -5,8 +5,8 @@
 Image in memory (640 x 480) -> score, with detection and with the same found face, all ways in turn within one run.
 Medians. The pair always runs on one thread of ONNX Runtime (more do not pay at its size); `--threads` are of despoof.
 The floor is the operations of the exported graphs over those that one large product or convolution, whichever is
-faster, does in a second, measured in the same process on as many threads. Memory is the most that processes of their
-own held, as Linux counts it. Needs the extra `export`.
+faster, does in a second, measured in the same process on as many threads (the search has one thread, and its floor
+too). Memory is the most that processes of their own held, as Linux counts it. Needs the extra `export`.
 """
 
 import argparse
@@ -118,14 +118,15 @@ def floors(guard, image: np.ndarray, threads: int, times: dict[str, float]) -> N
     if guard.engine.config.uses_cue:
         given["cue"] = verdict.cue[None]
     work = {
-        "judge": giga_operations((folder_of("default") / JUDGE).read_bytes(), given),
-        "search": giga_operations(retinaface_onnx(), {"input": as_input(searched)}),
+        "judge": (giga_operations((folder_of("default") / JUDGE).read_bytes(), given), threads),
+        "search": (giga_operations(retinaface_onnx(), {"input": as_input(searched)}), 1),
     }
-    speed = giga_a_second(threads)
-    told = ", ".join(f"a large {name} runs at {value:.0f} GFLOP/s" for name, value in speed.items())
-    print(f"{threads} threads: {told}")
-    lowest = {name: giga / max(speed.values()) * 1e3 for name, giga in work.items()}
-    for name, giga in work.items():
+    speeds = {count: giga_a_second(count) for count in sorted({1, threads})}
+    for count, speed in speeds.items():
+        told = ", ".join(f"a large {name} runs at {value:.0f} GFLOP/s" for name, value in speed.items())
+        print(f"{count} threads: {told}")
+    lowest = {name: giga / max(speeds[count].values()) * 1e3 for name, (giga, count) in work.items()}
+    for name, (giga, _) in work.items():
         print(f"floor of {name}: {giga:.2f} GFLOP, {lowest[name]:.2f} ms")
     print(f"face to liveness {times['face to liveness'] / lowest['judge']:.1f} times its floor, "
           f"whole {times['whole'] / sum(lowest.values()):.1f} times both")  # fmt: skip

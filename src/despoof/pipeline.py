@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,8 +119,7 @@ class Guard:
         from despoof.faces.prepare import ABOUT
 
         find = self.find or retinaface
-        ours = getattr(find, "func", find) is retinaface  # perhaps on more threads
-        finder = ABOUT["detector"] if ours else getattr(find, "__qualname__", type(find).__qualname__)
+        finder = ABOUT["detector"] if find is retinaface else getattr(find, "__qualname__", type(find).__qualname__)
         return ABOUT | {"detector": finder, "judged_at": self.engine.config.face_size, "gate": to_dict(self.limits)}
 
     def attention(self, verdict: Verdict) -> np.ndarray | None:
@@ -364,11 +362,9 @@ def load(
     or a few.
     `measuring` decides nothing: every liveness is UNCERTAIN. A profile for an engine in bfloat16 is made so.
     """
-    from despoof.engine.by_onnx import usual_threads
     from despoof.engine.choose import open_engine
 
     if profile is not None and not isinstance(profile, Profile):
         profile = read_profile(profile)
     opened = open_engine(which, engine, device=device, threads=threads)
-    find = find or partial(retinaface, threads=threads or usual_threads())
     return Guard(opened, limits=limits, find=find, profile=profile, point=point, measuring=measuring)

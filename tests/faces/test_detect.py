@@ -45,12 +45,6 @@ def test_the_portrait_has_one_face_with_landmarks_in_order(portrait):
     assert y + height > 140
 
 
-def test_any_number_of_threads_finds_the_same(portrait):
-    (one,), (two,) = retinaface(portrait), retinaface(portrait, threads=2)
-    assert (one.box, one.score) == (two.box, two.score)
-    np.testing.assert_array_equal(one.landmarks, two.landmarks)
-
-
 @pytest.mark.parametrize("degrees", [-30, 30])
 def test_a_rotated_head(portrait, degrees):
     image, marks = rotated(portrait, degrees)

