@@ -98,6 +98,26 @@ def test_evaluate_writes_scores_and_tables(captures: Path, tmp_path: Path, capsy
     assert not (tmp_path / "other").exists()
 
 
+def test_evaluate_by_several_processes_writes_what_one_does(
+    captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    store = tmp_path / "store"
+    command("prepare", captures / "labels.csv", store, "--workers", 1)
+    tiny = ("--models", "none", "--models", "statistics", "--preset", "tiny", "--training.steps", 2, "--seeds", 0)
+    printed, files = [], []
+    for out, more in ((tmp_path / "one", ()), (tmp_path / "two", ("--processes", 2))):
+        capsys.readouterr()
+        command("evaluate", store, out, *tiny, *more)
+        printed.append(capsys.readouterr().out)
+        files.append({path.relative_to(out): path.read_text() for path in out.rglob("*.csv")})
+    assert printed[0] == printed[1]
+    assert files[0] == files[1]
+    assert len(files[0]) == 12
+    with pytest.raises(InputError, match="'nnoe'"):
+        command("evaluate", store, tmp_path / "other", *tiny, "--models", "nnoe", "--processes", 2)
+    assert not (tmp_path / "other").exists()
+
+
 def test_evaluate_over_cameras_prints_tables_once_all_folds_are_there(
     captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

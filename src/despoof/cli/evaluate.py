@@ -1,8 +1,9 @@
 """`despoof evaluate`: run a protocol; scores are files, the table is made from them."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from despoof.cli.options import configured
 from despoof.detector.config import PRESETS, DetectorRecipe
@@ -18,7 +19,7 @@ def evaluate(
     store: Path, out: Path, *, recipe: DetectorRecipe, protocol: str = "leave-one-domain-out",
     cells: list[str] | None = None, models: list[str] | None = None, seeds: list[int] | None = None,
     counterparts: Path | None = None, peers: Path | None = None, threads: int = 1, workers: int = 0,
-    scratch: Path | None = None,
+    scratch: Path | None = None, processes: int = 1, pool: str = "local", address: str | None = None,
 ) -> None:  # fmt: skip
     """Fit and score every model in every cell of a protocol; run again to go on. Prints the tables.
 
@@ -39,21 +40,81 @@ def evaluate(
         threads: of the processor.
         workers: processes that make batches ahead, for an accelerator.
         scratch: folder on a quick disk of this machine for the pixels of a set that does not fit into memory.
+        processes: that share out models, cells and seeds, each by itself and on as many threads.
+        pool: local, processes of this machine, or ray, tasks of a cluster whose machines see store and out.
+        address: of the Ray cluster, such as auto; without it Ray is started on this machine.
     """
+    from despoof.evaluation.runner import run_protocol, unfinished
+
+    how = _How(store, out, recipe, protocol, models, counterparts, peers, workers, scratch, threads)
+    setting = _setting(how)
+    chosen = {"seeds": seeds or [0, 1, 2], "cells": cells}
+    if processes > 1 or pool != "local":
+        _shared(how, unfinished(*setting, out, **chosen), pool, processes, address)
+    run_protocol(*setting, out, **chosen)
+    tables(out, setting[1])
+
+
+class _How(NamedTuple):
+    """The options of the command that say what is fitted, and on what."""
+
+    store: Path
+    out: Path
+    recipe: DetectorRecipe
+    protocol: str
+    models: list[str] | None
+    counterparts: Path | None
+    peers: Path | None
+    workers: int
+    scratch: Path | None
+    threads: int
+
+
+def _setting(how: _How) -> tuple[Any, list, list]:
+    """Return protocol, rows and models."""
     import torch
 
     from despoof.evaluation.models import Material, named_models
     from despoof.evaluation.protocols import read_protocol
-    from despoof.evaluation.runner import run_protocol
     from despoof.faces.store import Store
 
-    torch.set_num_threads(threads)
-    opened = Store(store)
-    declared = read_protocol(protocol, [row.sample for row in opened.rows])
+    torch.set_num_threads(how.threads)
+    opened = Store(how.store)
+    declared = read_protocol(how.protocol, [row.sample for row in opened.rows])
     declared.require_frames(opened.about.get("frames"))
-    made = named_models(models, recipe, Material(opened, counterparts, peers, workers, scratch), declared.selection)
-    run_protocol(declared, opened.rows, made, out, seeds=seeds or [0, 1, 2], cells=cells)
-    tables(out, opened.rows)
+    material = Material(opened, how.counterparts, how.peers, how.workers, how.scratch)
+    return declared, opened.rows, named_models(how.models, how.recipe, material, declared.selection)
+
+
+def _shared(how: _How, runs: list[tuple[str, str, int]], pool: str, processes: int, address: str | None) -> None:
+    """Run each of `runs` in a process of a pool."""
+    from despoof.errors import InputError
+    from despoof.runs.pool import Lost, Pool
+    from despoof.runs.progress import track
+
+    shared = Pool(pool, processes, address, cpus=how.threads)
+    work = partial(_one, how)
+    for run, found in track(shared.outcomes(work, runs), "evaluate", len(runs)):
+        if isinstance(found, Lost):
+            raise InputError(
+                f"the process of {' '.join(map(str, run))} died ({found}). Give it more memory; run again."
+            )
+
+
+_settings: dict[str, tuple[Any, list, list]] = {}  # of a worker, by what asked for it
+
+
+def _one(how: _How, run: tuple[str, str, int]) -> None:
+    """Fit and score one model in one cell with one seed."""
+    from despoof.evaluation.runner import run_protocol
+
+    name, cell, seed = run
+    key = repr(how)
+    if key not in _settings:
+        _settings[key] = _setting(how)
+    declared, rows, models = _settings[key]
+    one = [model for model in models if model.name == name]
+    run_protocol(declared, rows, one, how.out, seeds=[seed], cells=[cell])
 
 
 def tables(out: Path, rows: "Sequence[StoredSample]" = ()) -> None:

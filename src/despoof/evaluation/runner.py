@@ -86,6 +86,32 @@ def run_protocol(
     Whatever cannot run, and files of another identity, are refused before anything runs. `cells` names some of the
     cells: several machines can share a protocol, and its files are brought together.
     """
+    runs = _planned(protocol, rows, models, root, seeds=seeds, cells=cells)
+    for run in runs:
+        if not _is_finished(run):
+            _fit_and_score(run)
+    return [run.files[Split.TEST] for run in runs]
+
+
+def unfinished(
+    protocol: Protocol,
+    rows: Rows,
+    models: Sequence[Model],
+    root: str | Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    cells: Sequence[str] | None = None,
+) -> list[tuple[str, str, int]]:
+    """Return (model, cell, seed) of what `run_protocol` would run, each of which can run alone; it refuses alike."""
+    runs = _planned(protocol, rows, models, root, seeds=seeds, cells=cells)
+    return [(run.model.name, run.identity.config["cell"], run.seed) for run in runs if not _is_finished(run)]
+
+
+def _planned(
+    protocol: Protocol, rows: Rows, models: Sequence[Model], root: str | Path, *, seeds: Sequence[int],
+    cells: Sequence[str] | None,
+) -> list[_Run]:  # fmt: skip
+    """Return every run; what cannot run, and files of another identity, are refused."""
     unknown = sorted(set(cells or ()) - {cell.name for cell in protocol.cells})
     if unknown:
         known = ", ".join(cell.name for cell in protocol.cells)
@@ -100,14 +126,11 @@ def run_protocol(
         for cell in chosen
         for seed in (seeds if model.seeded else (0,))
     ]
-    finished = [_is_finished(run) for run in runs]  # a list: all are checked before the first begins
-    unfinished = [run for run, done in zip(runs, finished, strict=True) if not done]
+    left = [run for run in runs if not _is_finished(run)]
     for model in models:
-        if model.ready is not None and any(run.model is model for run in unfinished):
+        if model.ready is not None and any(run.model is model for run in left):
             model.ready()
-    for run in unfinished:
-        _fit_and_score(run)
-    return [run.files[Split.TEST] for run in runs]
+    return runs
 
 
 def _parts(protocol: Protocol, cell: Cell, rows: Rows, seed: int) -> _Parts:
