@@ -111,8 +111,8 @@ def as_markdown(values: dict) -> str:
         parts.append(markdown(("of liveness", "value", "95 % interval", "chance reaches", "p"), rows))
     rows = [("presentations", first["presentations"], second["presentations"], "")]
     rows += [
-        (f"median liveness{place}", _number(first[key]), _number(second[key]), "")
-        for place, key in (("", "median"), (", lower quarter", "quarter"))
+        (name, _number(first[key]), _number(second[key]), "")
+        for name, key in (("median of liveness", "median"), ("lower quartile", "quartile"))
     ]
     for each in values["decisions"] + [each | {"name": f"reason {each['name']}"} for each in values["reasons"]]:
         shown = (f"{100 * part['value']:.1f} % ({100 * part['low']:.1f}–{100 * part['high']:.1f})"
@@ -197,7 +197,7 @@ def _told(period: Period) -> dict:
     return {
         "name": period.name, "presentations": len(period.decisions), "judged_by": period.judged_by,
         "median": float(np.median(period.liveness)) if known else None,
-        "quarter": float(np.quantile(period.liveness, 0.25)) if known else None,
+        "quartile": float(np.quantile(period.liveness, 0.25)) if known else None,
     }  # fmt: skip
 
 
