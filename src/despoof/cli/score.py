@@ -16,8 +16,8 @@ def score(
     """Judge everything that a manifest lists, as `despoof check` does; run again to go on.
 
     Writes OUT/shards/*.parquet, a row for each: id, decision, liveness, reasons, quality, error, attempts, times; and
-    OUT/summary.json. What could not be fetched or opened is a row too, with an error and NO_DECISION. The exit status is
-    0 if the share of such rows is at most --max-errors, else 5.
+    OUT/summary.json. What could not be fetched or opened is a row too, with an error and NO_DECISION. The exit status
+    is 0 if the share of such rows is at most --max-errors, else 5.
 
     Args:
         manifest: CSV, Parquet or JSONL with a column of paths or URIs; or a folder, a pattern or one file. It and what
