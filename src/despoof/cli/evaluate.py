@@ -12,6 +12,7 @@ from despoof.detector.recipe import fitted
 if TYPE_CHECKING:
     from despoof.evaluation.scores import ScoreFile
     from despoof.faces.store import StoredSample
+    from despoof.runs.pool import Pool
 
 
 @configured(PRESETS, "texture", fitted)
@@ -44,15 +45,15 @@ def evaluate(
         pool: local, processes of this machine, or ray, tasks of a cluster whose machines see store and out.
         address: of the Ray cluster, such as auto; without it Ray is started on this machine.
     """
-    from despoof.evaluation.runner import run_protocol, unfinished
+    from despoof.evaluation.runner import run_protocol
+    from despoof.runs.pool import Pool
 
     how = _How(store, out, recipe, protocol, models, counterparts, peers, workers, scratch, threads)
-    setting = _setting(how)
-    chosen = {"seeds": seeds or [0, 1, 2], "cells": cells}
-    if processes > 1 or pool != "local":
-        _shared(how, unfinished(*setting, out, **chosen), pool, processes, address)
-    run_protocol(*setting, out, **chosen)
-    tables(out, setting[1])
+    shared = Pool(pool, processes, address, cpus=threads)
+    elsewhere = partial(_share_out, how, shared) if processes > 1 or pool != "local" else None
+    declared, rows, made = _setting(how)
+    run_protocol(declared, rows, made, out, seeds=seeds or [0, 1, 2], cells=cells, elsewhere=elsewhere)
+    tables(out, rows)
 
 
 class _How(NamedTuple):
@@ -86,19 +87,12 @@ def _setting(how: _How) -> tuple[Any, list, list]:
     return declared, opened.rows, named_models(how.models, how.recipe, material, declared.selection)
 
 
-def _shared(how: _How, runs: list[tuple[str, str, int]], pool: str, processes: int, address: str | None) -> None:
-    """Run each of `runs` in a process of a pool."""
-    from despoof.errors import InputError
-    from despoof.runs.pool import Lost, Pool
+def _share_out(how: _How, pool: "Pool", runs: list[tuple[str, str, int]]) -> None:
+    """Run each (model, cell, seed) in a process of a pool."""
     from despoof.runs.progress import track
 
-    shared = Pool(pool, processes, address, cpus=how.threads)
-    work = partial(_one, how)
-    for run, found in track(shared.outcomes(work, runs), "evaluate", len(runs)):
-        if isinstance(found, Lost):
-            raise InputError(
-                f"the process of {' '.join(map(str, run))} died ({found}). Give it more memory; run again."
-            )
+    for _ in track(pool.map(partial(_one, how), runs, chunk=1), "evaluate", len(runs)):
+        pass
 
 
 _settings: dict[str, tuple[Any, list, list]] = {}  # of a worker, by what asked for it

@@ -80,38 +80,14 @@ def run_protocol(
     *,
     seeds: Sequence[int] = (0,),
     cells: Sequence[str] | None = None,
+    elsewhere: Callable[[list[tuple[str, str, int]]], None] | None = None,
 ) -> list[Path]:
     """Return the test score files of every model, cell and seed; one whose files exist is not run again.
 
     Whatever cannot run, and files of another identity, are refused before anything runs. `cells` names some of the
-    cells: several machines can share a protocol, and its files are brought together.
+    cells: several machines can share a protocol, and its files are brought together. `elsewhere` is given (model, cell,
+    seed) of all that is to be run, and runs each by a call of this for it alone; without it they run here.
     """
-    runs = _planned(protocol, rows, models, root, seeds=seeds, cells=cells)
-    for run in runs:
-        if not _is_finished(run):
-            _fit_and_score(run)
-    return [run.files[Split.TEST] for run in runs]
-
-
-def unfinished(
-    protocol: Protocol,
-    rows: Rows,
-    models: Sequence[Model],
-    root: str | Path,
-    *,
-    seeds: Sequence[int] = (0,),
-    cells: Sequence[str] | None = None,
-) -> list[tuple[str, str, int]]:
-    """Return (model, cell, seed) of what `run_protocol` would run, each of which can run alone; it refuses alike."""
-    runs = _planned(protocol, rows, models, root, seeds=seeds, cells=cells)
-    return [(run.model.name, run.identity.config["cell"], run.seed) for run in runs if not _is_finished(run)]
-
-
-def _planned(
-    protocol: Protocol, rows: Rows, models: Sequence[Model], root: str | Path, *, seeds: Sequence[int],
-    cells: Sequence[str] | None,
-) -> list[_Run]:  # fmt: skip
-    """Return every run; what cannot run, and files of another identity, are refused."""
     unknown = sorted(set(cells or ()) - {cell.name for cell in protocol.cells})
     if unknown:
         known = ", ".join(cell.name for cell in protocol.cells)
@@ -126,11 +102,16 @@ def _planned(
         for cell in chosen
         for seed in (seeds if model.seeded else (0,))
     ]
-    left = [run for run in runs if not _is_finished(run)]
+    unfinished = [run for run in runs if not _is_finished(run)]  # a list: all are checked before the first begins
     for model in models:
-        if model.ready is not None and any(run.model is model for run in left):
+        if model.ready is not None and any(run.model is model for run in unfinished):
             model.ready()
-    return runs
+    if elsewhere is not None:
+        elsewhere([(run.model.name, run.identity.config["cell"], run.seed) for run in unfinished])
+    else:
+        for run in unfinished:
+            _fit_and_score(run)
+    return [run.files[Split.TEST] for run in runs]
 
 
 def _parts(protocol: Protocol, cell: Cell, rows: Rows, seed: int) -> _Parts:

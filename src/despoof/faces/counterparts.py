@@ -9,7 +9,6 @@ the same shard write the same file. A shard carries the checksum of its content;
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import SystemRandom
@@ -24,7 +23,7 @@ from safetensors.torch import save_file
 from despoof.errors import ArtefactError
 from despoof.faces.align import face_hash
 from despoof.faces.store import Store, StoredSample
-from despoof.runs.folder import atomic_path, read_json, write_json
+from despoof.runs.folder import atomic_path, read_json, remove_left, write_json
 from despoof.runs.progress import track
 
 FORMAT = "despoof-counterparts/1"
@@ -93,9 +92,7 @@ class CounterpartCache:
             raise ArtefactError(f"{self.folder} holds counterparts of {read_json(path)}; expected {about}. Move it.")
         if not path.exists():
             write_json(path, about)
-        for left in self.folder.glob(".*.tmp"):
-            if time.time() - left.stat().st_mtime > STALE:
-                left.unlink(missing_ok=True)
+        remove_left(self.folder, age=STALE)
 
 
 def fill(

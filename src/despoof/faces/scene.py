@@ -133,8 +133,8 @@ def _beyond_doubt(scene: Scene) -> bool:
     if not scene.faces:
         return False
     main = scene.faces[0]
-    eyes = np.hypot(*(main.landmarks[1] - main.landmarks[0])) / max(main.box[2], 1e-6)
-    return abs(roll(main)) <= AT_ONCE_ROLL and main.score >= AT_ONCE_SCORE and bool(eyes >= AT_ONCE_EYES)
+    eyes = main.eye_distance / max(main.box[2], 1e-6)
+    return abs(roll(main)) <= AT_ONCE_ROLL and main.score >= AT_ONCE_SCORE and eyes >= AT_ONCE_EYES
 
 
 def _scene(image: np.ndarray, find: FindFaces | None, turns: int, trimmed: tuple[int, int, int, int]) -> Scene:

@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 
+from despoof.faces.box import Box
+
 SCALES = (2.7, 4.0)  # near and far: face boxes wide; what Silent-Face's pair was trained on
 SURROUNDINGS_SIZE = 160  # px a side: twice what that pair takes
-Box = tuple[float, float, float, float]  # left, top, width, height
 
 
 def surroundings(image: np.ndarray, box: Box, size: int = SURROUNDINGS_SIZE) -> np.ndarray:

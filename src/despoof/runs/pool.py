@@ -196,24 +196,11 @@ class _RayTasks:
 
     def __init__(self, function: Callable, pool: Pool) -> None:
         self.ray, self.hands = _ray(), pool.workers
-        self.started = not self.ray.is_initialized()
-        if self.started:
-            self._start(pool)
+        here = {"num_cpus": max(1, round(pool.workers * pool.cpus)), "object_store_memory": STORE}
+        self.started = join_ray(pool.address, here, log_to_driver=False)
         # max_calls 0: Ray would end a process after each task that has a GPU, and its weights with it
         remote = self.ray.remote(num_cpus=pool.cpus, num_gpus=pool.gpus, max_calls=0, max_retries=RETRIES)
         self.task, self.function = remote(_in_one_thread), self.ray.put(function)
-
-    def _start(self, pool: Pool) -> None:
-        here = {"num_cpus": max(1, round(pool.workers * pool.cpus)), "object_store_memory": STORE}
-        more = {"address": "local", "include_dashboard": False} | here
-        where = more if pool.address is None else {"address": pool.address}
-        try:
-            self.ray.init(**where, logging_level="warning", log_to_driver=False)
-        except Exception as error:  # Ray's own are of no common kind
-            raise ConfigError(
-                f"Ray at {pool.address or 'this machine'} does not answer ({error}). Correct --address, or start it: "
-                "ray start --head"
-            ) from None
 
     def give(self, item: Any) -> Any:
         return self.task.remote(self.function, item)
@@ -236,6 +223,26 @@ class _RayTasks:
 
 
 POOLS: dict[str, Callable[[Callable, Pool], _Workers]] = {"local": _Processes, "ray": _RayTasks}
+
+
+def join_ray(address: str | None, here: dict[str, Any], *, log_to_driver: bool) -> bool:
+    """Join a Ray cluster, or without an address start Ray on this machine with the options `here`.
+
+    Return whether this call did it, who then has to `ray.shutdown()`; where Ray runs already nothing is done. What does
+    not answer is a ConfigError.
+    """
+    ray = _ray()
+    if ray.is_initialized():
+        return False
+    where = {"address": "local", "include_dashboard": False} | here if address is None else {"address": address}
+    try:
+        ray.init(**where, logging_level="warning", log_to_driver=log_to_driver)
+    except Exception as error:  # Ray's own are of no common kind
+        raise ConfigError(
+            f"Ray at {address or 'this machine'} does not answer ({error}). Correct --address, or start it: "
+            "ray start --head"
+        ) from None
+    return True
 
 
 def _ray() -> Any:

@@ -14,6 +14,7 @@ from despoof.errors import ArtefactError, ConfigError
 from despoof.runs.folder import read_json
 from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, Stateful, claim, resume, run_loop
+from despoof.runs.pool import join_ray
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -115,17 +116,13 @@ def launch_by_ray(
     `work` must be found by its module and name, and its folders must lie on a disk that all machines share. What a
     process raised, or that one died, is an ArtefactError; called again, the training goes on.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing calls home
     try:
         import ray
         from ray.train import RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.torch import TorchTrainer
     except ImportError as error:
         raise ConfigError(f"launcher ray: {error}. Run: pip install 'despoof[ray]'") from None
-    started = not ray.is_initialized()
-    if started:
-        here = {"address": "local", "num_cpus": processes + 1, "include_dashboard": False}
-        ray.init(**(here if address is None else {"address": address}), logging_level="warning")
+    started = join_ray(address, {"num_cpus": processes + 1}, log_to_driver=True)
     with tempfile.TemporaryDirectory() as storage:  # what Ray itself notes of a run
         scaling = ScalingConfig(num_workers=processes, use_gpu=gpus)
         run = RunConfig(name="despoof", storage_path=storage)

@@ -25,6 +25,10 @@ class Estimate:
         half = float(1.96 * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
         return cls(mean, mean - half, mean + half)
 
+    def tenths(self, sign: str = "") -> str:
+        """Return the figure with its interval to one decimal; "+" shows signs."""
+        return f"{self.value:{sign}.1f} ({self.low:{sign}.1f} to {self.high:{sign}.1f})"
+
     def __str__(self) -> str:
         return "–" if np.isnan(self.value) else f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
 

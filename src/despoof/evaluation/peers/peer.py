@@ -19,8 +19,9 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from despoof.errors import ArtefactError
+from despoof.faces.box import Box
 from despoof.faces.detect import FoundFace
-from despoof.faces.surroundings import Box, clamped_crop
+from despoof.faces.surroundings import clamped_crop
 from despoof.runs.checkpoint import file_hash
 from despoof.runs.config import config_hash, read_toml, to_dict
 from despoof.runs.onnx import open_onnx

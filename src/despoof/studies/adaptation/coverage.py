@@ -56,7 +56,4 @@ def _answered(
 
 
 def _shown(values: np.ndarray, seed: int) -> str:
-    if not len(values):
-        return "–"
-    each = mean_over(values, seed)
-    return f"{each.value:.1f} ({each.low:.1f} to {each.high:.1f})"
+    return mean_over(values, seed).tenths() if len(values) else "–"

@@ -11,7 +11,6 @@ from despoof.evaluation.tables import markdown
 from despoof.profile import logit_of
 from despoof.runs.seed import item_rng
 from despoof.studies.adaptation.study import FEW_PEOPLE, Unseen, mean_over, split, spread
-from despoof.studies.tables import Estimate
 
 COUNTS = (1, 3, 5, 10, 20, 50)  # live faces shown
 HEAD = (
@@ -93,5 +92,4 @@ def _rates(found: Unseen, tested: np.ndarray, liveness: np.ndarray) -> tuple[flo
 
 
 def _shown(values: np.ndarray, seed: int, sign: str = "") -> str:
-    each: Estimate = mean_over(values, seed)
-    return f"{each.value:{sign}.1f} ({each.low:{sign}.1f} to {each.high:{sign}.1f})"
+    return mean_over(values, seed).tenths(sign)

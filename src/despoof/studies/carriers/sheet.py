@@ -11,7 +11,6 @@ from despoof.runs.folder import atomic_path, write_text
 from despoof.studies.carriers.judging import GIVEN
 from despoof.studies.carriers.reading import FACES
 from despoof.studies.carriers.study import SHIPS, Form, Found
-from despoof.studies.tables import Estimate
 
 PLACES = {"alone": "alone", FACES: "beside the face", SHIPS: "beside what ships"}
 FIGURES = ("alone: HTER", "AUC", "beside the face: HTER", "AUC", "beside what ships: HTER", "AUC")
@@ -25,7 +24,7 @@ differ, beside what ships, where a capture is given the cue of another of the ot
 
 def write_sheet(out: Path, found: Found) -> str:
     """Write report.md and report.png below `out`; return the text."""
-    own = [(name, *map(_shown, each.values())) for name, each in found.references.items()]
+    own = [(name, *(one.tenths() for one in each.values())) for name, each in found.references.items()]
     alike = ", ".join(f"{form} {each:.2f}" for form, each in found.alike.items())
     best = min(found.forms, key=lambda form: form.minus[SHIPS][HTER].value)
     given = [
@@ -62,15 +61,11 @@ def conclusion(forms: Sequence[Form]) -> str:
 
 
 def _row(form: Form) -> tuple[str, ...]:
-    figures = [_shown(each) for each in form.figures["alone"].values()]
-    figures += [_shown(each, "+") for place in (FACES, SHIPS) for each in form.minus[place].values()]
+    figures = [each.tenths() for each in form.figures["alone"].values()]
+    figures += [each.tenths("+") for place in (FACES, SHIPS) for each in form.minus[place].values()]
     changed = form.exchanged[SHIPS]["opposite"].all
     cost = (str(form.numbers), f"{form.took:.0f}", f"{form.operations:.2f}")
     return form.counterpart, form.cue, *cost, *figures, f"{100 * changed.count / changed.n:.1f} %"
-
-
-def _shown(each: Estimate, sign: str = "") -> str:
-    return f"{each.value:{sign}.1f} ({each.low:{sign}.1f} to {each.high:{sign}.1f})"
 
 
 def _draw(forms: Sequence[Form], path: Path) -> None:
