@@ -73,16 +73,16 @@ def generator(
     """
     from despoof.generator.training import train_generator
 
-    learned = _live_faces(store, recipe.generator.face_size, threads)
-    if faces is not None:
-        learned = _first(learned, faces, recipe.training.seed)
+    learned = _first(_live_faces(store, recipe.generator.face_size, threads), faces, recipe.training.seed)
     parts = {"autoencoder": autoencoder, "identity": identity, "start_from": start_from}
     print(train_generator(recipe, learned, run, **parts))
 
 
 @launchable
 @configured(STUDENT_RECIPES, "small")
-def student(store: Path, run: Path, teacher: Path, *, recipe: StudentRecipe, threads: int = 2) -> None:
+def student(
+    store: Path, run: Path, teacher: Path, *, recipe: StudentRecipe, faces: int | None = None, threads: int = 2
+) -> None:
     """Train a one-step generator from a trained one, on the live faces of a store (train split).
 
     By `--training.target teacher` it learns what the teacher makes in many calls, by `face` the faces themselves.
@@ -91,13 +91,15 @@ def student(store: Path, run: Path, teacher: Path, *, recipe: StudentRecipe, thr
         store: folder made by `despoof prepare`; only live faces are used.
         run: folder for the teacher's latents, log, state and generator.safetensors.
         teacher: generator.safetensors of kind diffusion; to learn the faces, also a one-step one to go on from.
+        faces: how many are learned from, the first of a shuffle by the training's seed, so fewer are a part of more;
+            all if left out.
         threads: of the processor.
     """
     from despoof.generator.registry import load_generator
     from despoof.generator.training.student import train_student
 
-    faces = _live_faces(store, load_generator(teacher).config.face_size, threads)
-    print(train_student(recipe, faces, run, teacher=teacher))
+    learned = _first(_live_faces(store, load_generator(teacher).config.face_size, threads), faces, recipe.training.seed)
+    print(train_student(recipe, learned, run, teacher=teacher))
 
 
 def _live_faces(store: Path, size: int, threads: int) -> "StoredFaces":
@@ -116,13 +118,15 @@ def _live_faces(store: Path, size: int, threads: int) -> "StoredFaces":
     return StoredFaces(opened, rows, size)
 
 
-def _first(stored: "StoredFaces", count: int, seed: int) -> "StoredFaces":
-    """Return `count` of the faces, shuffled by a seed of its own."""
+def _first(stored: "StoredFaces", count: int | None, seed: int) -> "StoredFaces":
+    """Return `count` of the faces, shuffled by a seed of its own; all in their order for None."""
     from dataclasses import replace
 
     from despoof.errors import InputError
     from despoof.runs.seed import item_rng
 
+    if count is None:
+        return stored
     if not 0 < count <= len(stored):
         raise InputError(f"faces {count}; the store holds {len(stored)} to learn from. Ask for 1 to {len(stored)}.")
     picks = item_rng(seed, "faces learned from").permutation(len(stored))[:count]
