@@ -93,6 +93,13 @@ def test_a_kind_is_refused_what_it_cannot_use(
 def test_fewer_faces_are_a_part_of_more(store: Store, parts: tuple[Path, Path], tmp_path: Path) -> None:
     train_generator(store.root, tmp_path / "run", *parts, faces=1, **tiny())
     assert np.load(tmp_path / "run/latents/latents.npy").shape[0] == 2
+    on_faces = {"steps": 2, "batch": 4, "target": "face"}
+    teacher, one, both = (tmp_path / name for name in ("run/generator.safetensors", "one", "both"))
+    train_student(store.root, one, teacher, faces=1, flags={"training": on_faces}, threads=1)
+    train_student(store.root, both, teacher, flags={"training": on_faces}, threads=1)
+    learned, every = (np.load(run / "latents/latents.npy") for run in (one, both))
+    assert len(learned) == 2  # a face and its mirror image
+    assert [sum(np.allclose(own, each, atol=1e-2) for each in every) for own in learned] == [1, 1]
     with pytest.raises(InputError, match="Ask for 1 to 2"):
         train_generator(store.root, tmp_path / "more", *parts, faces=3, **tiny())
 

@@ -18,9 +18,9 @@ from despoof.evaluation.cameras import AUC, HTER, on_cameras
 from despoof.faces.align import as_tensor
 from despoof.faces.store import Store, StoredSample
 from despoof.generator.config import TINY
-from despoof.generator.registry import build_generator, save_generator
+from despoof.generator.registry import build_generator, load_generator, save_generator
 from despoof.studies.carriers.judging import GIVEN, JUDGE, Block, Model, judge, lessons
-from despoof.studies.carriers.making import ways
+from despoof.studies.carriers.making import ways, ways_of_others
 from despoof.studies.carriers.reading import Sight, operations, read_all
 from despoof.studies.carriers.study import Form, captures
 from despoof.studies.tables import Estimate
@@ -123,6 +123,11 @@ def test_ways_are_the_generators_own(generator, faces):
     student.load_state_dict(generator.state_dict())
     torch.testing.assert_close(made[f"t {start}"].counterpart, student.counterpart(faces))
     torch.testing.assert_close(made[f"t {start}, second draw"].counterpart, student.counterpart(faces, salt=1))
+    pair = replace(TINY, kind="one_step", diffusion=replace(TINY.diffusion, noise="pair"))
+    paired = build_generator(pair).eval()
+    paired.load_state_dict(generator.state_dict())
+    own = ways(paired, ())[f"t {start}"](faces, lambda stage: None)
+    torch.testing.assert_close(own.counterpart, paired.counterpart(faces))
     assert not torch.equal(made["t 101"].latents, made[f"t {start}"].latents)
     alone = ways(generator, ())[f"t {start}, one noise for all"](faces[1:], lambda stage: None)
     torch.testing.assert_close(alone.latents, made[f"t {start}, one noise for all"].latents[1:])
@@ -189,3 +194,37 @@ def test_the_command_writes_table_and_picture(folder, capsys):
     assert text.count("| mean over t ") == 1
     assert all(each in text for each in GIVEN.values())
     assert (folder / "out/report.png").stat().st_size > 10_000
+
+
+def test_other_generators_are_measured_beside_the_first_in_its_features(folder, generator, capsys):
+    """The same weights differ from themselves by nothing; others are named with what they are."""
+    pytest.importorskip("matplotlib", reason="its picture needs the extra `report`")
+    torch.manual_seed(1)
+    save_generator(folder / "other.safetensors", build_generator(TINY))
+    other = load_generator(folder / "other.safetensors").name
+    files = [folder / name for name in ("out", "captures", "generator.safetensors", "detector.safetensors")]
+    again, file = folder / "generator.safetensors", folder / "other.safetensors"
+    tokens = ["study", "carriers", *files, "--features", "--per-group", 2, "--seeds", 1, "--other", f"same={again}",
+              "--other", f"far={file}@101"]  # fmt: skip
+    build_app()([str(token) for token in tokens], result_action="return_value")
+    text = capsys.readouterr().out
+    start = generator.start_of(None)
+    same, far = f"same ({generator.name}, t {start})", f"far ({other}, t 101)"
+    whole, _, less = text.partition(f"Less the same cue by t {start}")
+
+    def rows(part: str) -> dict[str, str]:
+        cells = [line.split("|") for line in part.splitlines() if "| features, tiny_cnn" in line]
+        return {line[1].strip(): "|".join(line[3:]) for line in cells}
+
+    assert list(rows(whole)) == [f"t {start}", "autoencoder", "blurred face", same, far]
+    assert "Correlation" not in text
+    assert list(rows(less)) == [same, far]
+    assert rows(less)[same].count("+0.0 (+0.0 to +0.0)") == 6
+    assert rows(less)[far].count("+0.0 (+0.0 to +0.0)") < 6
+
+
+def test_others_that_cannot_be_compared_are_refused(generator):
+    with pytest.raises(InputError, match="latent diffusion"):
+        ways_of_others([("copy", build_generator(replace(TINY, kind="autoencoder")), None)], 64)
+    with pytest.raises(InputError, match="expected one size"):
+        ways_of_others([("small", generator, None)], 128)

@@ -128,13 +128,14 @@ def cue(out: Path, captures: Path, generator: Path, *, start_step: int | None = 
 
 
 def carriers(
-    out: Path, captures: Path, generator: Path, detector: Path, *, step: list[int] | None = None, per_group: int = 12,
-    seeds: int = 3, seed: int = 0, threads: int = 1,
+    out: Path, captures: Path, generator: Path, detector: Path, *, step: list[int] | None = None,
+    other: list[str] | None = None, features: bool = False, per_group: int = 12, seeds: int = 3, seed: int = 0,
+    threads: int = 1,
 ) -> None:  # fmt: skip
     """Measure what of the cue carries information on liveness, by leaving cameras out.
 
-    Every form of the cue is judged alone, beside the face and beside all that the detector reads. Writes report.md and
-    report.png; run again to go on.
+    Every form of the cue is judged alone, beside the face and beside all that the detector reads; those of other
+    generators also less the first's, in the same draws. Writes report.md and report.png; run again to go on.
 
     Args:
         out: folder.
@@ -142,6 +143,8 @@ def carriers(
         generator: generator.safetensors, of latent diffusion.
         detector: detector.safetensors, whose frozen networks read.
         step: t, give one for each; 101, 301, 501, 701 and 901 if left out. The generator's own is always measured.
+        other: NAME=FILE, or NAME=FILE@T for another step, of another generator, whose features alone are read.
+        features: read nothing but the difference of features, of the generator's own step and of the controls.
         per_group: captures of each camera, class and species.
         seeds: draws of what is learned from, three of four of these.
         seed: of the draw of captures.
@@ -151,13 +154,19 @@ def carriers(
     from despoof.faces.store import Store
     from despoof.generator.registry import load_generator
     from despoof.studies.carriers import study
+    from despoof.studies.carriers.making import ways_of_others
     from despoof.studies.carriers.reading import Sight
     from despoof.studies.carriers.sheet import write_sheet
+    from despoof.studies.generators import NamedGenerator
 
     _use(threads)
     store, sight = Store(captures), Sight(load_detector(detector), load_generator(generator))
-    rows = study.captures(store, per_group, seed)
-    found = study.carriers(sight, store, rows, out, steps=step or [101, 301, 501, 701, 901], seeds=seeds)
+    named = [NamedGenerator.parse(text) for text in other or []]
+    others = [(each.name, load_generator(each.file), each.start_step) for each in named]
+    found = study.carriers(
+        sight, store, study.captures(store, per_group, seed), out, steps=step or [101, 301, 501, 701, 901], seeds=seeds,
+        others=ways_of_others(others, sight.generator.config.face_size), features=features,
+    )  # fmt: skip
     print(write_sheet(out, found), end="")
 
 

@@ -95,11 +95,15 @@ class LatentDiffusion(Generator):
             return content_noise(torch.zeros(1), shape, salt).expand(len(face), *shape)
         return torch.stack([content_noise(one, shape, salt) for one in face])
 
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """The signs that a face's noise is taken with: of a pair, both."""
+        return (1, -1) if self.config.diffusion.noise == "pair" else (1,)
+
     def cleaned(self, latents: torch.Tensor, noise: torch.Tensor, identity: FaceIdentity, start: int) -> torch.Tensor:
         """Return latents (N, C, H, W), noised to step `start` and denoised; of a pair, the mean of both."""
         steps = torch.full((latents.shape[0],), start, device=latents.device)  # len() would fix an exported batch
-        signs = (1, -1) if self.config.diffusion.noise == "pair" else (1,)
-        made = [self.denoised(self.add_noise(latents, sign * noise, steps), identity, start) for sign in signs]
+        made = [self.denoised(self.add_noise(latents, sign * noise, steps), identity, start) for sign in self.signs]
         return torch.stack(made).mean(0)
 
     def noised(self, latents: torch.Tensor, face: torch.Tensor, start: int, salt: int = 0) -> torch.Tensor:

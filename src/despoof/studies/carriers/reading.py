@@ -31,7 +31,7 @@ from despoof.runs.progress import track
 from despoof.studies.carriers.making import Make
 from despoof.studies.readings import BATCH, cue_statistics
 
-FORMAT = "despoof-carriers/1"  # another one where what is read is another
+FORMAT = "despoof-carriers/2"  # another one where what is read is another
 FACES = "face"  # in the place of a way
 TOOK = "took "  # before the name of a stage: milliseconds of the processor for each face
 Numbers = dict[str, np.ndarray]

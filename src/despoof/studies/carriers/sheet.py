@@ -36,11 +36,12 @@ def write_sheet(out: Path, found: Found) -> str:
         " ".join(ABOUT.split("\n")),
         markdown(("without a cue", HTER, AUC), own),
         markdown(COLUMNS, [_row(form) for form in found.forms]),
-        f"Correlation of two draws of noise, of standardised numbers: {alike}.",
+        _against(found.forms),
+        f"Correlation of two draws of noise, of standardised numbers: {alike}." if alike else "",
         f"The lowest error beside what ships has {best.cue} ({best.counterpart}). Given instead of its cue:",
         markdown(("given instead", "decisions changed", "of live", "of attacks", "HTER"), given),
     ]
-    text = "\n\n".join(part.strip() for part in parts) + "\n"
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     write_text(out / "report.md", text)
     _draw(found.forms, out / "report.png")
     return text
@@ -58,6 +59,19 @@ def conclusion(forms: Sequence[Form]) -> str:
             "twenty would be better, and as many worse."
         )
     return "\n".join(lines)
+
+
+def _against(forms: Sequence[Form]) -> str:
+    """Return a table of other generators' forms less the first generator's; nothing where there are none."""
+    rows = [
+        (form.counterpart, form.cue, *(each.tenths("+") for at in form.against.values() for each in at.values()))
+        for form in forms
+        if form.against
+    ]
+    own = forms[0].counterpart
+    return (
+        f"Less the same cue by {own}, in the same draws:\n\n" + markdown((*COLUMNS[:2], *FIGURES), rows) if rows else ""
+    )
 
 
 def _row(form: Form) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """The study: every form of the cue alone, beside the face's own numbers, and beside all that the detector reads."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from despoof.evaluation.cameras import AUC, HTER, Cameras, on_cameras
 from despoof.evaluation.crossfit import EQUAL
 from despoof.faces.store import Store, StoredSample
 from despoof.studies.carriers.judging import JUDGE, Block, Model, judge
-from despoof.studies.carriers.making import COPIED, ways
+from despoof.studies.carriers.making import BLURRED, COPIED, Make, ways
 from despoof.studies.carriers.reading import FACES, TOOK, Numbers, Sight, operations, read_all, stages
 from despoof.studies.readings import some
 from despoof.studies.tables import Estimate, Share
@@ -34,8 +35,8 @@ class Exchange(NamedTuple):
 class Form:
     """One form of the cue of counterparts made in one way, by its place: alone, beside the face, beside "ships".
 
-    Figures are its own, and less those of what it stands beside. It takes `took` milliseconds a face, and 1e9
-    `operations`, beside what the face itself takes.
+    Figures are its own, and less those of what it stands beside; of another generator's counterparts, also less those
+    of the first's. It takes `took` milliseconds a face, and 1e9 `operations`, beside what the face itself takes.
     """
 
     counterpart: str
@@ -45,6 +46,7 @@ class Form:
     operations: float
     figures: dict[str, Figures] = field(default_factory=dict)
     minus: dict[str, Figures] = field(default_factory=dict)
+    against: dict[str, Figures] = field(default_factory=dict)
     exchanged: dict[str, dict[str, Exchange]] = field(default_factory=dict)  # given instead, a key of `GIVEN`
 
     def better(self, place: str) -> bool:
@@ -73,19 +75,28 @@ def captures(store: Store, per_group: int, seed: int = 0) -> list[StoredSample]:
 
 
 def carriers(
-    sight: Sight, store: Store, rows: Sequence[StoredSample], out: Path, *, steps: Sequence[int], seeds: int = 3
-) -> Found:
-    """Measure every form on captures of a store; numbers are kept below `out`, so that a killed run goes on."""
-    makes = ways(sight.generator, steps)
+    sight: Sight, store: Store, rows: Sequence[StoredSample], out: Path, *, steps: Sequence[int], seeds: int = 3,
+    others: Mapping[str, Make] = MappingProxyType({}), features: bool = False,
+) -> Found:  # fmt: skip
+    """Measure every form on captures of a store; numbers are kept below `out`, so that a killed run goes on.
+
+    With `features`, the difference of features alone, of the generator's own way and the controls; `others` are ways
+    of other generators, of which no other form is read either.
+    """
+    makes = ways(sight.generator, () if features else steps)
     own = next(iter(makes))
-    read = {name: (make, name in (own, COPIED)) for name, make in makes.items()}
-    numbers = read_all(sight, store, rows, read, out)
-    backbone = sight.detector.config.backbone
+    whole = () if features else (own, COPIED)
+    if features:
+        makes = {name: makes[name] for name in (own, COPIED, BLURRED)}
+    makes |= others
+    numbers = read_all(sight, store, rows, {name: (make, name in whole) for name, make in makes.items()}, out)
+    backbone, drawn = sight.detector.config.backbone, f"{own}, second draw"
     both = tuple(f"features, {name}" for name in (backbone, "minifasnet") if f"{FACES}: {name}" in numbers)
-    members = {"mean over t": [f"t {step}" for step in steps], f"{own}, mean of two": [own, f"{own}, second draw"]}
+    members = {"mean over t": [f"t {step}" for step in steps], f"{own}, mean of two": [own, drawn]}
+    members = {} if features else members
     for name, of in members.items():
         numbers |= {f"{name}: {form}": np.mean([numbers[f"{way}: {form}"] for way in of], 0) for form in both}
-    cues = _cues(numbers, (own, COPIED), both)
+    cues = _cues(numbers, whole, both)
     weights = [(part, JUDGE.weights.get(name, 1.0)) for name, part in sight.detector.parts.items()]
     faces = {name.removeprefix(f"{FACES}: "): each for name, each in numbers.items() if name.startswith(f"{FACES}: ")}
     blocks = {name: Block(each) for name, each in (faces | cues).items()}
@@ -98,7 +109,7 @@ def carriers(
     measured = {name: on_cameras(each) for name, each in judged.items()}
     work, forms = {way: operations(sight, make) for way, make in makes.items()}, []
     for name, each in cues.items():
-        way, cue = name.split(": ", 1)
+        way, cue = name.rsplit(": ", 1)
         needed = [(one, stage) for one in members.get(way, [way]) for stage in stages(cue, backbone)]
         took = sum(float(numbers.get(f"{one}: {TOOK}{stage}", np.zeros(1))[0]) for one, stage in needed)
         form = Form(way, cue, each.shape[1], took, sum(work[one].get(stage, 0.0) for one, stage in needed))
@@ -106,9 +117,11 @@ def carriers(
             model = measured[f"{place}|{name}"]
             form.figures[place] = _figures(model)
             form.minus[place] = _figures(model, measured[(*of, FACES)[0]])
+            if way in others:
+                form.against[place] = _figures(model, measured[f"{place}|{own}: {cue}"])
             form.exchanged[place] = {given: _exchange(model, a) for given, a in answers[f"{place}|{name}"].items()}
         forms.append(form)
-    alike = {form: _alike(numbers[f"{own}: {form}"], numbers[f"{own}, second draw: {form}"]) for form in both}
+    alike = {form: _alike(numbers[f"{own}: {form}"], numbers[f"{drawn}: {form}"]) for form in both if drawn in makes}
     return Found(rows, {name: _figures(measured[name]) for name in references}, forms, alike)
 
 
@@ -116,7 +129,7 @@ def _cues(numbers: Numbers, whole: Collection[str], both: Collection[str]) -> Nu
     """Return the numbers of every form of the ways in `whole`, and of the forms in `both` of all others."""
     found = {}
     for name, each in numbers.items():
-        way, form = name.split(": ", 1)
+        way, form = name.rsplit(": ", 1)
         if way != FACES and not form.startswith(TOOK) and (way in whole or form in both):
             found[name] = each
     return found
