@@ -60,20 +60,34 @@ def train_parts(folder: Path, run: str) -> None:
     test_training.train_id(folder / f"{run}-identity", folder / "identity.safetensors", **short)
 
 
-def train_student(folder: Path, run: str) -> None:
-    recipe = StudentRecipe(StudentTraining(4, save_every=2, log_every=1, batch=8, precision="no", pixel_weight=0.5))
-    distil.train_student(recipe, FACES, folder / run, teacher=folder / "whole/generator.safetensors")
+def train_student(folder: Path, run: str, **changes) -> None:
+    training = StudentTraining(4, save_every=2, log_every=1, batch=8, precision="no", pixel_weight=0.5)
+    teacher = folder / "whole/generator.safetensors"
+    distil.train_student(StudentRecipe(replace(training, **changes)), FACES, folder / run, teacher=teacher)
 
 
-def main(folder: str, dies: str = "") -> None:
+def spread(changes: dict) -> None:
+    """Train by FSDP in one go, in 16 bits and of the last weights, and again with deaths in between."""
+    changes = changes | {"fsdp": True, "recompute": True}
+    train(run="spread", **changes)
+    train(run="spread-fp16", **changes | {"precision": "fp16"})
+    train(run="spread-last", **changes | {"average": 0.0})
+    train(run="spread-taken-over", **changes)  # begun by one process
+    for run in ("spread-resumed", "spread-handed-over"):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(run=run, **changes)
+    train(run="spread-resumed", **changes)
+
+
+def main(folder: str, killed: str = "", *how: str) -> None:
     """What each process of the launcher does: train in one go, and again with a death in between; or be killed."""
     from accelerate.state import PartialState
 
     changes = {"folder": Path(folder), "accumulation": 2}
-    if dies:
+    if killed:
         if open_processes().process_index == 1:
             killed_at_step_4()
-        train(run="killed", **changes)
+        train(run=killed, fsdp="fsdp" in how, **changes)
     train(run="taken-over", **changes)  # begun by one process
     with pytest.raises(KeyboardInterrupt):
         interrupted(run="handed-over", **changes)  # to one process
@@ -83,6 +97,8 @@ def main(folder: str, dies: str = "") -> None:
         interrupted(run="two-resumed", **changes)
     train(run="two-resumed", **changes)
     train_parts(Path(folder), "two")
+    spread(changes)
+    train_student(Path(folder), "spread-student", fsdp=True)
     state = PartialState()
     (Path(folder) / f"process-{state.process_index}").write_text(str(state.num_processes))
 
@@ -100,7 +116,7 @@ def killed_at_step_4() -> None:
     trainer.step_rng = dies
 
 
-def launch(folder: Path, *dies: str) -> subprocess.CompletedProcess:
+def launch(folder: Path, *words: str) -> subprocess.CompletedProcess:
     script = folder / "worker.py"
     script.write_text(WORKER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
@@ -108,7 +124,7 @@ def launch(folder: Path, *dies: str) -> subprocess.CompletedProcess:
         **os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
         "PYTHONPATH": str(Path(despoof.__file__).parents[1]),
     }  # fmt: skip
-    arguments = [str(Path(__file__).parent), str(folder), *dies]
+    arguments = [str(Path(__file__).parent), str(folder), *words]
     return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=900)
 
 
@@ -175,8 +191,11 @@ def interrupted(folder: Path, run: str, **changes) -> None:
 
 @pytest.mark.slow
 def test_two_processes_give_the_curve_of_one_and_resume(folder: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        interrupted(folder, "taken-over", accumulation=2)
+    train(folder, "fp16", precision="fp16")
+    train(folder, "last", average=0.0)
+    for run, changes in {"taken-over": {}, "spread-taken-over": {"recompute": True}}.items():
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(folder, run, accumulation=2, **changes)
     done = launch(folder)
     assert done.returncode == 0, done.stderr
     # some launchers start one process and say nothing
@@ -185,12 +204,17 @@ def test_two_processes_give_the_curve_of_one_and_resume(folder: Path) -> None:
     torch.testing.assert_close(weights(folder, "two"), weights(folder, "whole"), rtol=0, atol=1e-4)
     assert torch.equal(weights(folder, "two-resumed"), weights(folder, "two"))
     train(folder, "handed-over", accumulation=2)
-    for run in ("taken-over", "handed-over"):
+    train(folder, "spread-handed-over", accumulation=2, recompute=True)
+    assert torch.equal(weights(folder, "spread-resumed"), weights(folder, "spread"))
+    for run in ("taken-over", "handed-over", "spread", "spread-taken-over", "spread-handed-over"):
         np.testing.assert_allclose(curve(folder, run), curve(folder, "whole"), rtol=1e-4)
         torch.testing.assert_close(weights(folder, run), weights(folder, "whole"), rtol=0, atol=1e-4)
+    for run, tolerance in {"fp16": 2e-3, "last": 1e-4}.items():
+        np.testing.assert_allclose(curve(folder, f"spread-{run}"), curve(folder, run), rtol=tolerance)
+        torch.testing.assert_close(weights(folder, f"spread-{run}"), weights(folder, run), rtol=0, atol=tolerance)
     train_student(folder, "one-student")
-    one, two = (curve(folder, f"{run}-student") for run in ("one", "two"))
-    np.testing.assert_allclose(two, one, rtol=1e-4)
+    for run in ("two", "spread"):
+        np.testing.assert_allclose(curve(folder, f"{run}-student"), curve(folder, "one-student"), rtol=1e-4)
     train_parts(folder, "one")
     one, two = (curve(folder, f"{run}-autoencoder", "l1", "gradient") for run in ("one", "two"))
     np.testing.assert_allclose(two, one, rtol=1e-4)
@@ -199,11 +223,13 @@ def test_two_processes_give_the_curve_of_one_and_resume(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_run_with_an_error_and_one_alone_goes_on(folder: Path) -> None:
-    done = launch(folder, "dies")
+@pytest.mark.parametrize("how", ["whole", "fsdp"])
+def test_a_killed_process_ends_the_run_with_an_error_and_one_alone_goes_on(folder: Path, how: str) -> None:
+    run = f"killed-{how}"
+    done = launch(folder, run, how)
     assert done.returncode != 0
     assert "ChildFailedError" in done.stderr  # torchrun names the process that it heard of first
     assert "SIGKILL" in done.stderr or "onnection closed by peer" in done.stderr, done.stderr
-    train(folder, "killed", accumulation=2)
-    np.testing.assert_allclose(curve(folder, "killed"), curve(folder, "whole"), rtol=1e-4)
-    torch.testing.assert_close(weights(folder, "killed"), weights(folder, "whole"), rtol=0, atol=1e-4)
+    train(folder, run, accumulation=2)
+    np.testing.assert_allclose(curve(folder, run), curve(folder, "whole"), rtol=1e-4)
+    torch.testing.assert_close(weights(folder, run), weights(folder, "whole"), rtol=0, atol=1e-4)

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from despoof.errors import ConfigError
-from despoof.runs.config import config_hash, from_dict, to_dict
+from despoof.runs.config import HOW, config_hash, from_dict, identifying, to_dict
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,19 @@ def test_there_and_back():
     config = Outer("b", 4, False, 0.1, "y", Inner((7,), 1.0))
     assert from_dict(Outer, to_dict(config)) == config
     assert to_dict(config)["inner"]["widths"] == [7]
+
+
+def test_what_says_only_how_is_not_told_to_an_identity():
+    @dataclass(frozen=True)
+    class Told:
+        inner: Outer = field(default_factory=Outer)
+        spread: bool = field(default=False, metadata=HOW)
+
+    @dataclass(frozen=True)
+    class Whole:
+        told: Told = field(default_factory=Told)
+
+    assert identifying(Whole(Told(spread=True))) == {"told": {"inner": to_dict(Outer())}}
 
 
 def test_defaults_and_whole_numbers_for_floats():

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from despoof.runs.config import HOW
+
 Posterior = Literal["sample", "mode"]
 Scheduler = Literal["ddim", "pndm"]
 Precision = Literal["no", "fp16", "bf16"]
@@ -149,6 +151,7 @@ class DenoiserTraining(Training):
     condition_dropout: float = 0.05  # share of faces trained without identity
     snr_limit: float = 5.0  # min-SNR weighting (Hang et al. 2023, their gamma); 0: every t weighs the same
     recompute: bool = False  # activations in the backward pass, to save memory
+    fsdp: bool = field(default=False, metadata=HOW)  # each process keeps its part of the network, not all of it
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ class StudentTraining(Training):
     identity_weight: float = 0.0  # of one minus the identity cosine of decoded faces, by the frozen encoder
     start_step: int | None = None  # t that the student shall know; the teacher's own if None
     noise: Noise | None = None  # of the student's counterparts; the teacher's own if None. Training draws its own
+    fsdp: bool = field(default=False, metadata=HOW)  # as of `DenoiserTraining`
 
 
 SMALL = GeneratorConfig(diffusion=DiffusionConfig(noise="pair"))
@@ -228,7 +232,7 @@ STUDENT_RECIPES = {"small": StudentRecipe()}
 # Batch 64, rate 1e-5: an unofficial re-implementation's, unverified. Everything else is not published; ours.
 PAPER_TRAINING = DenoiserTraining(
     steps=150_000, save_every=1000, log_every=100, batch=64, rate=1e-5, average=0.9999, condition_dropout=0.0,
-    snr_limit=0.0, accumulation=4, recompute=True,
+    snr_limit=0.0, accumulation=4, recompute=True, fsdp=True,
 )  # fmt: skip
 # of an accelerator: 23,500 steps of 128 are 3 M faces
 BASE_TRAINING = DenoiserTraining(steps=23_500, batch=128, rate=4e-4, warmup=1000, average=0.9995)

@@ -10,11 +10,24 @@ from typing import Any, TypeVar
 from despoof.errors import ConfigError
 
 T = TypeVar("T")
+HOW = {"how": True}  # metadata of a field that says how a result is come by and nothing of the result
 
 
 def to_dict(config: Any) -> dict:
     """Return a config as nested plain values (tuples become lists)."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def identifying(config: Any) -> dict:
+    """Return what `to_dict` does, without the fields of metadata `HOW`: what an identity is told."""
+    found = to_dict(config)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.metadata == HOW:
+            del found[field.name]
+        elif dataclasses.is_dataclass(value):
+            found[field.name] = identifying(value)
+    return found
 
 
 def config_hash(config: Any) -> str:

@@ -39,6 +39,10 @@ class LoopConfig:
     save_every: int = 250
     log_every: int = 50
 
+    def saves(self, done: int) -> bool:
+        """Return whether the state is kept after so many steps."""
+        return done % self.save_every == 0 or done == self.steps
+
 
 def step_rng(seed: int, step: int) -> torch.Generator:
     """Return the random numbers of one step of one run."""
@@ -80,10 +84,9 @@ def run_loop(
     with closing(RunLog(folder, begin, logged)) as log:
         for done in track(range(begin + 1, config.steps + 1), title, config.steps - begin):
             log.add(step(done - 1))
-            last = done == config.steps
-            if done % config.log_every == 0 or last:
+            if done % config.log_every == 0 or done == config.steps:
                 log.write(done)
-            if done % config.save_every == 0 or last:
+            if config.saves(done):
                 states = {name: part.state_dict() for name, part in parts.items()}
                 state = {"step": done, "parts": states, "log": log.state(), "identity": identity.as_dict()}
                 save_state(folder / "state.pt", state)

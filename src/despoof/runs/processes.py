@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from despoof.errors import ArtefactError, ConfigError
 from despoof.runs.folder import read_json
@@ -95,8 +96,8 @@ def run_together(
 ) -> bool:
     """Run or resume a loop; True in the process that may write.
 
-    The first process logs and saves, the others follow: they read its state before any joins a step, and every
-    step waits for all gradients.
+    The first process logs and saves, the others follow: they read its state before any joins a step, every step waits
+    for all gradients, and what is `spread` is put together by all.
     """
     claim_together(accelerator, folder, identity)
     if accelerator.is_main_process:
@@ -104,8 +105,74 @@ def run_together(
     else:
         for number in range(resume(Path(folder), parts, identity)[0], config.steps):
             step(number)
+            if config.saves(number + 1):
+                for part in parts.values():
+                    part.state_dict()
     accelerator.wait_for_everyone()
     return accelerator.is_main_process
+
+
+def spread(accelerator: "Accelerator", network: nn.Module) -> None:
+    """Leave every process its part of each parameter (FSDP: `fully_shard`), in place; layers are whole while they work.
+
+    Whole together are the layers that diffusers and accelerate do not split either, `_no_split_modules`.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    together = getattr(network, "_no_split_modules", None) or ()
+    for module in reversed(list(network.modules())):  # what lies within comes first
+        if module is network or type(module).__name__ in together:
+            fully_shard(module, mesh=mesh)
+
+
+class WholeState:
+    """State of a network that was `spread`, or of its optimiser: as one process alone has it, and takes it.
+
+    Every process must ask for it. The first one gets it, in the processor's memory, and the others nothing.
+    """
+
+    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer | None = None) -> None:
+        self.network, self.optimiser = network, optimiser
+        self.names = [name for name, _ in network.named_parameters()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors by their names; of an optimiser, by the numbers of their parameters as torch does it."""
+        from torch.distributed.checkpoint import state_dict as by_name
+
+        options = by_name.StateDictOptions(full_state_dict=True, cpu_offload=True)
+        if self.optimiser is None:
+            return by_name.get_model_state_dict(self.network, options=options)
+        found = by_name.get_optimizer_state_dict(self.network, self.optimiser, options=options)
+        return _renamed(found, {name: number for number, name in enumerate(self.names)}) if found else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what `state_dict` gave the first process, or what a network or optimiser of one process gave."""
+        from torch.distributed.checkpoint import state_dict as by_name
+
+        options = by_name.StateDictOptions(full_state_dict=True)
+        if self.optimiser is None:
+            by_name.set_model_state_dict(self.network, state, options=options)
+        else:
+            named = _renamed(state, dict(enumerate(self.names)))
+            by_name.set_optimizer_state_dict(self.network, self.optimiser, named, options=options)
+
+
+def put_together(network: nn.Module, weights: nn.Module) -> None:
+    """Undo `spread` in the first process, with the weights of a network that was spread alike; to write, not to train.
+
+    Every process must ask.
+    """
+    for name, value in WholeState(weights).state_dict().items():
+        place, _, last = name.rpartition(".")
+        module = network.get_submodule(place)
+        setattr(module, last, nn.Parameter(value) if isinstance(getattr(module, last), nn.Parameter) else value)
+
+
+def _renamed(state: dict[str, Any], names: dict) -> dict[str, Any]:
+    groups = [group | {"params": [names[each] for each in group["params"]]} for group in state["param_groups"]]
+    return {"state": {names[each]: values for each, values in state["state"].items()}, "param_groups": groups}
 
 
 def launch_by_ray(

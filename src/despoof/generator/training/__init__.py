@@ -8,7 +8,7 @@ from despoof.generator.config import GeneratorRecipe
 from despoof.generator.registry import generator_class, save_generator
 from despoof.generator.training.latents import Faces, data_hash
 from despoof.runs.checkpoint import file_hash
-from despoof.runs.config import to_dict
+from despoof.runs.config import identifying
 from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity, provenance
 
@@ -25,7 +25,7 @@ def train_generator(recipe: GeneratorRecipe, faces: Faces, folder: str | Path, *
         raise ConfigError(f"kind {kind!r} has no trainer of its own. Make it from another: `despoof train student`.")
     given = {role: Path(path) for role, path in parts.items() if path is not None}
     parents = {role: file_hash(path) for role, path in given.items()}
-    run = Identity("train generator", to_dict(recipe), data_hash(faces), parents)
+    run = Identity("train generator", identifying(recipe), data_hash(faces), parents)
     path = Path(folder) / "generator.safetensors"
     trained = getattr(importlib.import_module(module), name)(recipe, faces, Path(folder), run, given)
     if trained is not None:

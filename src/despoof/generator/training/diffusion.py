@@ -32,7 +32,7 @@ def train_denoiser(
     generator = _assemble(recipe, parts)
     if training.recompute:
         generator.denoiser.enable_gradient_checkpointing()
-    trainer = Trainer(generator.denoiser, training, folder, run)
+    trainer = Trainer(generator.denoiser, training, folder, run, fsdp=training.fsdp)
     generator.to(trainer.device)
     with trainer.processes.main_process_first():
         latents = encode_faces(generator, faces, folder / "latents", run.label)

@@ -24,7 +24,7 @@ from despoof.generator.training.diffusion import encode_faces
 from despoof.generator.training.latents import Faces, Latents, bare_tokens, data_hash, filled_tokens
 from despoof.generator.training.trainer import Trainer
 from despoof.runs.checkpoint import file_hash, load_strict
-from despoof.runs.config import to_dict
+from despoof.runs.config import identifying
 from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import step_rng
@@ -44,9 +44,9 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
             f"{training.target!r}. Give such a one."
         )
     start = source.start_of(training.start_step)
-    run = Identity("train student", to_dict(recipe), data_hash(faces), {"teacher": file_hash(teacher)})
+    run = Identity("train student", identifying(recipe), data_hash(faces), {"teacher": file_hash(teacher)})
     student = student_of(source, start, teacher, training.noise)
-    trainer = Trainer(student.denoiser, training, folder, run)
+    trainer = Trainer(student.denoiser, training, folder, run, fsdp=training.fsdp)
     student.to(trainer.device)
     with trainer.processes.main_process_first():
         make = _teacher_draws if training.target == "teacher" else _face_draws

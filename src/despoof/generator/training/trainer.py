@@ -18,7 +18,15 @@ from despoof.generator.config import Training
 from despoof.generator.training.cost import arithmetic_rate, with_cost
 from despoof.runs.identity import Identity
 from despoof.runs.loop import LoopConfig, Stateful, warm_cosine
-from despoof.runs.processes import claim_together, open_processes, own_share, run_together
+from despoof.runs.processes import (
+    WholeState,
+    claim_together,
+    open_processes,
+    own_share,
+    put_together,
+    run_together,
+    spread,
+)
 
 # network, items of the batch (K,) -> their means by name; "loss" is what is minimised
 PartLoss = Callable[[nn.Module, torch.Tensor], dict[str, torch.Tensor]]
@@ -28,21 +36,28 @@ DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Trainer:
     """Holds what a run changes. Opening one claims the run's folder, and refuses that of another run."""
 
-    def __init__(self, network: nn.Module, training: Training, folder: str | Path, identity: Identity) -> None:
+    def __init__(
+        self, network: nn.Module, training: Training, folder: str | Path, identity: Identity, *, fsdp: bool = False
+    ) -> None:
+        """By `fsdp`, several processes hold a part each of the network and of all that is as large."""
         self.training, self.folder, self.identity = training, Path(folder), identity
         self.processes = open_processes()
         self.device = self.processes.device
         claim_together(self.processes, folder, identity)
         if self.device.type == "cuda" and self.processes.num_processes > 1:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # which a processor cannot
-        self.network = network.to(self.device)
-        self.optimiser = torch.optim.AdamW(network.parameters(), lr=training.rate, weight_decay=training.decay)
-        self.schedule = warm_cosine(self.optimiser, training.warmup, training.steps)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "fp16")
+        self.spread = fsdp and self.processes.num_processes > 1
+        self.network = network if self.spread else network.to(self.device)
         self.average = None
         if training.average:
             self.average = AveragedModel(network, multi_avg_fn=_warm_average(training.average))
-        self._wrapped = self.processes.prepare_model(network)
+        if self.spread:
+            for whole in {network, self._kept}:
+                spread(self.processes, whole)
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=training.rate, weight_decay=training.decay)
+        self.schedule = warm_cosine(self.optimiser, training.warmup, training.steps)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "fp16")
+        self._wrapped = network if self.spread else self.processes.prepare_model(network)
 
     def autocast(self) -> AbstractContextManager:
         """Return the context in which a network computes in the training's precision."""
@@ -73,6 +88,7 @@ class Trainer:
                 means[name] = means.get(name, 0) + value.detach() / count
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.training.gradient_limit)
+        norm = norm.full_tensor() if self.spread else norm
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.schedule.step()
@@ -83,18 +99,29 @@ class Trainer:
 
     @property
     def states(self) -> dict[str, Stateful]:
-        """What a checkpoint holds."""
+        """What a checkpoint holds, alike whether it is spread or not."""
         held: dict[str, Any] = {
             "network": self.network, "optimiser": self.optimiser, "schedule": self.schedule, "scaler": self.scaler,
         }  # fmt: skip
-        return held if self.average is None else held | {"average": self.average}
+        if self.average is not None:
+            held["average"] = self.average
+        if self.spread:
+            whole = {name: WholeState(held[name]) for name in {"network", "average"} & set(held)}
+            held |= whole | {"optimiser": WholeState(self.network, self.optimiser)}
+        return held
+
+    @property
+    def _kept(self) -> nn.Module:
+        return self.network if self.average is None else self.average.module
 
     def run(self, step: Callable[[int], dict[str, float]], *, title: str) -> bool:
-        """Run or resume; leave the weights to keep in the network; True in the process that may write."""
+        """Run or resume; True in the process that may write, where the weights to keep are left in the network."""
         loop = LoopConfig(self.training.steps, self.training.save_every, self.training.log_every)
         step = with_cost(step, self.training.batch, arithmetic_rate(self.device, DTYPES[self.training.precision]))
         writes = run_together(self.processes, self.folder, self.states, step, loop, title=title, identity=self.identity)
-        if self.average is not None:
+        if self.spread:
+            put_together(self.network, self._kept)
+        elif self.average is not None:
             self.network.load_state_dict(self.average.module.state_dict())
         return writes
 
