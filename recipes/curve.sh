@@ -13,7 +13,7 @@
 #   SEED        of the two halves of the cameras
 set -euo pipefail
 FACES=${FACES:?}; CAPTURES=${CAPTURES:?}; AUTOENCODER=${AUTOENCODER:?}; IDENTITY=${IDENTITY:?}; DETECTOR=${DETECTOR:?}
-TEACHER=${TEACHER:?}; WORK=${WORK:-.}; COUNTS=${COUNTS:-1000 3000}; OTHERS=${OTHERS:-}; STEPS=${STEPS:-300}
+TEACHER=${TEACHER:?}; WORK=${WORK:-.}; COUNTS=${COUNTS:-1000 3000}; OTHERS=${OTHERS:-}; STEPS=${STEPS:-800}
 SEED=${SEED:-0}
 RUNS=$WORK/runs/curve; STORES=$WORK/store/curve; mkdir -p "$RUNS" "$STORES"
 
@@ -44,8 +44,7 @@ more=(--training.steps "$STEPS") # options of what is given
 given() { "$@" "${more[@]}"; }
 learn() { # NAME STORE: an arm
     given despoof train student "$2" "$RUNS/$1" "$RUNS/untrained/generator.safetensors" --training.target face \
-        --training.noise pair --training.rate 8e-4 --training.warmup 50 --training.average 0.995 \
-        --training.pixel-weight 0.5 --training.identity-weight 0.2
+        --training.noise pair --training.rate 8e-4 --training.warmup 100 --training.average 0.995
     despoof study fidelity "$RUNS/$1/fidelity.md" "$FACES" "$RUNS/$1/generator.safetensors" "$TEACHER"
 }
 learn all "$FACES"
