@@ -1,5 +1,5 @@
-"""What is learned does not depend on where pixels lie: store or shards, memory or disk. Another order of rows, or a
-mirrored part of a set, would still learn."""
+"""What is learned does not depend on where pixels lie: store or shards, memory, disk or elsewhere. Another order of
+rows, or a mirrored part of a set, would still learn."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -60,14 +60,15 @@ def test_pixels_mapped_from_disk_are_those_of_memory(made: tuple[Store, Path], t
 def test_a_detector_is_the_same_from_store_and_shards_memory_and_disk(made: tuple[Store, Path], tmp_path: Path) -> None:
     store, counterparts = made
     recipe = DetectorRecipe(TINY, replace(TINY_TRAINING, steps=3))
-    shards = Store(write_shards(store, tmp_path / "shards", rows=32))
+    shards, elsewhere = (Store(write_shards(store, to, rows=32)) for to in (tmp_path / "shards", "memory://scratch/s"))
     trained = {
         "memory": train_on_store(recipe, store, counterparts, tmp_path / "a"),
         "disk": train_on_store(recipe, store, counterparts, tmp_path / "b", scratch=tmp_path / "scratch"),
         "shards": train_on_store(recipe, shards, counterparts, tmp_path / "c", scratch=tmp_path / "other"),
+        "elsewhere": train_on_store(recipe, elsewhere, counterparts, tmp_path / "d", scratch=tmp_path / "third"),
     }
     found = {name: content(detector) for name, detector in trained.items()}
     assert found["disk"] == found["memory"]
-    assert found["shards"] == found["memory"]
-    files = [(tmp_path / name / "detector.safetensors").read_bytes() for name in "abc"]
-    assert files[0] == files[1] == files[2]
+    assert found["shards"] == found["elsewhere"] == found["memory"]
+    files = [(tmp_path / name / "detector.safetensors").read_bytes() for name in "abcd"]
+    assert files[0] == files[1] == files[2] == files[3]

@@ -69,14 +69,14 @@ def test_a_killed_writer_goes_on_and_a_store_may_grow(
     write = shards._write
 
     def dies(path: Path, *given: object) -> None:
-        if path.stem == "shard-00001":
+        if path.name == "shard-00001.parquet":
             raise KeyboardInterrupt
         write(path, *given)
 
     monkeypatch.setattr(shards, "_write", dies)
     with pytest.raises(KeyboardInterrupt):
         write_shards(store, killed, rows=32)
-    with pytest.raises(ArtefactError, match="has 1 shards; expected a file shards.json"):
+    with pytest.raises(ArtefactError, match="has no file shards.json"):
         Store(killed)
     written = []
     monkeypatch.setattr(shards, "_write", lambda path, *given: (written.append(path.stem), write(path, *given)))
@@ -110,5 +110,5 @@ def test_a_lost_or_broken_shard_is_an_error(store: Store, tmp_path: Path) -> Non
     with pytest.raises(ArtefactError, match="cannot be read"):
         Store(folder)
     last.unlink()
-    with pytest.raises(ArtefactError, match="has 2 shards; expected 3"):
+    with pytest.raises(ArtefactError, match=r"shard-00002.parquet cannot be read \(.*No such file"):
         Store(folder)

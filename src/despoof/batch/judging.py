@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from despoof.batch.manifest import filesystem, is_clip, is_local, suffix_of
+from despoof.batch.manifest import is_clip, suffix_of
 from despoof.batch.shards import Row, table
 from despoof.clip.frame import container_of, read_clip
 from despoof.clip.judge import judge_clip
 from despoof.clip.rule import ClipRule
 from despoof.data.image import MAX_BYTES
+from despoof.data.place import filesystem, is_local
 from despoof.errors import ArtefactError, ConfigError
 from despoof.pipeline import Guard, load
 from despoof.runs.config import to_dict

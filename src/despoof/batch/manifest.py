@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from despoof.data.image import require_readable
 from despoof.data.manifest import DELIMITERS, SUFFIXES
+from despoof.data.place import filesystem, uri_of
 from despoof.data.video import is_video, require_pyav
-from despoof.errors import ConfigError, InputError
+from despoof.errors import InputError
 
 BLOCK = 4096  # rows that are read together
 TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson"}
@@ -85,30 +86,6 @@ class Listing:
                 raise InputError(
                     f"{self.source} has no column {name!r} among {', '.join(columns)}. Name its own: --path, --id."
                 )
-
-
-def filesystem(uri: str) -> tuple[Any, str]:
-    """Return fsspec's file system for a URI, and the path in it; one that needs more packages is a ConfigError."""
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError:
-        raise ConfigError("fsspec is not installed. Run: pip install 'despoof[score]'") from None
-    try:
-        return url_to_fs(uri)
-    except ImportError as error:
-        raise ConfigError(f"{uri} cannot be read here: {error}. Extras of despoof: s3, gs, https.") from None
-    except ValueError as error:
-        raise InputError(f"{uri} cannot be read ({error}). Give a path, or a URI such as s3://bucket/key.") from None
-
-
-def uri_of(fs: Any, path: str) -> str:
-    """Return an absolute local path as it is, and any other with its protocol."""
-    return path if is_local(fs) else fs.unstrip_protocol(path)
-
-
-def is_local(fs: Any) -> bool:
-    """Say whether a file system is that of this machine."""
-    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def suffix_of(uri: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from despoof.cli.options import Place
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -79,14 +81,14 @@ def _print_some(title: str, lines: Sequence[str]) -> None:
         print(f"   and {len(lines) - SHOWN} more")
 
 
-def leaks(source: Path, *, limit: int = 4, images: bool = True) -> None:
+def leaks(source: Place, *, limit: int = 4, images: bool = True) -> None:
     """Find people in more than one split and near-duplicate pictures between splits, domains or people.
 
     Exit status 1 if there is any. Of a store, prepared faces are compared; of a CSV, Parquet file or folder,
     whole pictures, and of a video its first frame.
 
     Args:
-        source: a store, or what `despoof prepare` takes.
+        source: a store, or a URI of shards of one, or what `despoof prepare` takes.
         limit: of 64 bits of the perceptual hash, how many may differ in a near duplicate.
         images: compare pictures too, not only names.
     """
@@ -114,15 +116,14 @@ def leaks(source: Path, *, limit: int = 4, images: bool = True) -> None:
     sys.exit(1 if people or pairs else 0)
 
 
-def shards(store: Path, out: Path, *, rows: int = 2048) -> None:
+def shards(store: Place, out: Place, *, rows: int = 2048) -> None:
     """Write a store as a few large files, which every command reads as it reads the store.
 
     Run again, it goes on where it was killed, and adds what the store has grown by.
 
     Args:
         store: folder made by `despoof prepare`.
-        out: folder for Parquet files of the rows and their pictures; what is made of it, such as counterparts, goes
-            there too.
+        out: folder for Parquet files of the rows and their pictures, or its URI, such as s3://bucket/folder.
         rows: of a file, a multiple of 32.
     """
     from despoof.faces.shards import write_shards
@@ -131,7 +132,7 @@ def shards(store: Path, out: Path, *, rows: int = 2048) -> None:
     print(write_shards(Store(store), out, rows=rows))
 
 
-def _pictures(source: Path) -> "tuple[list[Sample], map[tuple[Sample, np.ndarray | None]]]":
+def _pictures(source: Place) -> "tuple[list[Sample], map[tuple[Sample, np.ndarray | None]]]":
     """Return the samples, and lazily each with its picture, None where there is none."""
     from despoof.data.image import read_image
     from despoof.data.manifest import read_source
@@ -147,7 +148,7 @@ def _pictures(source: Path) -> "tuple[list[Sample], map[tuple[Sample, np.ndarray
         except InputError:
             return sample, None
 
-    if (source / "store.json").is_file():
+    if isinstance(source, str) or (source / "store.json").is_file():
         store = Store(source)
         rows = store.with_face()
         faces = ((row.sample, store.faces([row], 64)[0]) for row in track(rows, "read faces", len(rows)))

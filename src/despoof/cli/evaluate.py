@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from despoof.cli.options import configured
+from despoof.cli.options import Place, configured
 from despoof.detector.config import PRESETS, DetectorRecipe
 from despoof.detector.recipe import fitted
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @configured(PRESETS, "texture", fitted)
 def evaluate(
-    store: Path, out: Path, *, recipe: DetectorRecipe, protocol: str = "leave-one-domain-out",
+    store: Place, out: Path, *, recipe: DetectorRecipe, protocol: str = "leave-one-domain-out",
     cells: list[str] | None = None, models: list[str] | None = None, seeds: list[int] | None = None,
     counterparts: Path | None = None, peers: Path | None = None, threads: int = 1, workers: int = 0,
     scratch: Path | None = None, processes: int = 1, pool: str = "local", address: str | None = None,
@@ -28,7 +28,7 @@ def evaluate(
     same folder, or into folders of several machines whose files are then brought together.
 
     Args:
-        store: captures with live, attack and domains, prepared.
+        store: captures with live, attack and domains, prepared; or a URI of shards of them.
         out: folder for score files, fits and curves.
         protocol: name of a protocol of the package (a wrong one lists them all), or a .toml file of one's own.
         cells: of the protocol; all if left out.
@@ -59,7 +59,7 @@ def evaluate(
 class _How(NamedTuple):
     """The options of the command that say what is fitted, and on what."""
 
-    store: Path
+    store: Place
     out: Path
     recipe: DetectorRecipe
     protocol: str

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from despoof.cli.options import Place
+
 
 def leaderboard(
-    store: Path, out: Path, *, peer: list[Path] | None = None, peers: Path | None = None, scores: Path | None = None,
+    store: Place, out: Path, *, peer: list[Path] | None = None, peers: Path | None = None, scores: Path | None = None,
     weights: str = "default", point: str | None = None, steady: int = 70, runs: int = 30, rounds: int = 1000,
 ) -> None:  # fmt: skip
     """Compare our weights with public models: errors on each camera, stability, time, size and licence, as a page.

@@ -2,17 +2,26 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from despoof.errors import ConfigError
 from despoof.runs.config import from_dict, read_toml, to_dict
 
 T = TypeVar("T")
+
+
+def _placed(kind: Any, tokens: Sequence[Token]) -> Path | str:
+    """Return a path, and a URI as its text, which would lose a slash as a path."""
+    text = tokens[0].value
+    return text if "://" in text else Path(text)
+
+
+Place = Annotated[Path | str, Parameter(converter=_placed)]  # a folder on disk, or the URI of one elsewhere
 CONFIG = "TOML file of options; what it leaves out is the preset's, and flags go before it."
 
 

@@ -3,9 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
+from despoof.cli.options import Place
+
 
 def prepare(
-    source: Path, store: Path, *, domain: str = "", dataset: str | None = None, protocol: str | None = None,
+    source: Path, store: Place, *, domain: str = "", dataset: str | None = None, protocol: str | None = None,
     frames: str | None = None, yunet: Path | None = None, workers: int = 2,
     pool: str = "local", address: str | None = None,
 ) -> None:  # fmt: skip
@@ -31,6 +33,8 @@ def prepare(
     from despoof.faces.prepare import prepare as run
     from despoof.runs.pool import Pool
 
+    if isinstance(store, str):
+        raise InputError(f"store {store}; expected a folder on a disk. Write it elsewhere with `despoof data shards`.")
     if protocol is not None and dataset is None:
         raise InputError(f"protocol {protocol!r} without a dataset; expected --dataset NAME with it. Give both.")
     if dataset is not None and domain:

@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from despoof.cli.options import Place
+
 if TYPE_CHECKING:
     from despoof.report.cases import Departs, Sheet
 
 
 def report(
     scores: Path, out: Path, *, title: str = "Presentation attack detection: test report", model: str | None = None,
-    store: Path | None = None, counterparts: Path | None = None, show_faces: bool = False, rounds: int = 1000,
+    store: Place | None = None, counterparts: Path | None = None, show_faces: bool = False, rounds: int = 1000,
 ) -> None:  # fmt: skip
     """Write report.html (one file, nothing from elsewhere), report.md and pictures/ from score files.
 
@@ -37,7 +39,7 @@ def report(
     print(write_report(out, title, sections))
 
 
-def _sheet(store: Path | None, counterparts: Path | None) -> "Sheet":
+def _sheet(store: Place | None, counterparts: Path | None) -> "Sheet":
     from despoof.errors import InputError
     from despoof.faces.store import Store
     from despoof.report.cases import case_sheet

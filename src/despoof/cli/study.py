@@ -8,6 +8,8 @@ from typing import Any
 
 from cyclopts import Parameter
 
+from despoof.cli.options import Place
+
 DEFAULT = "default"  # preset of weights
 LOSES_TOO_MUCH = 5  # exit status of a student that may not replace its teacher
 
@@ -44,7 +46,7 @@ class Faces:
     threads: int = 2
 
 
-def reliance(out: Path, captures: Path, *, weights: str = DEFAULT, taken: Captures = Captures()) -> None:
+def reliance(out: Path, captures: Place, *, weights: str = DEFAULT, taken: Captures = Captures()) -> None:
     """Measure whether the verdict depends on the cue: decisions changed by another cue, and by another face.
 
     Args:
@@ -105,7 +107,7 @@ def stability(
     print(f"  {out / 'report.html'}")
 
 
-def cue(out: Path, captures: Path, generator: Path, *, start_step: int | None = None, threads: int = 2) -> None:
+def cue(out: Path, captures: Place, generator: Path, *, start_step: int | None = None, threads: int = 2) -> None:
     """Measure what the cue alone knows: AUC (live above attack) per domain of its own scores and of trivial ones.
 
     Args:
@@ -128,7 +130,7 @@ def cue(out: Path, captures: Path, generator: Path, *, start_step: int | None = 
 
 
 def carriers(
-    out: Path, captures: Path, generator: Path, detector: Path, *, step: list[int] | None = None,
+    out: Path, captures: Place, generator: Path, detector: Path, *, step: list[int] | None = None,
     other: list[str] | None = None, features: bool = False, per_group: int = 12, seeds: int = 3, seed: int = 0,
     threads: int = 1,
 ) -> None:  # fmt: skip
@@ -171,7 +173,7 @@ def carriers(
 
 
 def fidelity(
-    out: Path, faces: Path, generator: Path, teacher: Path, *, start_step: int | None = None, reader: str = DEFAULT,
+    out: Path, faces: Place, generator: Path, teacher: Path, *, start_step: int | None = None, reader: str = DEFAULT,
     taken: Faces = Faces(),
 ) -> None:  # fmt: skip
     """Measure how near counterparts stay to held-out real faces: identity cosine, PSNR and SSIM.
@@ -205,7 +207,7 @@ def fidelity(
 
 
 def generators(
-    out: Path, faces: Path, captures: Path, teacher: Path, *, row: list[str], count: int = 300,
+    out: Path, faces: Place, captures: Place, teacher: Path, *, row: list[str], count: int = 300,
     taken: Captures = Captures(),
 ) -> None:  # fmt: skip
     """Measure generators on the same faces and captures; write OUT as JSON, and beside it a table and a picture.
@@ -230,7 +232,7 @@ def generators(
     picture(rows, out.with_suffix(".png"))
 
 
-def robustness(out: Path, captures: Path, generator: Path, *, taken: Captures = Captures()) -> None:
+def robustness(out: Path, captures: Place, generator: Path, *, taken: Captures = Captures()) -> None:
     """Measure the cue of captures that were disturbed before the generator, and of other draws of its noise.
 
     Args:
@@ -249,7 +251,7 @@ def robustness(out: Path, captures: Path, generator: Path, *, taken: Captures = 
     _tell(found, f"{len(rows)} captures", out)
 
 
-def forms(out: Path, captures: Path, generator: Path, *, taken: Captures = Captures()) -> None:
+def forms(out: Path, captures: Place, generator: Path, *, taken: Captures = Captures()) -> None:
     """Compare the forms of the cue: AUC of each one's statistics on captures of domains that they were not fitted on.
 
     Args:
@@ -267,7 +269,7 @@ def forms(out: Path, captures: Path, generator: Path, *, taken: Captures = Captu
     _tell(cue.read_forms(loaded, rows, store.faces(rows, loaded.config.face_size)), f"{len(rows)} captures", out)
 
 
-def hard_faces(out: Path, faces: Path, teacher: Path, *, weights: str = DEFAULT, taken: Faces = Faces()) -> None:
+def hard_faces(out: Path, faces: Place, teacher: Path, *, weights: str = DEFAULT, taken: Faces = Faces()) -> None:
     """Audit false alarms on held-out real faces, group by group.
 
     Args:
@@ -288,7 +290,7 @@ def hard_faces(out: Path, faces: Path, teacher: Path, *, weights: str = DEFAULT,
     _tell(found, f"{len(rows)} held-out faces, weights {guard.weights}", out)
 
 
-def shortcuts(out: Path, captures: Path, evaluation: Path, *, model: list[str] | None = None) -> None:
+def shortcuts(out: Path, captures: Place, evaluation: Path, *, model: list[str] | None = None) -> None:
     """Measure what scores depend on: AUC among faces alike in saturation, darkness, sharpness or size, and of all.
 
     Args:
@@ -306,7 +308,7 @@ def shortcuts(out: Path, captures: Path, evaluation: Path, *, model: list[str] |
 
 
 def student(
-    out: Path, faces: Path, captures: Path, teacher: Path, student: Path, *, evaluation: Path,
+    out: Path, faces: Place, captures: Place, teacher: Path, student: Path, *, evaluation: Path,
     model: str = "attention-texture", taken: Faces = Faces(),
 ) -> None:  # fmt: skip
     """Compare a student with its teacher by four figures; exit with 5 unless all hold.
@@ -335,7 +337,7 @@ def student(
         raise SystemExit(LOSES_TOO_MUCH)
 
 
-def simulator(out: Path, captures: Path, *, threads: int = 2) -> None:
+def simulator(out: Path, captures: Place, *, threads: int = 2) -> None:
     """Compare what simulated captures teach with what real ones show, camera by camera; OUT, and as JSON beside it.
 
     Shifts of simple statistics from live to attack, in deviations of the camera's real captures. Where the simulator
@@ -358,7 +360,7 @@ def simulator(out: Path, captures: Path, *, threads: int = 2) -> None:
     _tell(found, conclusion(found), out)
 
 
-def gate(out: Path, captures: Path, evaluation: Path, *, model: str) -> None:
+def gate(out: Path, captures: Place, evaluation: Path, *, model: str) -> None:
     """Measure errors by what the gate measures of a face, to set its limits by, and count what it refuses.
 
     OUT gets the errors by value; the refusals of each camera go beside it, as OUT-cameras.
@@ -387,7 +389,7 @@ def gate(out: Path, captures: Path, evaluation: Path, *, model: str) -> None:
     _tell(gate.refusals(store), "Refused by the limits of today", out.with_name(f"{out.stem}-cameras{out.suffix}"))
 
 
-def adaptation(out: Path, captures: Path, run: Path, *, draws: int = 20, seed: int = 0, threads: int = 1) -> None:
+def adaptation(out: Path, captures: Place, run: Path, *, draws: int = 20, seed: int = 0, threads: int = 1) -> None:
     """Measure what 0 to 50 labelled faces of a camera never seen are worth, to `despoof adapt` and `despoof calibrate`.
 
     Live and attack, and live alone; and the errors that are left where the least sure are not answered. Writes

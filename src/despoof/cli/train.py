@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from despoof.cli.options import configured, launchable
+from despoof.cli.options import Place, configured, launchable
 from despoof.generator.config import (
     AUTOENCODER_RECIPES,
     GENERATOR_RECIPES,
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @launchable
 @configured(AUTOENCODER_RECIPES, "small")
-def autoencoder(store: Path, run: Path, *, recipe: AutoencoderRecipe, threads: int = 2) -> None:
+def autoencoder(store: Place, run: Path, *, recipe: AutoencoderRecipe, threads: int = 2) -> None:
     """Train the autoencoder on the live faces of a store (train split).
 
     Args:
-        store: folder made by `despoof prepare`; only live faces are used.
+        store: folder made by `despoof prepare`, or a URI of shards of it; only live faces are used.
         run: folder for log, state and autoencoder.safetensors.
         threads: of the processor.
     """
@@ -36,11 +36,12 @@ def autoencoder(store: Path, run: Path, *, recipe: AutoencoderRecipe, threads: i
 
 @launchable
 @configured(IDENTITY_RECIPES, "small")
-def identity(store: Path, run: Path, teacher: Path, *, recipe: IdentityRecipe, threads: int = 2) -> None:
+def identity(store: Place, run: Path, teacher: Path, *, recipe: IdentityRecipe, threads: int = 2) -> None:
     """Distil the identity encoder from an ArcFace ONNX teacher on the live faces of a store (train split).
 
     Args:
-        store: folder made by `despoof prepare`; its source images must still lie where they were.
+        store: folder made by `despoof prepare`, or a URI of shards of it; its source images must still lie where they
+            were.
         run: folder for log, state and identity.safetensors.
         teacher: ONNX file, 112 px ArcFace crops, RGB, ImageNet mean and deviation.
         threads: of the processor.
@@ -54,13 +55,13 @@ def identity(store: Path, run: Path, teacher: Path, *, recipe: IdentityRecipe, t
 @launchable
 @configured(GENERATOR_RECIPES, "small")
 def generator(
-    store: Path, run: Path, autoencoder: Path | None = None, identity: Path | None = None, *, recipe: GeneratorRecipe,
+    store: Place, run: Path, autoencoder: Path | None = None, identity: Path | None = None, *, recipe: GeneratorRecipe,
     start_from: Path | None = None, faces: int | None = None, threads: int = 2,
 ) -> None:  # fmt: skip
     """Train a generator on the live faces of a store (train split); under `torchrun`, on many processes.
 
     Args:
-        store: folder made by `despoof prepare`; only live faces are used.
+        store: folder made by `despoof prepare`, or a URI of shards of it; only live faces are used.
         run: folder for log, state and generator.safetensors.
         autoencoder: autoencoder.safetensors; of the preset paper, the folder `vae` in diffusers' format.
         identity: identity.safetensors, any ArcFace checkpoint as .onnx (which has no map: `--generator.condition`
@@ -81,14 +82,14 @@ def generator(
 @launchable
 @configured(STUDENT_RECIPES, "small")
 def student(
-    store: Path, run: Path, teacher: Path, *, recipe: StudentRecipe, faces: int | None = None, threads: int = 2
+    store: Place, run: Path, teacher: Path, *, recipe: StudentRecipe, faces: int | None = None, threads: int = 2
 ) -> None:
     """Train a one-step generator from a trained one, on the live faces of a store (train split).
 
     By `--training.target teacher` it learns what the teacher makes in many calls, by `face` the faces themselves.
 
     Args:
-        store: folder made by `despoof prepare`; only live faces are used.
+        store: folder made by `despoof prepare`, or a URI of shards of it; only live faces are used.
         run: folder for the teacher's latents, log, state and generator.safetensors.
         teacher: generator.safetensors of kind diffusion; to learn the faces, also a one-step one to go on from.
         faces: how many are learned from, the first of a shuffle by the training's seed, so fewer are a part of more;
@@ -102,7 +103,7 @@ def student(
     print(train_student(recipe, learned, run, teacher=teacher))
 
 
-def _live_faces(store: Path, size: int, threads: int) -> "StoredFaces":
+def _live_faces(store: Place, size: int, threads: int) -> "StoredFaces":
     import torch
 
     from despoof.data.sample import Label, Split

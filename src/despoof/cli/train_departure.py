@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from despoof.cli.options import Place
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def departure(
-    store: Path, out: Path, *, faces: Path | None = None, weights: str = "default", each: int = 12, count: int = 400,
+    store: Place, out: Path, *, faces: Place | None = None, weights: str = "default", each: int = 12, count: int = 400,
     changes: int = 3, steps: int = 400, seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
     """Learn where a live face departs from its counterpart anyway, and where a changed one does; write OUT.
@@ -128,7 +130,7 @@ def _drawn(store: "Store", label: str, each: int) -> _Drawn:
     return _Drawn(store.faces(chosen, FACE_SIZE), cameras, np.array([half[camera] for camera in cameras]))
 
 
-def _others(faces: Path | None, count: int, seed: int) -> "np.ndarray":
+def _others(faces: Place | None, count: int, seed: int) -> "np.ndarray":
     import numpy as np
 
     from despoof.faces.align import FACE_SIZE

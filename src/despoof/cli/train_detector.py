@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from despoof.cli.options import configured, launchable
+from despoof.cli.options import Place, configured, launchable
 from despoof.detector.config import PRESETS, DetectorRecipe
 from despoof.detector.recipe import fitted
 
@@ -10,13 +10,13 @@ from despoof.detector.recipe import fitted
 @launchable
 @configured(PRESETS, "texture", fitted)
 def detector(
-    store: Path, counterparts: Path, run: Path, *, recipe: DetectorRecipe, seed: int = 0, threads: int = 2,
+    store: Place, counterparts: Path, run: Path, *, recipe: DetectorRecipe, seed: int = 0, threads: int = 2,
     workers: int = 0, scratch: Path | None = None,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store; its points are of people, or with folds of cameras, held out.
 
     Args:
-        store: folder made by `despoof prepare`, live and attack, with domains.
+        store: folder made by `despoof prepare`, or a URI of shards of it; live and attack, with domains.
         counterparts: folder made by `despoof reconstruct`; any word, such as none, where no cue is used.
         run: folder for log, state and detector.safetensors with its operating points.
         seed: of weights, batches and of the validation split.

@@ -34,7 +34,6 @@ from despoof.runs.processes import claim_together, open_processes
 
 FILE = "detector.safetensors"
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
-NUMBERS = "numbers"  # folder of a store in which is kept what frozen networks read
 HELD_OUT = 0.15  # share of the people that `train_on_store` keeps for validation, as protocols do
 
 
@@ -143,7 +142,7 @@ def train_on_store(
     identity(recipe, seed, counterparts)  # refuses what cannot be made before any pixel is read
     rows = store.with_face()
     options: dict[str, Any] = {"seed": seed, "counterparts": counterparts, "workers": workers}
-    options["numbers"] = Numbers(store.root / NUMBERS)
+    options["numbers"] = Numbers.of_store(store, scratch)
     if recipe.folds:
         whole = gather(store, rows, recipe.network, counterparts, scratch)
         facts = crossed_facts(cross_fitted(recipe, [row.sample for row in rows], whole, folder, **options))

@@ -11,7 +11,7 @@ import numpy as np
 from despoof.detector.batches import Gathered, chosen, gather
 from despoof.detector.config import FROZEN, INSERTIONS, PRESETS, DetectorConfig, DetectorRecipe, TechniqueConfig
 from despoof.detector.frozen.reading import Numbers
-from despoof.detector.recipe import NUMBERS, fitted, identity, train_recipe
+from despoof.detector.recipe import fitted, identity, train_recipe
 from despoof.detector.scoring import scores
 from despoof.errors import InputError
 from despoof.evaluation import baselines
@@ -45,7 +45,7 @@ class Material:
     @cached_property
     def numbers(self) -> Numbers:
         """What frozen networks read in the store, over models, cells and seeds; kept in it."""
-        return Numbers(self.store.root / NUMBERS)
+        return Numbers.of_store(self.store, self.scratch)
 
     def whole(self, network: DetectorConfig) -> Gathered:
         """Return the store as a network reads it, read once for all that read alike; what lacks is an error."""

@@ -20,7 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from despoof.errors import ArtefactError
+from despoof.data.place import Remote
+from despoof.errors import ArtefactError, InputError
 from despoof.faces.align import face_hash
 from despoof.faces.store import Store, StoredSample
 from despoof.runs.folder import atomic_path, read_json, remove_left, write_json
@@ -123,9 +124,16 @@ def fill_one(cache: CounterpartCache, faces: np.ndarray, make: Callable[[np.ndar
         cache.add(dict(zip(fresh, made, strict=True)))
 
 
-def counterpart_folder(store: Store, name: str, start_step: int, salt: int = 0) -> Path:
-    """Return where the counterparts of one generator (whose name holds its steps), start step and salt lie."""
-    return store.root / "counterparts" / (f"{name}-t{start_step}" + (f"-s{salt}" if salt else ""))
+def counterpart_folder(store: Store, name: str, start_step: int, salt: int = 0, *, out: Path | None = None) -> Path:
+    """Return where the counterparts of one generator (whose name holds its steps), start step and salt lie.
+
+    `out` is in the place of the store's folder for them, which one at a URI does not have.
+    """
+    if out is None and isinstance(store.root, Remote):
+        raise InputError(
+            f"store {store.root} takes no counterparts. Name a folder for them: `despoof reconstruct --out`."
+        )
+    return (out or store.root / "counterparts") / (f"{name}-t{start_step}" + (f"-s{salt}" if salt else ""))
 
 
 def read_counterparts(

@@ -5,17 +5,20 @@
     FOLDER/shards.json             written last: how many rows and shards there are, and their hash
 
 `Store` reads such a folder as it reads any, so all that reads stores does, and gets the same pixels. Rows are to be
-asked for in their order: of others, each is read with the `GROUP` rows that it lies among.
+asked for in their order: of others, each is read with the `GROUP` rows that it lies among. The folder may be one of an
+object store, which has no locks: two who write the same there write the same files, and a mixture is not read.
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from despoof.errors import ArtefactError, InputError
-from despoof.runs.folder import alone_in_folder, atomic_path, read_json, remove_left, write_json
+from despoof.data.place import Remote, place, whole_file
+from despoof.errors import ArtefactError, DespoofError, InputError
+from despoof.runs.folder import held, read_json, remove_left, write_json
 from despoof.runs.progress import track
 
 if TYPE_CHECKING:
@@ -27,90 +30,104 @@ SEAL = "shards.json"
 PICTURES = ("face", "surroundings")
 TOLD = ("key", "label", "attack_type", "subject", "domain", "split")  # columns for others to filter by
 
+Folder = Path | Remote
 
-@alone_in_folder
-def write_shards(store: "Store", folder: str | Path, *, rows: int = ROWS) -> Path:
-    """Write a store's rows and pictures as shards of so many rows; return the folder.
+
+def write_shards(store: "Store", folder: str | Path, *, rows: int = ROWS) -> Folder:
+    """Write a store's rows and pictures as shards of so many rows; return the folder, which may be at a URI.
 
     Run again, it goes on where it was killed, and adds what the store has grown by. Equal stores give equal bytes.
     Raises ArtefactError where a picture is lost or damaged, or where the folder holds shards of something else.
     """
-    folder = Path(folder)
     if rows < 1 or rows % GROUP:
         raise InputError(f"{rows} rows a shard; expected a multiple of {GROUP}. Choose one.")
+    where = place(folder)
+    with held(where) if isinstance(where, Path) else nullcontext():
+        _write_shards(store, where, rows)
+    return where
+
+
+def _write_shards(store: "Store", folder: Folder, rows: int) -> None:
     if (folder / "store.json").exists() and read_json(folder / "store.json") != store.about:
         raise ArtefactError(f"{folder} is of another store. Use another folder.")
-    remove_left(folder)
+    if isinstance(folder, Path):
+        remove_left(folder)
     parts = [store.rows[first : first + rows] for first in range(0, len(store.rows), rows)]
     hashes = [store.data_hash(part) for part in parts]
-    there = _paths(folder)
-    kept = [_hash_of(path) for path in there]
-    last = len(there) - 1
-    if len(there) > len(parts) or any(kept[i] != hashes[i] for i in range(last)):
+    kept = [_hash_of(path) for path in sorted(folder.glob("shard-*.parquet"), key=str)]
+    last = len(kept) - 1
+    if len(kept) > len(parts) or any(kept[i] != hashes[i] for i in range(last)):
         raise ArtefactError(f"{folder} holds other shards than those of {store.root}. Use another folder.")
-    write_json(folder / "store.json", store.about)
+    _write_json(folder / "store.json", store.about)
     fresh = [i for i in range(len(parts)) if i > last or kept[i] != hashes[i]]
     if fresh:
         (folder / SEAL).unlink(missing_ok=True)
     for number in track(fresh, "write shards", len(fresh)):
-        _write(folder / f"shard-{number:05d}.parquet", store, parts[number], hashes[number])
-    sealed = {"rows": len(store.rows), "shards": len(parts), "data": store.data_hash(store.rows)}
-    write_json(folder / SEAL, sealed)
-    return folder
+        _write(_shard(folder, number), store, parts[number], hashes[number])
+    _write_json(folder / SEAL, {"rows": len(store.rows), "shards": len(parts), "data": store.data_hash(store.rows)})
 
 
-def has_shards(folder: Path) -> bool:
-    """Say whether a folder holds shards, or what a killed writer of them left."""
-    return (folder / SEAL).exists() or any(folder.glob("shard-*.parquet"))
+def has_shards(folder: Folder) -> bool:
+    """Say whether a folder holds shards, or what a killed writer of them left; one at a URI holds nothing else."""
+    return isinstance(folder, Remote) or (folder / SEAL).exists() or any(folder.glob("shard-*.parquet"))
 
 
 class Shards:
     """Lines and pictures of a folder of shards; a few groups of rows are in memory at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raise ArtefactError where shards are missing or were not written to their end."""
-        self.paths = _paths(folder)
+    def __init__(self, folder: Folder) -> None:
+        """Raise ArtefactError where shards were not written to their end."""
+        if not (folder / SEAL).exists():
+            raise ArtefactError(
+                f"{folder} has no file {SEAL}, which is written when all shards are there. Check the address, or run "
+                "`despoof data shards` to its end."
+            )
+        sealed = read_json(folder / SEAL)
+        self.folder, self._data = folder, sealed.get("data")
+        self.paths = [_shard(folder, number) for number in range(sealed.get("shards", 0))]
         self._places: dict[str, tuple[int, int]] = {}  # key -> shard, row in it
         self._file = lru_cache(2)(_opened)
         self._group = lru_cache(4)(self._read_group)
-        sealed = read_json(folder / SEAL) if (folder / SEAL).exists() else {}
-        self._rows = sealed.get("rows")
-        if sealed.get("shards") != len(self.paths):
-            raise ArtefactError(
-                f"{folder} has {len(self.paths)} shards; expected {sealed.get('shards', 'a file ' + SEAL)}. "
-                "Run `despoof data shards` to its end."
-            )
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield where a line of the manifest stands, and the line."""
-        count = 0
         for shard, path in enumerate(self.paths):
-            table = self._file(path).read(columns=["key", "row"])
-            for row, (key, line) in enumerate(zip(*(column.to_pylist() for column in table.columns), strict=True)):
+            for row, (key, line) in enumerate(_texts(path)):
                 self._places[key] = shard, row
                 yield f"{path}, row {row}", line
-            count += len(table)
-        if count != self._rows:
-            raise ArtefactError(f"shards have {count} rows; expected {self._rows}. Run `despoof data shards` again.")
+
+    def require(self, data: str) -> None:
+        """Raise ArtefactError unless the rows that were read, by their hash, are those that were written."""
+        if data != self._data:
+            raise ArtefactError(
+                f"the shards of {self.folder} hold other rows than {SEAL} says: one is old, or of another store. Run "
+                "`despoof data shards` again."
+            )
 
     def picture(self, kind: str, key: str) -> bytes | None:
         """Return the PNG bytes of the "face" or the "surroundings" of a row."""
         shard, row = self._places[key]
         return self._group(self.paths[shard], row // GROUP, kind)[row % GROUP]
 
-    def path_of(self, key: str) -> Path:
+    def path_of(self, key: str) -> Folder:
         """Return the shard that a row lies in."""
         return self.paths[self._places[key][0]]
 
-    def _read_group(self, path: Path, group: int, kind: str) -> list[bytes | None]:
-        return self._file(path).read_row_group(group, columns=[kind]).column(0).to_pylist()
+    def _read_group(self, path: Folder, group: int, kind: str) -> list[bytes | None]:
+        with _reading(path):
+            return self._file(path).read_row_group(group, columns=[kind]).column(0).to_pylist()
 
 
-def _paths(folder: Path) -> list[Path]:
-    return sorted(folder.glob("shard-*.parquet"))
+def _shard(folder: Folder, number: int) -> Folder:
+    return folder / f"shard-{number:05d}.parquet"
 
 
-def _write(path: Path, store: "Store", rows: "list[StoredSample]", content: str) -> None:
+def _write_json(path: Folder, value: object) -> None:
+    with whole_file(path) as temporary:
+        write_json(temporary, value)
+
+
+def _write(path: Folder, store: "Store", rows: "list[StoredSample]", content: str) -> None:
     arrow, parquet = _arrow()
     texts = [arrow.field(name, arrow.string()) for name in (*TOLD, "row")]
     schema = arrow.schema([*texts, *(arrow.field(name, arrow.binary()) for name in PICTURES)])
@@ -120,7 +137,7 @@ def _write(path: Path, store: "Store", rows: "list[StoredSample]", content: str)
         "use_dictionary": list(TOLD[1:]), "write_statistics": names,
         "compression": {name: "zstd" if name in names else "none" for name in schema.names},
     }  # fmt: skip
-    with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema, **options) as writer:
+    with whole_file(path) as temporary, parquet.ParquetWriter(temporary, schema, **options) as writer:
         for first in range(0, len(rows), GROUP):
             group = [_record(store, row) for row in rows[first : first + GROUP]]
             writer.write_table(arrow.Table.from_pylist(group, schema), row_group_size=GROUP)
@@ -137,14 +154,36 @@ def _record(store: "Store", row: "StoredSample") -> dict[str, Any]:
     return record
 
 
-def _hash_of(path: Path) -> str | None:
+def _texts(path: Folder) -> Iterator[tuple[str, str]]:
+    """Return key and line of the rows of a shard; from elsewhere, these columns alone come, many at a time."""
+    columns = ["key", "row"]
+    with _reading(path):
+        if isinstance(path, Remote):
+            from fsspec.parquet import open_parquet_file
+
+            with open_parquet_file(path.path, fs=path.fs, columns=columns, engine="pyarrow") as file:
+                table = _arrow()[1].read_table(file, columns=columns)
+        else:
+            table = _opened(path).read(columns=columns)
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def _hash_of(path: Folder) -> str | None:
     return json.loads((_opened(path).schema_arrow.metadata or {}).get(b"despoof", b"{}")).get("data")
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Folder) -> Any:
+    with _reading(path):
+        return _arrow()[1].ParquetFile(path if isinstance(path, Path) else path.open())
+
+
+@contextmanager
+def _reading(path: Folder) -> Iterator[None]:
     try:
-        return _arrow()[1].ParquetFile(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        yield
+    except DespoofError:
+        raise
+    except Exception as error:  # pyarrow's are ValueErrors, those of object stores of no common kind
         raise ArtefactError(
             f"shard {path} cannot be read ({error}). Delete it and run `despoof data shards`."
         ) from None

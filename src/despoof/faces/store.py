@@ -7,7 +7,8 @@
       surroundings/KEY.png    what lies around it, near | far, 320 x 160 RGB
 
 Rows are appended one by one and pictures are written before their row, so a killed run goes on where it stopped.
-The same in a few large files, to be read only: shards.py. Opening a store to read it writes nothing.
+The same in a few large files, to be read only, on disk or at a URI: shards.py. Opening a store to read it writes
+nothing.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from despoof.data.place import Remote, place
 from despoof.data.sample import Sample
 from despoof.errors import ArtefactError
 from despoof.faces.align import face_hash, shrink
@@ -55,10 +57,13 @@ class StoredSample:
 
 
 class Store:
-    """A folder of prepared samples. Opening reads the manifest; adding is atomic per sample, one writer at a time."""
+    """A folder of prepared samples. Opening reads the manifest; adding is atomic per sample, one writer at a time.
+
+    At a URI, such as s3://bucket/folder, lie shards.
+    """
 
     def __init__(self, root: str | Path, *, about: dict | None = None) -> None:
-        self.root = Path(root)
+        self.root = place(root)
         self.rows: list[StoredSample] = []
         if about is not None and not (self.root / "store.json").exists():
             write_json(self.root / "store.json", about)
@@ -91,6 +96,8 @@ class Store:
                 )
             seen.add(row.key)
             self.rows.append(row)
+        if self._shards is not None:
+            self._shards.require(self.data_hash(self.rows))
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         text = self._manifest.read_text(encoding="utf-8") if self._manifest.exists() else ""
@@ -154,13 +161,13 @@ class Store:
         """Return the rows that have a face, in manifest order."""
         return [row for row in self.rows if row.outcome == "face"]
 
-    def face_path(self, row: StoredSample) -> Path:
+    def face_path(self, row: StoredSample) -> Path | Remote:
         """Return where the face of a row lies."""
         if self._shards is not None:
             return self._shards.path_of(row.key)
         return self.root / "faces" / f"{row.key}.png"
 
-    def around_path(self, row: StoredSample) -> Path:
+    def around_path(self, row: StoredSample) -> Path | Remote:
         """Return where the surroundings of a row lie."""
         if self._shards is not None:
             return self._shards.path_of(row.key)

@@ -83,16 +83,26 @@ def reconstruct(
 
 
 def reconstruct_in(
-    pool: Pool, store: Store, source: Source, *, start_step: int | None = None, batch: int = 32
+    pool: Pool, store: Store, source: Source, out: Path | None = None, *, start_step: int | None = None, batch: int = 32
 ) -> Path:  # fmt: skip
-    """Do what `reconstruct` does by the workers of a pool; these read and write the store, which all must reach."""
+    """Do what `reconstruct` does by the workers of a pool; these read the store and write, so all must reach both.
+
+    `out` is in the place of the store's folder of counterparts.
+    """
     generator, rows = source.open(), store.with_face()
     start, size, name = generator.start_of(start_step), generator.config.face_size, generator.name
-    folder = counterpart_folder(store, name, start)
+    folder = counterpart_folder(store, name, start, out=out)
     CounterpartCache(folder, {"generator": name, "start_step": start, "salt": 0, "size": size})
     firsts = list(range(0, len(rows), batch))
     SystemRandom().shuffle(firsts)  # see `fill`
-    work = partial(_fill_from, source, str(store.root.resolve()), str(folder.resolve()), start=start, batch=batch)
+    work = partial(
+        _fill_from,
+        source,
+        str(store.root.resolve() if isinstance(store.root, Path) else store.root),
+        str(folder.resolve()),
+        start=start,
+        batch=batch,
+    )
     for _ in track(pool.map(work, firsts, chunk=1), f"counterparts t={start}", len(firsts)):
         pass
     return folder

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from despoof.errors import ArtefactError
 
@@ -20,6 +20,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 LOCK = "in-use.lock"
 PATIENCE = 10.0  # seconds: workers that a fork made notice within five that their parent was killed, and hold its lock
+
+
+class Text(Protocol):
+    """What has a text, as files have."""
+
+    def read_text(self, encoding: str) -> str: ...
 
 
 @contextmanager
@@ -133,10 +139,10 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: "str | Path | Text") -> dict:
     """Read a JSON document; a missing or broken one is an ArtefactError."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads((Path(path) if isinstance(path, str) else path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtefactError(f"{path} does not exist. Run the command that writes it first.") from None
     except OSError as error:

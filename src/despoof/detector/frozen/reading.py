@@ -22,6 +22,7 @@ from despoof.detector.augment import Augmentation, apply_change, draw_change, mo
 from despoof.detector.batches import Gathered, check_gathered, chosen, in_memory, input_batches
 from despoof.detector.branches import FACE
 from despoof.detector.network import Detector
+from despoof.faces.store import Store
 from despoof.runs.config import config_hash, to_dict
 from despoof.runs.folder import atomic_path
 from despoof.runs.processes import choose_device
@@ -30,6 +31,7 @@ from despoof.runs.seed import item_rng
 
 FORMAT = "despoof-numbers/1"  # another one where what is read, or how a copy is changed, is another
 SHELF = 512  # samples of a file
+NUMBERS = "numbers"  # name of such a folder
 BATCH = 32
 
 
@@ -79,6 +81,12 @@ class Numbers:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._shelves: dict[str, dict[bytes, np.ndarray]] = {}
+
+    @classmethod
+    def of_store(cls, store: Store, scratch: Path | None = None) -> "Numbers":
+        """Return what was read in a store, kept beside its rows; of one at a URI, in `scratch` if that is given."""
+        folder = store.root if isinstance(store.root, Path) else scratch
+        return cls(None if folder is None else folder / NUMBERS)
 
     def read(self, detector: Detector, gathered: Gathered, copy: Copy = ORIGINAL) -> torch.Tensor:
         """Return the numbers (N, K) float32, on the CPU, that a frozen detector judges in a copy of each sample."""

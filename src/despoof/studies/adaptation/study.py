@@ -19,7 +19,7 @@ from despoof.detector.batches import chosen, gather
 from despoof.detector.frozen.reading import Numbers
 from despoof.detector.network import load_detector
 from despoof.detector.points import UnseenLogits
-from despoof.detector.recipe import FILE, NUMBERS
+from despoof.detector.recipe import FILE
 from despoof.detector.scoring import fit_calibration
 from despoof.errors import InputError
 from despoof.faces.store import Store
@@ -84,7 +84,7 @@ def unseen(store: Store, run: Path) -> Unseen:
     if len(folds) < 2:
         raise InputError(f"{run} holds {len(folds)} folds; expected those of: despoof train detector --preset kernel")
     rows = {row.key: row for row in store.with_face()}
-    numbers, logits, points, rests, judged = Numbers(store.root / NUMBERS), [], [], [], []
+    numbers, logits, points, rests, judged = Numbers.of_store(store), [], [], [], []
     for number, folder in enumerate(track(folds, "folds", len(folds))):
         detector = load_detector(folder / FILE)
         own = [rows[key] for key in read_json(folder / "logits.json")["logits"] if key in rows]
