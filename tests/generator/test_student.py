@@ -149,6 +149,48 @@ def test_on_faces_a_student_comes_nearer_to_the_faces(teacher: Path, tmp_path: P
     assert [name for name in ("pixel", "identity") if f"{name}_error" in line] == [looked_at] * bool(looked_at)
 
 
+def test_of_changed_faces_the_unchanged_ones_are_learned(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of each batch is noised from the latents of a changed face; what is wanted stays that of the face itself."""
+    source, seen = load_generator(teacher), []
+    add = OneStep.add_noise
+
+    def watched(self: OneStep, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        seen.append(latents)
+        return add(self, latents, noise, steps)
+
+    wanted, errors = [], distil._errors
+    with monkeypatch.context() as patched:
+        patched.setattr(OneStep, "add_noise", watched)
+        patched.setattr(distil, "_errors", lambda *given: (wanted.append(given[2]), errors(*given))[1])
+        on_faces(teacher, tmp_path / "watched", steps=40, changed=0.5, precision="no")
+    own = source.autoencoder.encode(torch.cat([as_batch(FACES), as_batch(FACES).flip(3)])).detach()
+    seen, wanted = torch.cat(seen), torch.cat(wanted)
+    nearest = (wanted[:, None] - own).abs().amax((2, 3, 4)).min(1)
+    assert nearest.values.max() < 2e-3
+    changed = (seen - wanted).abs().amax((1, 2, 3)) > 2e-3
+    assert 0.35 < changed.float().mean() < 0.65
+    held = distil.changed_faces(source, FACES, tmp_path / "held", "run", changes=2)
+    again = distil.changed_faces(source, FACES, tmp_path / "again", "run", changes=2)
+    assert np.array_equal(held.arrays["latents"], again.arrays["latents"])
+    assert held.arrays["latents"].shape[:2] == (12, 2)
+    apart = np.abs(held.arrays["latents"].astype(float) - own[:, None].numpy()).max((2, 3, 4))
+    assert (apart > 2e-3).mean() > 0.8  # more than rounding to 16 bits
+    assert (apart[:, 0] != apart[:, 1]).all()
+
+
+def test_changed_faces_need_the_faces_as_target(teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="changed is 0.5"):
+        train(teacher, tmp_path, changed=0.5)
+
+
+def test_on_faces_another_t_may_be_learned(teacher: Path, tmp_path: Path) -> None:
+    student = train(teacher, tmp_path / "student", steps=2)
+    path = on_faces(student, tmp_path / "earlier", start_step=301, changed=0.5)
+    assert load_generator(path).config.diffusion.start_step == 301
+
+
 def test_log_holds_one_loss_per_step(teacher: Path, tmp_path: Path) -> None:
     train(teacher, tmp_path, steps=3)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -165,6 +165,8 @@ class StudentTraining(Training):
     noises: int = 1  # of each face and each mirrored face, where the teacher is the target; each is one of its runs
     pixel_weight: float = 0.0  # of the mean absolute error of decoded pixels, beside that of latents
     identity_weight: float = 0.0  # of one minus the identity cosine of decoded faces, by the frozen encoder
+    changed: float = 0.0  # share of a batch that is changed in one place and learns the unchanged face; target face
+    changes: int = 2  # of each face and each mirrored face, made once
     start_step: int | None = None  # t that the student shall know; the teacher's own if None
     noise: Noise | None = None  # of the student's counterparts; the teacher's own if None. Training draws its own
     fsdp: bool = field(default=False, metadata=HOW)  # as of `DenoiserTraining`

@@ -6,17 +6,22 @@ the first to the second in one call.
 
 Target `face`: the student goes on from the teacher's weights (which may be a student's) and learns the face's own
 latents under noise drawn anew at every step: all of the network for one t, and no teacher's error to inherit.
+A share of the faces may be changed in one place (`data.simulation.patches`) and learn the *unchanged* face: noise takes
+fine traces out of a counterpart and leaves coarse ones in, so what a face cannot have must be learned to go.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from despoof.data.simulation.patches import patched
 from despoof.errors import ConfigError
+from despoof.faces.align import as_image, as_tensor
 from despoof.generator.config import Noise, StudentRecipe, StudentTraining
 from despoof.generator.diffusion import LatentDiffusion, OneStep
 from despoof.generator.registry import load_generator, save_generator
@@ -28,6 +33,7 @@ from despoof.runs.config import identifying
 from despoof.runs.folder import alone_in_folder
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.loop import step_rng
+from despoof.runs.seed import content_seed
 
 # number of a step -> its batch on the trainer's device: part (K,) -> noised, clean (K, C, H, W) and bare tokens
 Draw = Callable[[int], Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]
@@ -43,7 +49,7 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
             f"teacher {teacher} is of kind {source.config.kind!r}; expected {' or '.join(map(repr, taken))} for target "
             f"{training.target!r}. Give such a one."
         )
-    start = source.start_of(training.start_step)
+    start = _start(training, source)
     run = Identity("train student", identifying(recipe), data_hash(faces), {"teacher": file_hash(teacher)})
     student = student_of(source, start, teacher, training.noise)
     trainer = Trainer(student.denoiser, training, folder, run, fsdp=training.fsdp)
@@ -71,6 +77,15 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
     return path
 
 
+def _start(training: StudentTraining, source: LatentDiffusion) -> int:
+    """Return the t to learn; a student that goes on with faces may learn another than it knows."""
+    if training.target == "face":
+        return source.config.diffusion.start_step if training.start_step is None else training.start_step
+    if training.changed:
+        raise ConfigError(f"changed is {training.changed} with target 'teacher'; expected 0. Take target 'face'.")
+    return source.start_of(training.start_step)
+
+
 def _teacher_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, trainer: Trainer) -> Draw:
     training, folder, label = trainer.training, trainer.folder, trainer.identity.label
     start = student.config.diffusion.start_step
@@ -92,21 +107,54 @@ def _teacher_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, tra
 def _face_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, trainer: Trainer) -> Draw:
     training, folder, label = trainer.training, trainer.folder, trainer.identity.label
     latents = encode_faces(teacher, faces, folder / "latents", label)
+    changed = latents
+    if training.changed:
+        changed = changed_faces(teacher, faces, folder / "changed", label, changes=training.changes)
 
     def draw(number: int) -> Callable:
         rng = step_rng(training.seed, number)
         views = torch.randint(len(latents), (training.batch,), generator=rng)
         noise = torch.randn(training.batch, *latents.arrays["latents"].shape[1:], generator=rng)
         steps = torch.full((training.batch,), student.config.diffusion.start_step)
+        whole = torch.rand(training.batch, generator=rng) >= training.changed
+        which = torch.randint(training.changes, (training.batch,), generator=rng)
+
+        def seen(name: str, part: torch.Tensor) -> torch.Tensor:
+            own = latents.pick(name, views[part])
+            if training.changed:
+                other = ~whole[part]
+                own[other] = changed.pick(name, views[part][other], which[part][other])
+            return own
 
         def batch(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-            clean = latents.pick("latents", views[part])
-            noised = student.add_noise(clean, noise[part], steps[part])
-            return noised, clean, latents.pick("tokens", views[part])
+            noised = student.add_noise(seen("latents", part), noise[part], steps[part])
+            return noised, latents.pick("latents", views[part]), seen("tokens", part)
 
         return batch
 
     return draw
+
+
+def changed_faces(teacher: LatentDiffusion, faces: Faces, folder: Path, label: str, *, changes: int) -> Latents:
+    """Return `latents` (2N, changes, C, H, W) and bare `tokens` (2N, changes, K, D) of faces changed in one place.
+
+    Pieces of another face are of the one before it in its chunk; what changes is drawn by the face's own pixels.
+    """
+
+    def make(face: torch.Tensor) -> dict[str, torch.Tensor]:
+        pixels = np.stack([as_image(one) for one in face])
+        found: dict[str, list[torch.Tensor]] = {"latents": [], "tokens": []}
+        for draw in range(changes):
+            made = []
+            for own, other in zip(pixels, np.roll(pixels, 1, 0), strict=True):
+                rng = np.random.default_rng(content_seed(own.tobytes(), draw))
+                made.append(patched(own, other, rng)[0])
+            one = as_tensor(np.stack(made), face.shape[-1]).to(teacher.device)
+            found["latents"].append(teacher.autoencoder.encode(one))
+            found["tokens"].append(bare_tokens(teacher.config, teacher.identity(one)))
+        return {name: torch.stack(each, 1) for name, each in found.items()}
+
+    return Latents(folder, label, faces, make, title="change and encode faces")
 
 
 def teacher_pairs(
