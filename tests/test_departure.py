@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from despoof.departure import Departure, Lessons, load_departure, save_departure
+from despoof.departure.departure import Departure, Lessons, load_departure, save_departure
 from despoof.detector.backbones import BACKBONES
 from despoof.errors import ArtefactError, ConfigError, InputError
 

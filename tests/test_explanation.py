@@ -8,7 +8,7 @@ from PIL import ImageFont
 from safetensors import safe_open
 
 import despoof.explanation
-from despoof.departure import departure_of
+from despoof.departure.departure import departure_of
 from despoof.errors import InputError
 from despoof.explanation import ELSEWHERE, LIVE, REGIONS, caption, colours, heat, region, share_below, sheet
 from despoof.faces.align import TEMPLATE

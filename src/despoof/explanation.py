@@ -61,7 +61,9 @@ def colours() -> np.ndarray:
 def heat(departs: np.ndarray) -> np.ndarray:
     """Return a map (S, S) in 0..1 as a picture (S, S, 3) uint8 RGB; equal numbers have equal colours everywhere."""
     if departs.ndim != 2 or not (np.min(departs) >= 0 and np.max(departs) <= 1):
-        raise InputError(f"map of shape {departs.shape}; expected (S, S) in 0..1. Make it with despoof.departure.")
+        raise InputError(
+            f"map of shape {departs.shape}; expected (S, S) in 0..1. Make it with despoof.departure.departure."
+        )
     return colours()[(255 * departs).round().astype(np.uint8)]
 
 

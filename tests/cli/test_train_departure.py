@@ -9,7 +9,7 @@ import torch
 
 from despoof.cli.app import build_app
 from despoof.data.sample import Label, Sample, Split
-from despoof.departure import load_departure
+from despoof.departure.departure import load_departure
 from despoof.detector.config import TINY as TINY_DETECTOR
 from despoof.detector.network import Detector, load_detector, save_detector
 from despoof.errors import ArtefactError
@@ -40,7 +40,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_file_says_what_it_learned_from_and_is_the_same_twice(folder: Path, capsys) -> None:
-    more = ["--weights", folder, "--faces", folder / "faces", "--each", 3, "--changes", 2, "--steps", 5, "--threads", 1]
+    more = [
+        "--weights",
+        folder,
+        "--faces",
+        folder / "faces",
+        "--each",
+        3,
+        "--changes",
+        2,
+        "--steps",
+        5,
+        "--cases",
+        12,
+        "--threads",
+        1,
+    ]
     for name in ("one", "two"):
         given = ["train", "departure", folder / "store", folder / name, *more]
         build_app()([str(each) for each in given], result_action="return_value")
@@ -55,6 +70,8 @@ def test_the_file_says_what_it_learned_from_and_is_the_same_twice(folder: Path, 
     said = capsys.readouterr().out
     assert str(quantiles) in said
     assert "12 live, 12 attacks, 4 cameras" in said
+    assert said.count("of 12 (") == 2 * 4  # of all cases, by map and residual, twice
+    assert said.count("of 4 (") == 2 * 4 * 3
 
 
 def test_a_generator_that_is_not_the_detectors_is_refused(folder: Path, tmp_path: Path) -> None:

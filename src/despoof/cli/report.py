@@ -54,7 +54,7 @@ def _departs(counterparts: Path) -> "Departs | None":
     import numpy as np
     import torch
 
-    from despoof.departure import departure_of, load_departure
+    from despoof.departure.departure import departure_of, load_departure
     from despoof.detector.network import load_detector
     from despoof.faces.align import as_tensor
     from despoof.faces.counterparts import made_by

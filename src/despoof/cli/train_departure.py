@@ -1,30 +1,31 @@
 """`despoof train departure`: what the difference of face and counterpart is in live faces, and what a change of one."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from despoof.cli.options import Place
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
-    from despoof.faces.store import Store, StoredSample
-    from despoof.generator.generator import Generator
-
-    Batches = Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+    from despoof.departure.departure import Departure
+    from despoof.departure.finding import Cases
+    from despoof.departure.teaching import Drawn
 
 
 def departure(
     store: Place, out: Path, *, faces: Place | None = None, weights: str = "default", each: int = 12, count: int = 400,
-    changes: int = 3, steps: int = 400, seed: int = 0, threads: int = 2,
+    changes: int = 3, steps: int = 400, cases: int = 200, seed: int = 0, threads: int = 2,
 ) -> None:  # fmt: skip
     """Learn where a live face departs from its counterpart anyway, and where a changed one does; write OUT.
 
     Some minutes on a processor: the generator makes the counterparts, of every live face and of what changes it.
     Printed is what the maps say of cameras that were not learned from: half of them teach for the other half, in turn,
-    and the file learns from all. The live captures' quantiles are printed as `despoof/explanation.py` holds them.
+    and the file learns from all. So is printed how often a map's highest place lies where a live capture was changed
+    (a moiré patch, a glare, a paper's edge; none is learned from), beside that of the pixel residual, and how much of
+    the change comes back in the counterpart. The live captures' quantiles are printed as `despoof/explanation.py`
+    holds them.
 
     Args:
         store: folder made by `despoof prepare`, of many cameras.
@@ -35,6 +36,7 @@ def departure(
         count: drawn from `faces`.
         changes: of each live face.
         steps: of learning.
+        cases: changes of live captures that are looked for, half of them in each half.
         seed: of what is drawn.
         threads: of the processor.
     """
@@ -42,7 +44,9 @@ def departure(
     import torch
 
     from despoof.data.sample import Label
-    from despoof.departure import Departure, save_departure
+    from despoof.departure.departure import Departure, save_departure
+    from despoof.departure.finding import cases as cases_of
+    from despoof.departure.teaching import changed, drawn, plain
     from despoof.detector.network import load_detector
     from despoof.faces.store import Store
     from despoof.pair import files_of, read_generator
@@ -52,33 +56,34 @@ def departure(
     detector = load_detector(detector_file)
     generator = read_generator(generator_file, detector, detector_file)
     size, opened = detector.config.face_size, Store(store)
-    drawn = {label: _drawn(opened, label, each) for label in Label}
-    live = drawn[Label.LIVE].and_others(_others(faces, count, seed))
+    captures = {label: drawn(opened, label, each) for label in Label}
+    live = captures[Label.LIVE].and_others(_others(faces, count, seed))
     of = np.tile(np.arange(len(live.faces)), changes)  # the live face of each changed one
     empty = Departure(detector.backbone, size)
     with torch.inference_mode():
-        plain = empty.read(_plain(live.faces, generator))
-        changed = empty.read(_changed(live, of, generator, seed))
-        attacks = empty.read(_plain(drawn[Label.ATTACK].faces, generator))
-    held = {Label.LIVE: plain.of(np.arange(len(drawn[Label.LIVE].faces))), Label.ATTACK: attacks}
-    strengths: dict[str, np.ndarray] = {label: np.empty(len(one.faces)) for label, one in drawn.items()}
+        unchanged = empty.read(plain(live.faces, generator))
+        learned = empty.read(changed(live, of, generator, seed))
+        attacks = empty.read(plain(captures[Label.ATTACK].faces, generator))
+    held = {Label.LIVE: unchanged.of(np.arange(len(captures[Label.LIVE].faces))), Label.ATTACK: attacks}
+    strengths = {label: np.empty(len(one.faces)) for label, one in captures.items()}
+    looked_for = []
     for fold in range(2):
         other = Departure(detector.backbone, size).eval()
-        other.learn(plain.of(live.folds != fold), changed.of(live.folds[of] != fold), steps=steps, seed=seed)
-        for label, one in drawn.items():
+        other.learn(unchanged.of(live.folds != fold), learned.of(live.folds[of] != fold), steps=steps, seed=seed)
+        for label, one in captures.items():
             strengths[label][one.folds == fold] = other.strengths(held[label].of(one.folds == fold))
+        looked_for.append((cases_of(live.faces[live.folds == fold], generator, cases // 2, seed), other))
     made = Departure(detector.backbone, size).eval()
-    made.learn(plain, changed, steps=steps, seed=seed)
-    learned = {"faces": len(live.faces) - len(drawn[Label.LIVE].faces), "changed": len(changed)}
-    strength = _tell(drawn, strengths) | learned | {"steps": steps, "seed": seed}
+    made.learn(unchanged, learned, steps=steps, seed=seed)
+    counts = {"faces": int((live.folds < 0).sum()), "changed": len(learned), "steps": steps, "seed": seed}
+    facts = {"strength": _tell(captures, strengths) | counts, "licence": detector.facts.get("licence", "")}
+    _tell_found(looked_for)
     parents = {"generator": generator.name, "start_step": str(generator.start_of(None))}
-    save_departure(
-        out, made, facts={"parents": parents, "strength": strength, "licence": detector.facts.get("licence", "")}
-    )
+    save_departure(out, made, facts={"parents": parents} | facts)
     print(out)
 
 
-def _tell(drawn: "dict[str, _Drawn]", strengths: "dict[str, np.ndarray]") -> dict:
+def _tell(captures: "dict[str, Drawn]", strengths: "dict[str, np.ndarray]") -> dict:
     """Print how strongly live captures and attacks depart; return as facts what live captures do."""
     import numpy as np
 
@@ -86,7 +91,7 @@ def _tell(drawn: "dict[str, _Drawn]", strengths: "dict[str, np.ndarray]") -> dic
     from despoof.metrics import auc
 
     live, attacks = (strengths[label] for label in (Label.LIVE, Label.ATTACK))
-    cameras = len(set(drawn[Label.LIVE].cameras))
+    cameras = len(set(captures[Label.LIVE].cameras))
     quantiles = [round(float(one), 4) for one in np.quantile(live, np.linspace(0, 1, 21))]
     counts = f"{len(live)} live, {len(attacks)} attacks, {cameras} cameras"
     print(
@@ -96,38 +101,29 @@ def _tell(drawn: "dict[str, _Drawn]", strengths: "dict[str, np.ndarray]") -> dic
     return {"cameras": cameras, "live": len(live), "quantiles": quantiles}
 
 
-class _Drawn(NamedTuple):
-    """Faces (N, S, S, 3) uint8 as they lie on disk, the camera of each, in which half of the cameras it is (N,)."""
-
-    faces: "np.ndarray"
-    cameras: list[str]
-    folds: "np.ndarray"
-
-    def and_others(self, others: "np.ndarray") -> "_Drawn":
-        """Return these and faces of no camera, which are in neither half."""
-        import numpy as np
-
-        folds = np.concatenate([self.folds, np.full(len(others), -1)])
-        return _Drawn(np.concatenate([self.faces, others]), [*self.cameras, *[""] * len(others)], folds)
-
-
-def _drawn(store: "Store", label: str, each: int) -> _Drawn:
+def _tell_found(looked_for: "Sequence[tuple[Cases, Departure]]") -> None:
+    """Print where maps that did not learn from these cameras peak, and what of a change the generator lets through."""
     import numpy as np
 
-    from despoof.faces.align import FACE_SIZE
-    from despoof.runs.seed import item_rng
+    from despoof.data.simulation.local import KINDS
+    from despoof.evaluation.tables import markdown
+    from despoof.studies.tables import Share
 
-    by_camera: dict[str, list[StoredSample]] = {}
-    rows = store.with_face()
-    half = {camera: i % 2 for i, camera in enumerate(sorted({row.sample.domain for row in rows}))}
-    for row in rows:
-        if row.sample.label == label:
-            by_camera.setdefault(row.sample.domain, []).append(row)
-    for found in by_camera.values():
-        found.sort(key=lambda row: item_rng("departure", row.key).random())
-    chosen = [row for camera in sorted(by_camera) for row in by_camera[camera][:each]]
-    cameras = [row.sample.domain for row in chosen]
-    return _Drawn(store.faces(chosen, FACE_SIZE), cameras, np.array([half[camera] for camera in cameras]))
+    shown = {
+        "map": lambda own, other: own.departures(other),
+        "pixel residual": lambda own, _: own.residuals(),
+        "map, if the counterpart held nothing of it": lambda own, other: own.departures(other, removed=True),
+        "pixel residual, the same": lambda own, _: own.residuals(removed=True),
+    }
+    kinds = np.concatenate([own.kinds for own, _ in looked_for])
+    rows = []
+    for name, maps in shown.items():
+        hit = np.concatenate([own.found(maps(own, other)) for own, other in looked_for])
+        each = [hit[kinds == kind] for kind in KINDS]
+        rows.append([name, *(str(Share(int(one.sum()), len(one))) for one in (hit, *each))])
+    kept = [np.mean([own.kept()[kind] for own, _ in looked_for]) for kind in KINDS]
+    rows.append(["comes back in the counterpart, of its size", "", *(f"{one:.2f}" for one in kept)])
+    print(markdown(["highest place inside the change", "all", *KINDS], rows))
 
 
 def _others(faces: Place | None, count: int, seed: int) -> "np.ndarray":
@@ -141,44 +137,3 @@ def _others(faces: Place | None, count: int, seed: int) -> "np.ndarray":
         return np.empty((0, FACE_SIZE, FACE_SIZE, 3), np.uint8)
     store = Store(faces)
     return store.faces(held_out_faces(store, count, seed), FACE_SIZE)
-
-
-def _plain(faces: "np.ndarray", generator: "Generator") -> "Batches":
-    """Yield faces as the generator takes them, their counterparts, and that nothing was changed."""
-    import torch
-
-    for face, counterpart in _pairs(faces, generator, "counterparts"):
-        yield face, counterpart, torch.zeros(len(face), *face.shape[-2:])
-
-
-def _changed(live: _Drawn, of: "np.ndarray", generator: "Generator", seed: int) -> "Batches":
-    """Yield live faces changed in one place, their counterparts, and where; pieces come from the same half."""
-    import numpy as np
-    import torch
-
-    from despoof.data.simulation.patches import patched
-    from despoof.departure import BATCH
-    from despoof.runs.progress import track
-    from despoof.runs.seed import item_rng
-
-    size, first = generator.config.face_size, range(0, len(of), BATCH)
-    for start in track(first, "changed faces", len(first)):
-        made, regions = [], []
-        for number in range(start, min(start + BATCH, len(of))):
-            rng, own = item_rng(seed, "changed", number), of[number]
-            other = rng.choice(np.flatnonzero(live.folds == live.folds[own]))
-            face, region = patched(live.faces[own], live.faces[other], rng)
-            made.append(face)
-            regions.append(region)
-        (pair,) = _pairs(np.stack(made), generator, "")
-        where = torch.from_numpy(np.stack(regions)).float()[:, None]
-        yield *pair, torch.nn.functional.interpolate(where, (size, size), mode="area")[:, 0]
-
-
-def _pairs(faces: "np.ndarray", generator: "Generator", title: str) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
-    from despoof.departure import BATCH
-    from despoof.faces.align import as_tensor
-
-    for start in range(0, len(faces), BATCH):
-        face = as_tensor(faces[start : start + BATCH], generator.config.face_size)
-        yield face, generator.counterpart(face)

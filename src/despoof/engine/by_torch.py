@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from despoof.cue import cue
-from despoof.departure import Departure, departure_of, load_departure
+from despoof.departure.departure import Departure, departure_of, load_departure
 from despoof.detector.config import DetectorConfig
 from despoof.detector.network import Detector, load_detector
 from despoof.engine.engine import Judged, Lap, Pictures

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from despoof.cue import CUE_FORMS
-from despoof.departure import Departure
+from despoof.departure.departure import Departure
 from despoof.detector.network import Detector
 from despoof.errors import ConfigError
 from despoof.faces.align import scaled
