@@ -27,6 +27,16 @@ def dies_once(folder: str, item: int) -> int:
     return -item
 
 
+def second_dies() -> None:
+    """Die in the second process of a training, while the first waits for it."""
+    from despoof.runs.processes import open_processes
+
+    processes = open_processes()
+    if processes.process_index == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    processes.wait_for_everyone()
+
+
 def refuses(item: int) -> int:
     """Raise the error of a user's input."""
     from despoof.errors import InputError

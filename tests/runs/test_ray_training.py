@@ -1,15 +1,20 @@
-"""Ray Train starts the same loop: two processes of a cluster learn what one does."""
+"""Ray Train starts the same loop: two processes of a cluster learn what one does; and who outlives a process says so in
+one line, whoever started it."""
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import despoof
+from despoof.cli import FAILED
 from despoof.data.sample import Label, Sample
 from despoof.errors import ConfigError
 from despoof.faces.store import Store, StoredSample
@@ -21,12 +26,16 @@ OPTIONS = (
 )  # fmt: skip
 
 
+def environment(**more: str) -> dict[str, str]:
+    own = [Path(despoof.__file__).parents[1], Path(__file__).parents[1]]
+    paths = [*map(str, own), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), **more}
+
+
 def command(*tokens: object) -> subprocess.CompletedProcess:
     """Run despoof in a process of its own: what Ray starts inherits its environment, and ends with it."""
-    paths = [str(Path(despoof.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     words = [sys.executable, "-m", "despoof", *map(str, tokens)]
-    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=240)
+    return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=240)
 
 
 @pytest.fixture
@@ -51,6 +60,46 @@ def test_two_processes_of_ray_learn_what_one_does(store: Path, tmp_path: Path) -
     first, second = (load_artefact(run / "autoencoder.safetensors", "autoencoder").tensors for run in (one, two))
     for name, tensor in first.items():
         np.testing.assert_allclose(second[name], tensor, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_ray_says_in_one_line_which_process_died() -> None:
+    pytest.importorskip("ray.train", exc_type=ImportError)
+    script = "from despoof.runs.processes import *; from pool_work import *; launch_by_ray(second_dies, 2)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode
+    told = done.stderr.strip().splitlines()[-1]
+    assert "the training ended early" in told
+    assert "process 1: The actor died" in told
+    assert "Run the same command again" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_who_outlives_a_killed_process_says_so_in_one_line(store: Path, tmp_path: Path, killed: int) -> None:
+    """Started without a launcher, which would end the other one before it can say anything."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    words = [sys.executable, "-m", "despoof", "train", "autoencoder", str(store), str(tmp_path / "run"), *OPTIONS]
+    words[words.index("--training.steps") + 1] = "100000"
+    both = [
+        subprocess.Popen(
+            words, env=environment(RANK=number, LOCAL_RANK=number, ACCELERATE_USE_CPU="true", **where),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for number in "01"
+    ]  # fmt: skip
+    log = tmp_path / "run/log.jsonl"
+    while not (log.exists() and log.read_text()) and both[0].poll() is None:
+        time.sleep(0.5)
+    both[killed].send_signal(signal.SIGKILL)
+    (_, told), _ = (each.communicate(timeout=120) for each in (both[1 - killed], both[killed]))
+    assert both[1 - killed].returncode == FAILED
+    assert told.startswith(f"despoof: process {1 - killed} lost process {killed} (")
+    assert told.count("\n") == 1
 
 
 def test_options_of_a_launcher_without_one_are_refused(store: Path, tmp_path: Path) -> None:

@@ -79,7 +79,14 @@ def launchable(command: Callable[..., T]) -> Callable[..., T | None]:
                     f"processes {processes}, address {address} or gpus {gpus} without a launcher; expected --launcher "
                     "ray with them. Or start the command by torchrun."
                 )
-            return command(*given, **more)
+            try:
+                return command(*given, **more)
+            except RuntimeError as error:
+                from despoof.runs.processes import lost_process
+
+                if told := lost_process(error):
+                    raise told from error
+                raise
         from despoof.runs.processes import launch_by_ray
 
         there = [each.absolute() if isinstance(each, Path) else each for each in given]

@@ -1,6 +1,7 @@
 """Devices, and one run on one or many processes by accelerate: each takes its share of a global batch."""
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +20,9 @@ from despoof.runs.pool import join_ray
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+AGAIN = "Run the same command again: it goes on from the last state that was saved."
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -112,6 +116,26 @@ def run_together(
     return accelerator.is_main_process
 
 
+def lost_process(error: RuntimeError) -> ArtefactError | None:
+    """Return what to tell of an error which says that another process of this run is gone; None of any other error.
+
+    Of more than two it cannot be said which, since a closed connection has no number; launchers name it.
+    """
+    if "RANK" not in os.environ:
+        return None
+    from torch.distributed import DistError
+
+    if not (isinstance(error, DistError) or "/gloo/" in str(error)):
+        return None
+    number, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    other = f"process {1 - number}" if count == 2 else f"one of the other {count - 1}"
+    said = re.sub(r"^\[.*?\] ", "", str(error)).splitlines()[0].partition(". ")[0]
+    return ArtefactError(
+        f"process {number} lost {other} ({said}), which was killed, failed or cannot be reached; expected all {count} "
+        f"until the end. {AGAIN}"
+    )
+
+
 def spread(accelerator: "Accelerator", network: nn.Module) -> None:
     """Leave every process its part of each parameter (FSDP: `fully_shard`), in place; layers are whole while they work.
 
@@ -197,10 +221,16 @@ def launch_by_ray(
         try:
             trainer.fit()
         except TrainingFailedError as error:
-            raise ArtefactError(f"a process of the training ended: {error}. Run the same command again.") from error
+            failed = getattr(error, "worker_failures", {"?": error})
+            told = "; ".join(f"process {number}: {_first_line(each)}" for number, each in failed.items())
+            raise ArtefactError(f"the training ended early. {told}. {AGAIN}") from error
         finally:
             if started:
                 ray.shutdown()
+
+
+def _first_line(failure: Exception) -> str:
+    return str(getattr(failure, "health_check_failure", failure)).partition("\n")[0].removesuffix(".")
 
 
 def _in_ray(work: Callable[[], object], gpus: bool) -> None:
