@@ -1,13 +1,18 @@
 """Toy sets that a tiny detector learns within seconds, and trainings that are long enough for them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from despoof.data.sample import Label, Sample
 from despoof.detector.batches import Gathered
 from despoof.detector.config import TINY_TRAINING, Augmentation, DetectorTraining, OptimiserConfig
 from despoof.detector.network import Detector
+from despoof.faces.align import face_hash
+from despoof.faces.counterparts import CounterpartCache
+from despoof.faces.store import Store, StoredSample
 from despoof.faces.surroundings import surroundings
 
 
@@ -21,6 +26,23 @@ def toys(count: int, seed: int) -> Gathered:
     noise = rng.integers(0, 8, counterparts.shape)
     faces = (counterparts + stripes + noise).astype(np.uint8)
     return Gathered(faces, counterparts, live, domain, [f"{seed}-{i}" for i in range(count)])
+
+
+def toy_store(root: Path) -> tuple[Store, Path]:
+    """Return a store of toys, and the folder of their counterparts in two shards."""
+    store, gathered = Store(root, about={"version": 3}), toys(48, 3)
+    for i in range(48):
+        label = Label.LIVE if gathered.live[i] else Label.ATTACK
+        sample = Sample(f"{i}.png", label, subject=f"s{i // 4}", domain="ab"[gathered.domain[i]], source="/x")
+        face = gathered.faces[i].repeat(4, 0).repeat(4, 1)
+        store.add(StoredSample(sample, "face"), face, around(face))
+    cache = CounterpartCache(root / "counterparts/toy-t1", {"generator": "toy", "start_step": 1, "salt": 0, "size": 64})
+    named = [
+        (face_hash(face), other) for face, other in zip(store.faces(store.rows, 64), gathered.counterparts, strict=True)
+    ]
+    for part in (named[:30], named[30:]):
+        cache.add(dict(part))
+    return store, cache.folder
 
 
 def around(face: np.ndarray) -> np.ndarray:

@@ -7,34 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from despoof.data.sample import Label, Sample
 from despoof.detector.batches import Picked, chosen, gather, gathered_hash, in_memory
 from despoof.detector.config import TINY, TINY_TRAINING, DetectorRecipe
 from despoof.detector.recipe import train_on_store
-from despoof.faces.align import face_hash
-from despoof.faces.counterparts import CounterpartCache
 from despoof.faces.shards import write_shards
-from despoof.faces.store import Store, StoredSample
-from toys import around, content, toys
+from despoof.faces.store import Store
+from toys import content, toy_store
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
-    """A store of toys, and their counterparts in two shards."""
-    root = tmp_path_factory.mktemp("store")
-    store, gathered = Store(root, about={"version": 3}), toys(48, 3)
-    for i in range(48):
-        label = Label.LIVE if gathered.live[i] else Label.ATTACK
-        sample = Sample(f"{i}.png", label, subject=f"s{i // 4}", domain="ab"[gathered.domain[i]], source="/x")
-        face = gathered.faces[i].repeat(4, 0).repeat(4, 1)
-        store.add(StoredSample(sample, "face"), face, around(face))
-    cache = CounterpartCache(root / "counterparts/toy-t1", {"generator": "toy", "start_step": 1, "salt": 0, "size": 64})
-    named = [
-        (face_hash(face), other) for face, other in zip(store.faces(store.rows, 64), gathered.counterparts, strict=True)
-    ]
-    for part in (named[:30], named[30:]):
-        cache.add(dict(part))
-    return store, cache.folder
+    return toy_store(tmp_path_factory.mktemp("store"))
 
 
 def test_pixels_mapped_from_disk_are_those_of_memory(made: tuple[Store, Path], tmp_path: Path) -> None:

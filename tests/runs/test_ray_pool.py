@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -85,3 +86,15 @@ def test_a_worker_and_a_machine_die_and_no_row_is_lost_or_comes_twice(cluster, t
     )  # fmt: skip
     assert len(mine) == 600
     assert mine == other
+
+
+def test_members_of_a_detector_are_those_of_one_process(cluster, tmp_path):
+    from despoof.detector.config import TINY, TINY_TRAINING, DetectorRecipe
+    from despoof.detector.recipe import FILE, train_on_store
+    from toys import toy_store
+
+    recipe = DetectorRecipe(replace(TINY, insertion="none"), replace(TINY_TRAINING, steps=2), members=2)
+    store, _ = toy_store(tmp_path / "store")
+    for name, pool in (("alone", None), ("shared", Pool("ray"))):
+        train_on_store(recipe, store, None, tmp_path / name, pool=pool)
+    assert (tmp_path / "shared" / FILE).read_bytes() == (tmp_path / "alone" / FILE).read_bytes()

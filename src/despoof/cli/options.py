@@ -65,7 +65,8 @@ def configured(
 def launchable(command: Callable[..., T]) -> Callable[..., T | None]:
     """Give a command that trains the options of who starts its processes; without a launcher it is called here.
 
-    `torchrun` needs none of them: it starts the whole command in each of its processes.
+    `torchrun` needs none of them: it starts the whole command in each of its processes. A command that has a `pool`
+    takes them for that as well.
     """
 
     @functools.wraps(command)
@@ -74,7 +75,9 @@ def launchable(command: Callable[..., T]) -> Callable[..., T | None]:
         **more: Any,
     ) -> T | None:  # fmt: skip
         if launcher is None:
-            if (processes, address, gpus) != (1, None, False):
+            if more.get("pool") is not None:
+                more |= {"processes": processes, "address": address, "gpus": gpus}
+            elif (processes, address, gpus) != (1, None, False):
                 raise ConfigError(
                     f"processes {processes}, address {address} or gpus {gpus} without a launcher; expected --launcher "
                     "ray with them. Or start the command by torchrun."
@@ -87,6 +90,8 @@ def launchable(command: Callable[..., T]) -> Callable[..., T | None]:
                 if told := lost_process(error):
                     raise told from error
                 raise
+        if more.get("pool") is not None:
+            raise ConfigError(f"launcher {launcher} with pool {more['pool']}; expected one of them. Drop the other.")
         from despoof.runs.processes import launch_by_ray
 
         there = [each.absolute() if isinstance(each, Path) else each for each in given]
@@ -95,21 +100,27 @@ def launchable(command: Callable[..., T]) -> Callable[..., T | None]:
         launch_by_ray(work, processes, address=address, gpus=gpus)
         return None
 
+    _add_options(launched, command)
+    return launched
+
+
+def _add_options(launched: Callable, command: Callable) -> None:
+    """Give what launches a command the command's options and those of the launch."""
     signature = inspect.signature(command)
     added = {
         "launcher": (Literal["ray"], None, "who starts more processes than this one: ray (Ray Train)."),
-        "processes": (int, 1, "how many the launcher starts; a batch is dealt to them."),
+        "processes": (int, 1, "how many the launcher starts, a batch is dealt to them; or the pool."),
         "address": (str, None, "of a Ray cluster; without one, Ray is started on this machine."),
         "gpus": (bool, False, "each process has one."),
     }
-    kept, hints = list(signature.parameters.values()), dict(command.__annotations__)
+    kept = [each for name, each in signature.parameters.items() if name not in added]
+    hints = dict(command.__annotations__)
     for name, (kind, value, told) in added.items():
         hint = Annotated[kind | None if value is None else kind, Parameter(help=told)]
         kept.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=hint))
         hints[name] = hint
     launched.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     launched.__annotations__ = hints
-    return launched
 
 
 def chosen(

@@ -11,7 +11,8 @@ from despoof.detector.recipe import fitted
 @configured(PRESETS, "texture", fitted)
 def detector(
     store: Place, counterparts: Path, run: Path, *, recipe: DetectorRecipe, seed: int = 0, threads: int = 2,
-    workers: int = 0, scratch: Path | None = None,
+    workers: int = 0, scratch: Path | None = None, pool: str | None = None, processes: int = 1,
+    address: str | None = None, gpus: bool = False,
 ) -> None:  # fmt: skip
     """Train the detector on every domain of a store; its points are of people, or with folds of cameras, held out.
 
@@ -23,12 +24,17 @@ def detector(
         threads: of the processor.
         workers: processes that make batches ahead, for an accelerator.
         scratch: folder on a quick disk of this machine for the pixels of a set that does not fit into memory.
+        pool: who trains members side by side, each whole in one of --processes: local, processes of this machine, or
+            ray, a cluster whose machines see store and run; without one they are trained in turn.
     """
     import torch
 
     from despoof.detector.recipe import FILE, train_on_store
     from despoof.faces.store import Store
+    from despoof.runs.pool import Pool
 
     torch.set_num_threads(threads)
-    train_on_store(recipe, Store(store), counterparts, run, seed=seed, workers=workers, scratch=scratch)
+    shared = None if pool is None else Pool(pool, processes, address, cpus=threads, gpus=float(gpus))
+    options = {"seed": seed, "workers": workers, "scratch": scratch, "pool": shared}
+    train_on_store(recipe, Store(store), counterparts, run, **options)
     print(run / FILE)

@@ -5,9 +5,11 @@ their first weights, or their hidden units would not correspond and the mean be 
 mean of their answers does, at the price of one.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +32,9 @@ from despoof.faces.store import Store
 from despoof.runs.config import to_dict
 from despoof.runs.folder import alone_in_folder, read_json, write_json
 from despoof.runs.identity import Identity, provenance
+from despoof.runs.pool import Pool
 from despoof.runs.processes import claim_together, open_processes
+from despoof.runs.progress import track
 
 FILE = "detector.safetensors"
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
@@ -90,6 +94,7 @@ def train_recipe(
     workers: int = 0,
     numbers: Numbers | None = None,
     facts: dict | None = None,
+    elsewhere: Callable[[Sequence[int]], None] | None = None,
 ) -> Detector:
     """Make a detector, write it to `folder`, and return it in eval mode on the device of this process.
 
@@ -97,7 +102,8 @@ def train_recipe(
     thresholds of the decision are of its simulated ones too, where there are any: a threshold fixed on the cameras
     that were learned from lies too high for others (docs/log.md). Without `validation` there are no figures, the logit
     is liveness as it is, and no thresholds: whoever decides has to set them. `numbers` is of a probe or a head: what
-    their frozen networks read before. `facts` are told in the file beside its own.
+    their frozen networks read before. `facts` are told in the file beside its own. `elsewhere` is given the numbers of
+    the members and trains each in its folder; what it leaves is then gone on with here, so it may leave some.
     """
     whole = identity(recipe, seed, counterparts)
     whole = replace(whole, data=gathered_hash(*(each for each in (train_set, validation) if each is not None)))
@@ -110,6 +116,12 @@ def train_recipe(
         detector = _fitted(recipe, train_set, seed, numbers).to(processes.device)
     else:
         options = {"parents": whole.parents, "processes": processes, "workers": workers}
+        if elsewhere is not None and processes.num_processes > 1:
+            raise ConfigError(
+                f"a pool in {processes.num_processes} processes of a launcher; expected one of them alone."
+            )
+        if elsewhere is not None:
+            elsewhere(range(len(_names(recipe))))
         detector = _trained(recipe, (train_set, real), folder, seed, options)
         numbers = None  # its networks are its own
     if processes.is_main_process:
@@ -133,26 +145,78 @@ def train_on_store(
     seed: int = 0,
     workers: int = 0,
     scratch: Path | None = None,
+    pool: Pool | None = None,
 ) -> Detector:
     """Make a detector of all domains of a store; `scratch` is of `gather`.
 
     It is validated on people that it did not learn from; with folds it learns from all, and its calibration and points
-    are of detectors made alike that never saw the camera they judge.
+    are of detectors made alike that never saw the camera they judge. The workers of a `pool` train members side by
+    side, each whole in one of them; they read the store by themselves. What is made is the same.
     """
+    if pool is not None and (recipe.training is None or len(_names(recipe)) == 1):
+        raise ConfigError(
+            f"pool {pool.name} for one training; expected members to share out. Give --members, or no pool."
+        )
     identity(recipe, seed, counterparts)  # refuses what cannot be made before any pixel is read
-    rows = store.with_face()
+    how = _How(recipe, store.root, counterparts, folder, seed, workers, scratch, torch.get_num_threads())
+    sets, facts = _sets(how, store), None
     options: dict[str, Any] = {"seed": seed, "counterparts": counterparts, "workers": workers}
     options["numbers"] = Numbers.of_store(store, scratch)
     if recipe.folds:
-        whole = gather(store, rows, recipe.network, counterparts, scratch)
-        facts = crossed_facts(cross_fitted(recipe, [row.sample for row in rows], whole, folder, **options))
-        return train_recipe(recipe, whole, None, folder, facts=facts, **options)
-    _, held = split_by_subject([row.sample for row in rows], HELD_OUT, seed)
+        samples = [row.sample for row in store.with_face()]
+        facts = crossed_facts(cross_fitted(recipe, samples, sets[0], folder, **options))
+    elsewhere = None
+    if pool is not None and (pool.workers > 1 or pool.name != "local"):
+        elsewhere = partial(_share_out, pool, how.absolute())
+    return train_recipe(recipe, *sets, folder, facts=facts, elsewhere=elsewhere, **options)
+
+
+class _How(NamedTuple):
+    """What a process needs to train members, see `train_on_store`."""
+
+    recipe: DetectorRecipe
+    store: Any  # where it lies
+    counterparts: Path | None
+    folder: Path
+    seed: int
+    workers: int
+    scratch: Path | None
+    threads: int
+
+    def absolute(self) -> "_How":
+        """Return the same for processes that have another working folder."""
+        return _How(*(each.absolute() if isinstance(each, Path) else each for each in self))
+
+
+def _sets(how: _How, store: Store) -> tuple[Gathered, Gathered | None]:
+    """Return what is learned from, and the people held out; None with folds."""
+    rows = store.with_face()
+    whole = gather(store, rows, how.recipe.network, how.counterparts, how.scratch)
+    if how.recipe.folds:
+        return whole, None
+    _, held = split_by_subject([row.sample for row in rows], HELD_OUT, how.seed)
     keys = {sample.key for sample in held}
     apart = np.array([row.key in keys for row in rows], bool)
-    whole = gather(store, rows, recipe.network, counterparts, scratch)
-    sets = (chosen(whole, np.flatnonzero(mask)) for mask in (~apart, apart))
-    return train_recipe(recipe, *sets, folder, **options)
+    return chosen(whole, np.flatnonzero(~apart)), chosen(whole, np.flatnonzero(apart))
+
+
+def _share_out(pool: Pool, how: _How, numbers: Sequence[int]) -> None:
+    for _ in track(pool.map(partial(_one, how), numbers, chunk=1), "train members", len(numbers)):
+        pass
+
+
+_read: dict[str, tuple[Gathered, Gathered | None]] = {}  # of a worker, by what asked for it
+
+
+def _one(how: _How, number: int) -> None:
+    """Train one member in this process, and leave it in its folder."""
+    torch.set_num_threads(how.threads)
+    if (key := repr(how)) not in _read:
+        train_set, validation = _sets(how, Store(how.store))
+        _read[key] = train_set, None if validation is None else without_simulated(validation)
+    parents = identity(how.recipe, how.seed, how.counterparts).parents
+    options = {"parents": parents, "processes": open_processes(), "workers": how.workers}
+    _member(how.recipe, _read[key], how.folder, number, seed=how.seed, **options)
 
 
 def cross_fitted(
@@ -232,15 +296,28 @@ def _trained(
     assert training is not None
     if recipe.members + recipe.real_members == 1 and recipe.members:
         return train(config, training, *sets, folder, seed=seed, **options)
-    made, real = [], without_simulated(sets[0])
-    for number in range(recipe.members + recipe.real_members):
-        whole = number < recipe.members
-        name = f"member-{number}" if whole else f"real-member-{number - recipe.members}"
-        own = seed + MEMBER_SEEDS * number
-        learned = (sets[0] if whole else real, sets[1])
-        made.append(train(config, training, *learned, folder / name, seed=own, start_seed=seed, **options))
+    members = range(len(_names(recipe)))
+    made = [_member(recipe, sets, folder, number, seed=seed, **options) for number in members]
     detector = merged(made)
-    detector.facts = {"members": [seed + MEMBER_SEEDS * number for number in range(len(made))]}
+    detector.facts = {"members": [seed + MEMBER_SEEDS * number for number in members]}
     if sets[1] is not None:
         detector.facts["validation_auc"] = validation_auc(detector, sets[1])
     return detector
+
+
+def _names(recipe: DetectorRecipe) -> list[str]:
+    """Return the folders of the members."""
+    return [f"member-{n}" for n in range(recipe.members)] + [f"real-member-{n}" for n in range(recipe.real_members)]
+
+
+def _member(
+    recipe: DetectorRecipe, sets: tuple[Gathered, Gathered | None], folder: Path, number: int, *, seed: int,
+    **options: Any,
+) -> Detector:  # fmt: skip
+    """Train one of the members, or go on with it; `seed` is the run's."""
+    learned = sets[0] if number < recipe.members else without_simulated(sets[0])
+    own = seed + MEMBER_SEEDS * number
+    return train(
+        recipe.network, recipe.training, learned, sets[1], folder / _names(recipe)[number], seed=own, start_seed=seed,
+        **options,
+    )  # fmt: skip
