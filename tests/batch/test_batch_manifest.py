@@ -1,13 +1,15 @@
 """A manifest is read the same from every kind of table and place, and says what is wrong with it."""
 
 import csv
+import io
 import json
+import time
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from despoof.batch.manifest import Listing, is_clip
+from despoof.batch.manifest import Listing, _csv, is_clip, reading
 from despoof.errors import ConfigError, InputError
 
 pa = pytest.importorskip("pyarrow")
@@ -107,3 +109,16 @@ def test_clips_are_told_by_their_suffix_wherever_they_lie():
     assert is_clip("https://x.org/a.mov?size=3.jpg")
     assert not is_clip("s3://b/mov")
     assert not is_clip("s3://b/a.mov.jpg")
+
+
+def test_a_long_table_is_not_read_ahead_into_memory():
+    """pyarrow parses blocks ahead of what is asked for; with its own size of them this was 32 MB, and of the file."""
+    file = io.BytesIO(b"path\n" + b"x" * 99 + b"\n" + b"y.jpg\n" * 4_000_000)
+    rows = _csv(file, ("path", "path"), lambda columns: None)
+    assert next(rows)[0] == "x" * 99
+    time.sleep(0.5)  # for whoever reads ahead
+    assert file.tell() < 6 * 2**20
+    assert sum(1 for _ in rows) == 4_000_000
+    long = io.BytesIO(b"path\n" + b"x" * 500_000 + b"\n")
+    with pytest.raises(InputError, match=r"a\.csv cannot be read .*straddling"), reading("a.csv"):
+        list(_csv(long, ("path", "path"), lambda columns: None))
