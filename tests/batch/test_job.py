@@ -96,6 +96,8 @@ def test_a_second_run_does_nothing(tmp_path):
 
 
 def test_errors_are_tried_again_when_asked_and_a_success_wins(tmp_path, monkeypatch):
+    from pyarrow import parquet
+
     monkeypatch.setattr(shards_module, "ROWS", 5)
     names = [f"broken{i}" if i % 3 == 0 else f"{i}" for i in range(60)]
     assert run(tmp_path, names)["errors"]["rows"] == 20
@@ -104,6 +106,11 @@ def test_errors_are_tried_again_when_asked_and_a_success_wins(tmp_path, monkeypa
     assert run(tmp_path, names)["errors"]["rows"] == 20  # not asked for
     summary = run(tmp_path, [*names, "new"], retry=True)
     assert (summary["errors"]["rows"], summary["run"]["rows"], summary["attempts"]) == (10, 21, 81)
+    shards = Shards(tmp_path / "out")
+    told = [shards.failed(path) for path in shards.paths()]
+    read = [parquet.read_table(path)["error"].to_pylist() for path in shards.paths()]
+    assert told == [len(errors) - errors.count(None) for errors in read]
+    assert (sum(told), 0 in told) == (10, True)
     found = rows(tmp_path / "out")
     assert list(found) == [*names, "new"]  # each in its place
     healed = {name for name, row in found.items() if row["attempts"] == 2 and row["error"] is None}

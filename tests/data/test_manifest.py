@@ -4,7 +4,7 @@ import pytest
 
 from despoof.data.manifest import from_csv, from_folder, from_parquet, left_out, read_source, refuse_shared_subjects
 from despoof.data.sample import Label, Sample, Split, parse_label
-from despoof.errors import InputError
+from despoof.errors import ConfigError, InputError
 
 
 def csv(folder, text: str):
@@ -184,7 +184,7 @@ def test_a_file_that_is_no_parquet(tmp_path):
 
 def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"despoof\[parquet\]"):
+    with pytest.raises(ConfigError, match=r"despoof\[parquet\]"):
         from_parquet(tmp_path / "labels.parquet")
 
 

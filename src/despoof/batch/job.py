@@ -58,7 +58,7 @@ def score(
     with held(out):
         shards = _claimed(out, identity, how)
         with Plan(listing, shards.done(), out) as plan:
-            again = sum(len(rows) for _, rows in shards.errors()) if retry else 0
+            again = sum(map(shards.failed, shards.paths())) if retry else 0
             chunk = min(CHUNK, max(1, plan.rest // (SHARES * pool.workers)))
             tasks = chain(_retried(shards) if retry else (), _new(plan, chunk))
             wanted = json.dumps(identity.as_dict(), sort_keys=True)

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from despoof.data.image import require_readable
 from despoof.data.manifest import DELIMITERS, SUFFIXES
-from despoof.data.place import filesystem, uri_of
+from despoof.data.place import arrow, filesystem, uri_of
 from despoof.data.video import is_video, require_pyav
-from despoof.errors import InputError
+from despoof.errors import DespoofError, InputError
 
 BLOCK = 4096  # rows that are read together
 AHEAD = 2**17  # bytes of a CSV that pyarrow parses together, and a row may have; it reads 32 times as much ahead
@@ -110,7 +110,7 @@ def reading(source: str) -> Iterator[None]:
     """Turn what goes wrong in reading a table into an InputError that names it."""
     try:
         yield
-    except InputError:
+    except DespoofError:
         raise
     except (OSError, ValueError, KeyError, csv.Error) as error:  # pyarrow's errors are among them
         raise InputError(f"{source} cannot be read ({error}). Check the path, or write the table again.") from None
@@ -118,19 +118,17 @@ def reading(source: str) -> Iterator[None]:
 
 def _csv(file: IO[bytes], columns: Entry, known: Any) -> Iterator[Entry]:
     """Read UTF-8 with a header; comma, semicolon, tab or bar between cells, whichever the header has most of."""
-    import pyarrow as pa
-    from pyarrow import csv as arrow
-
+    pa = arrow()
     header = file.readline().decode("utf-8-sig").rstrip("\r\n")
     delimiter = max(DELIMITERS, key=header.count)
     known(next(csv.reader([header], delimiter=delimiter), []))
     file.seek(0)
     wanted = list(dict.fromkeys(columns))
-    with arrow.open_csv(
+    with pa.csv.open_csv(
         file,
-        read_options=arrow.ReadOptions(block_size=AHEAD),
-        parse_options=arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=arrow.ConvertOptions(
+        read_options=pa.csv.ReadOptions(block_size=AHEAD),
+        parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(
             include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
         ),
     ) as batches:
@@ -138,16 +136,13 @@ def _csv(file: IO[bytes], columns: Entry, known: Any) -> Iterator[Entry]:
 
 
 def _parquet(file: IO[bytes], columns: Entry, known: Any) -> Iterator[Entry]:
-    from pyarrow.parquet import ParquetFile
-
-    opened = ParquetFile(file)
+    opened = arrow().parquet.ParquetFile(file)
     known(opened.schema_arrow.names)
     yield from _rows(opened.iter_batches(BLOCK, columns=list(dict.fromkeys(columns))), columns)
 
 
 def _rows(batches: Iterable[Any], columns: Entry) -> Iterator[Entry]:
-    import pyarrow as pa
-
+    pa = arrow()
     for batch in batches:
         found = [batch.column(batch.schema.get_field_index(name)).cast(pa.string()).to_pylist() for name in columns]
         yield from zip(*found, strict=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from despoof.batch.judging import How, pictures
-from despoof.batch.shards import QUALITY, Row, Shards, arrow, schema
+from despoof.batch.shards import QUALITY, Row, Shards, schema
+from despoof.data.place import arrow
 from despoof.errors import ConfigError
 from despoof.runs.folder import atomic_path
 from despoof.runs.pool import Lost, Pool

@@ -9,10 +9,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from despoof.errors import ArtefactError, ConfigError
+from despoof.data.place import arrow
+from despoof.errors import ArtefactError
 from despoof.runs.folder import atomic_path
 
 if TYPE_CHECKING:
@@ -56,18 +58,6 @@ def schema() -> "pyarrow.Schema":
     )
 
 
-def arrow() -> Any:
-    """Return pyarrow; a ConfigError without it."""
-    try:
-        import pyarrow
-        import pyarrow.compute
-        import pyarrow.dataset
-        import pyarrow.parquet
-    except ImportError:
-        raise ConfigError("pyarrow is not installed. Run: pip install 'despoof[score]'") from None
-    return pyarrow
-
-
 def table(judged: Iterable[tuple[Row, dict[str, Any]]]) -> "pyarrow.Table":
     """Return rows and what is said of each as a table; what is not said is null."""
     rows = [{"id": row.id, "uri": row.uri, "attempts": row.attempts + 1, **values} for row, values in judged]
@@ -99,10 +89,8 @@ class Shards:
         """
         pa = arrow()
         for path in self.paths() if paths is None else paths:
-            try:
+            with _reading(path):
                 yield from pa.dataset.dataset(path).scanner(columns, filter=where, use_threads=False).to_batches()
-            except (OSError, ValueError) as error:  # pyarrow's errors are among them
-                raise ArtefactError(f"{path} cannot be read ({error}). Move it away, then run again.") from None
 
     def done(self) -> Iterator[list[tuple[str, str]]]:
         """Yield (id, URI) of what was scored, errors too."""
@@ -112,10 +100,18 @@ class Shards:
     def errors(self) -> Iterator[tuple[Path, list[Row]]]:
         """Yield each shard that has errors, and the rows of it that are to be tried again."""
         failed = arrow().compute.field("error").is_valid()
-        for path in self.paths():
+        for path in filter(self.failed, self.paths()):
             found = self.batches(list(Row._fields), failed, [path])
             if rows := [Row(**row) for batch in found for row in batch.to_pylist()]:
                 yield path, rows
+
+    def failed(self, path: Path) -> int:
+        """Return how many rows of a shard are errors; its footer says so, and no row is read."""
+        with _reading(path):
+            footer = arrow().parquet.read_metadata(path)
+        groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+        columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+        return sum(c.num_values - c.statistics.null_count for c in columns if c.path_in_schema == "error")
 
     def add(self, rows: "pyarrow.Table") -> None:
         """Take rows, and write a shard when there are enough or the last is long ago."""
@@ -165,3 +161,11 @@ class Shards:
         with atomic_path(path) as temporary:
             told = whole.replace_schema_metadata({"despoof": json.dumps(self.facts)})
             pa.parquet.write_table(told, temporary, compression="zstd")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # pyarrow's errors are among them
+        raise ArtefactError(f"{path} cannot be read ({error}). Move it away, then run again.") from None

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from despoof.data.image import IMAGE_SUFFIXES
+from despoof.data.place import arrow
 from despoof.data.sample import Label, Person, Sample, Split
 from despoof.data.video import VIDEO_SUFFIXES
 from despoof.errors import InputError
@@ -104,13 +105,7 @@ def _delimiter(text: str) -> str:
 
 def from_parquet(path: str | Path) -> list[Sample]:
     """Read what `from_csv` reads, from a Parquet file; needs the extra ``parquet`` (pyarrow)."""
-    path = Path(path)
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError(
-            f"{path} needs pyarrow, not installed. Run: pip install 'despoof[parquet]', or use CSV."
-        ) from None
+    path, parquet = Path(path), arrow().parquet
     try:
         table = parquet.read_table(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors

@@ -1,4 +1,4 @@
-"""Files wherever fsspec reaches: on disk, s3://, gs://, https://, memory://.
+"""Files wherever fsspec reaches (on disk, s3://, gs://, https://, memory://), and what reads tables in them.
 
 Elsewhere than on disk nothing can be locked, renamed or added to. What is written there is written whole, and who
 writes several files writes last the one that names them.
@@ -27,6 +27,19 @@ def filesystem(uri: str) -> tuple[Any, str]:
         raise ConfigError(f"{uri} cannot be read here: {error}. Extras of despoof: s3, gs, https.") from None
     except ValueError as error:
         raise InputError(f"{uri} cannot be read ({error}). Give a path, or a URI such as s3://bucket/key.") from None
+
+
+def arrow() -> Any:
+    """Return pyarrow with what reads and writes tables; a ConfigError without it."""
+    try:
+        import pyarrow
+        import pyarrow.compute
+        import pyarrow.csv
+        import pyarrow.dataset
+        import pyarrow.parquet
+    except ImportError:
+        raise ConfigError("this needs pyarrow, not installed. Run: pip install 'despoof[parquet]'") from None
+    return pyarrow
 
 
 def uri_of(fs: Any, path: str) -> str:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from despoof.data.place import Remote, place, whole_file
+from despoof.data.place import Remote, arrow, place, whole_file
 from despoof.errors import ArtefactError, DespoofError, InputError
 from despoof.runs.folder import held, read_json, remove_left, write_json
 from despoof.runs.progress import track
@@ -128,19 +128,19 @@ def _write_json(path: Folder, value: object) -> None:
 
 
 def _write(path: Folder, store: "Store", rows: "list[StoredSample]", content: str) -> None:
-    arrow, parquet = _arrow()
-    texts = [arrow.field(name, arrow.string()) for name in (*TOLD, "row")]
-    schema = arrow.schema([*texts, *(arrow.field(name, arrow.binary()) for name in PICTURES)])
+    pa = arrow()
+    texts = [pa.field(name, pa.string()) for name in (*TOLD, "row")]
+    schema = pa.schema([*texts, *(pa.field(name, pa.binary()) for name in PICTURES)])
     schema = schema.with_metadata({"despoof": json.dumps({"data": content})})
     names = [field.name for field in texts]
     options = {  # PNG is compressed, and statistics of pictures would be pictures
         "use_dictionary": list(TOLD[1:]), "write_statistics": names,
         "compression": {name: "zstd" if name in names else "none" for name in schema.names},
     }  # fmt: skip
-    with whole_file(path) as temporary, parquet.ParquetWriter(temporary, schema, **options) as writer:
+    with whole_file(path) as temporary, pa.parquet.ParquetWriter(temporary, schema, **options) as writer:
         for first in range(0, len(rows), GROUP):
             group = [_record(store, row) for row in rows[first : first + GROUP]]
-            writer.write_table(arrow.Table.from_pylist(group, schema), row_group_size=GROUP)
+            writer.write_table(pa.Table.from_pylist(group, schema), row_group_size=GROUP)
 
 
 def _record(store: "Store", row: "StoredSample") -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _texts(path: Folder) -> Iterator[tuple[str, str]]:
             from fsspec.parquet import open_parquet_file
 
             with open_parquet_file(path.path, fs=path.fs, columns=columns, engine="pyarrow") as file:
-                table = _arrow()[1].read_table(file, columns=columns)
+                table = arrow().parquet.read_table(file, columns=columns)
         else:
             table = _opened(path).read(columns=columns)
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
@@ -174,7 +174,7 @@ def _hash_of(path: Folder) -> str | None:
 
 def _opened(path: Folder) -> Any:
     with _reading(path):
-        return _arrow()[1].ParquetFile(path if isinstance(path, Path) else path.open())
+        return arrow().parquet.ParquetFile(path if isinstance(path, Path) else path.open())
 
 
 @contextmanager
@@ -187,12 +187,3 @@ def _reading(path: Folder) -> Iterator[None]:
         raise ArtefactError(
             f"shard {path} cannot be read ({error}). Delete it and run `despoof data shards`."
         ) from None
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        raise InputError("shards need pyarrow, not installed. Run: pip install 'despoof[parquet]'") from None
-    return pyarrow, parquet

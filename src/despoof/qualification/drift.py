@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from despoof.data.place import arrow
 from despoof.data.video import is_video
 from despoof.errors import ArtefactError, ConfigError, InputError
 from despoof.evaluation.scores import ScoreFile, read_scores
@@ -289,10 +290,7 @@ def _rows(path: Path) -> Iterator[Mapping]:
 
 
 def _parquet(path: Path) -> Iterator[Mapping]:
-    try:
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        raise InputError("Parquet needs pyarrow. Run: pip install 'despoof[parquet]'") from None
+    parquet = arrow().parquet
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise InputError("the folder holds neither scores.csv nor Parquet files")
