@@ -1,12 +1,11 @@
-"""Faces a second of the two trainers in one and two processes, and the memory that a set and a denoiser take.
+"""Faces a second of the two trainers in one and two processes, and the memory that reading a set takes.
 
-    python benchmarks/training.py --steps 20 --sizes 500 2000 --preset base
+    python benchmarks/training.py --steps 20 --sizes 500 2000
 
 Each process has one thread. A rate is the global batch times the steps after the third, over their seconds by the run's
 own log. Efficiency is the rate of two over twice that of one, on whatever else the machine does meanwhile. Memory is
 the peak of what a process has beyond mapped files (RssAnon), less what it had before: of sets of two sizes, held in
 memory or mapped from a scratch folder, read from a store or from its shards. Faces are plain colours, networks random.
-Of a denoiser's training by AdamW: what each of two processes holds from step to step, with and without FSDP.
 """
 
 import argparse
@@ -45,33 +44,6 @@ gathered_hash(gathered)
 ended.set()
 thread.join()
 print(max(seen) - seen[0], len(store.rows))
-"""
-
-HELD = """
-import sys, tempfile, torch
-from despoof.generator.config import PRESETS, DenoiserTraining
-from despoof.generator.diffusion import build_denoiser
-from despoof.generator.training.trainer import Trainer
-from despoof.runs.identity import Identity
-from despoof.runs.processes import open_processes
-
-def held(tensors):
-    local = [each.to_local() if hasattr(each, "to_local") else each for each in tensors]
-    return sum(each.numel() * each.element_size() for each in local) / 1e6
-
-config = PRESETS[sys.argv[1]]
-training = DenoiserTraining(steps=2, batch=2, precision="no", fsdp=sys.argv[2] == "fsdp")
-trainer = Trainer(build_denoiser(config), training, sys.argv[3], Identity("benchmark"), fsdp=training.fsdp)
-noised = torch.randn(2, config.autoencoder.latent_channels, config.face_size // 8, config.face_size // 8)
-tokens = torch.randn(2, 49, trainer.network.config.cross_attention_dim)
-def loss(network, part):
-    return {"loss": network(noised[part], 5, encoder_hidden_states=tokens[part]).sample.square().mean()}
-trainer.step(loss)
-parameters, states = list(trainer.network.parameters()), trainer.optimiser.state.values()
-sums = [held(parameters), held([each.grad for each in parameters])]
-sums += [held(each[name] for each in states for name in ("exp_avg", "exp_avg_sq")), held(trainer.average.parameters())]
-if trainer.processes.is_main_process:
-    print(*sums)
 """
 
 
@@ -133,22 +105,8 @@ def memory(store: Path, *scratch: Path) -> float:
     return float(done.stdout.split()[0])
 
 
-def held(preset: str, how: str, processes: int, folder: Path) -> list[float]:
-    """Return the MB of parameters, gradients, moments and running mean in the first of so many processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    script = folder / "held.py"
-    script.write_text(HELD)
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script), preset, how, str(folder / f"{how}-{processes}")],
-        env={**os.environ, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
-    return [float(each) for each in done.stdout.split()]
-
-
-def main(steps: int, sizes: list[int], preset: str, root: Path) -> None:
-    """Print the tables."""
+def main(steps: int, sizes: list[int], root: Path) -> None:
+    """Print both tables."""
     store, parts = make_store(root / "few", 128), make_parts(root)
     common = ("--threads", 1, "--training.steps", steps)
     trainers = {
@@ -174,18 +132,12 @@ def main(steps: int, sizes: list[int], preset: str, root: Path) -> None:
     for name, kept, scratch in (("store, in memory", stores, []), ("store, mapped", stores, [root / "scratch"]),
                                 ("shards, mapped", shards, [root / "scratch-of-shards"])):  # fmt: skip
         print(f"| {name} | {' | '.join(f'{memory(each, *scratch):.0f}' for each in kept)} |", flush=True)
-    print(f"\n| MB a process, preset {preset} | parameters | gradients | moments | running mean | sum |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, how, processes in (("1", "whole", 1), ("2", "whole", 2), ("2, FSDP", "fsdp", 2)):
-        found = held(preset, how, processes, root)
-        print(f"| {name} | {' | '.join(f'{each:.1f}' for each in [*found, sum(found)])} |", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 2000])
-    parser.add_argument("--preset", default="base", help="of the generator, whose denoiser's memory is measured")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        main(given.steps, given.sizes, given.preset, Path(folder))
+        main(given.steps, given.sizes, Path(folder))
