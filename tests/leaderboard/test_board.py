@@ -4,6 +4,7 @@ weights learned, or a peer given too little would make one model look better tha
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from despoof.data.sample import Label, Sample
 from despoof.errors import ConfigError, InputError
 from despoof.evaluation.cameras import APCER, AUC, BPCER, HTER
-from despoof.evaluation.peers.peer import packaged_names, read_peer
+from despoof.evaluation.peers.peer import PlacedPeer, packaged_names, read_peer
 from despoof.evaluation.protocols import read_protocol
 from despoof.evaluation.tables import read_tests
 from despoof.faces.detect import FoundFace
@@ -314,6 +315,19 @@ def test_a_peer_judges_the_originals_and_what_it_lacks_is_counted(store: Store, 
     count = len(seen)
     assert peer_entries([placed], store.rows, tmp_path / "out", [], find)[0].answers.keys() == found.answers.keys()
     assert len(seen) == count  # kept
+
+
+def test_a_peer_is_opened_once_and_only_when_it_is_asked(
+    store: Store, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(PlacedPeer, "open", lambda placed: opened.append(placed) or (lambda image, face: 0.5))
+    for _ in range(2):  # the second time all answers are kept
+        entry = peer_entries([read_peer(toy)], store.rows[:2], tmp_path / "out", [], box)[0]
+        assert len(opened) == 1
+    scene = SimpleNamespace(image=None, faces=[None])
+    assert entry.judge(scene) == entry.judge(scene) == 0.5  # as for its time
+    assert len(opened) == 2
 
 
 def test_another_spec_does_not_take_the_answers_of_the_first(store: Store, toy: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ Both go on where they were killed. What `despoof evaluate` scored before is take
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from despoof.engine.by_onnx import EXPLAIN, JUDGE, folder_of
 from despoof.errors import ConfigError, InputError
 from despoof.evaluation.baselines import original
 from despoof.evaluation.crossfit import complete, is_cross_fitted
-from despoof.evaluation.peers.peer import PlacedPeer, packaged, packaged_names
+from despoof.evaluation.peers.peer import Liveness, PlacedPeer, packaged, packaged_names
 from despoof.evaluation.scores import ScoreFile
 from despoof.faces.detect import FindFaces
 from despoof.faces.scene import Scene, look
@@ -106,6 +107,7 @@ def peer_entries(
     faces = [row for row in rows if row.outcome == "face"]
     data = Store.data_hash(list(rows))
     answers, missing = {}, {}
+    opened = {each.name: cache(each.open) for each in placed}  # once, and only where it is asked
     for each in placed:
         answers[each.name] = _scored_before(each, faces, scored)
         if answers[each.name] is None:
@@ -113,7 +115,7 @@ def peer_entries(
             path.parent.mkdir(parents=True, exist_ok=True)
             kept = kept_lines(path, Identity("leaderboard", to_dict(each.peer), data, each.hashes))
             answers[each.name] = {key: np.nan if value is None else value for key, value in kept}
-            missing[each.name] = (each.open(), path)
+            missing[each.name] = (opened[each.name](), path)
     rest = [row for row in faces if any(row.key not in answers[name] for name in missing)]
     for row in track(rest, "peers", len(rest)):
         scene = look(original(row), find)
@@ -122,18 +124,18 @@ def peer_entries(
                 value = liveness(scene.image, scene.faces[0]) if scene.faces else None
                 add_lines(path, [[row.key, value]])
                 answers[name][row.key] = np.nan if value is None else value
-    return [_peer_entry(each, faces, answers[each.name]) for each in placed]
+    return [_peer_entry(each, faces, answers[each.name], opened[each.name]) for each in placed]
 
 
-def _peer_entry(placed: PlacedPeer, faces: Rows, answers: Answers) -> Entry:
-    liveness, needed = placed.open(), min(placed.peer.room, SCALES[0])  # rooms in a store are told up to SCALES[0]
+def _peer_entry(placed: PlacedPeer, faces: Rows, answers: Answers, opened: Callable[[], Liveness]) -> Entry:
+    needed = min(placed.peer.room, SCALES[0])  # rooms in a store are told up to SCALES[0]
     return Entry(
         placed.name,
         placed.peer.licence,
         tuple(placed.files),
         answers,
         placed.peer.threshold,
-        lambda scene: liveness(scene.image, scene.faces[0]),
+        lambda scene: opened()(scene.image, scene.faces[0]),
         lacking=sum(row.quality.get("room", 0.0) < needed for row in faces),
     )
 
