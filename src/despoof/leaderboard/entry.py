@@ -115,13 +115,13 @@ def peer_entries(
             path.parent.mkdir(parents=True, exist_ok=True)
             kept = kept_lines(path, Identity("leaderboard", to_dict(each.peer), data, each.hashes))
             answers[each.name] = {key: np.nan if value is None else value for key, value in kept}
-            missing[each.name] = (opened[each.name](), path)
+            missing[each.name] = path
     rest = [row for row in faces if any(row.key not in answers[name] for name in missing)]
     for row in track(rest, "peers", len(rest)):
         scene = look(original(row), find)
-        for name, (liveness, path) in missing.items():
+        for name, path in missing.items():
             if row.key not in answers[name]:
-                value = liveness(scene.image, scene.faces[0]) if scene.faces else None
+                value = opened[name]()(scene.image, scene.faces[0]) if scene.faces else None
                 add_lines(path, [[row.key, value]])
                 answers[name][row.key] = np.nan if value is None else value
     return [_peer_entry(each, faces, answers[each.name], opened[each.name]) for each in placed]
