@@ -77,7 +77,7 @@ def test_facts_hold_thresholds_and_counts(guard: despoof.Guard) -> None:
     assert guard.engine.detector.facts["validation"]["attack"] > 100
     assert guard.engine.detector.temperature > 0
     assert guard.engine.detector.facts["licence"] == "research use only"
-    assert guard.engine.detector.facts["parents"] == {"generator": guard.engine.generator.name, "start_step": "501"}
+    assert guard.engine.detector.facts["parents"] == {"generator": guard.engine.generator.name, "start_step": "351"}
 
 
 def test_the_portrait_is_judged_and_its_counterpart_is_the_same_person_roughly(guard: despoof.Guard) -> None:

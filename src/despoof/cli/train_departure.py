@@ -9,9 +9,10 @@ from despoof.cli.options import Place
 if TYPE_CHECKING:
     import numpy as np
 
-    from despoof.departure.departure import Departure
+    from despoof.departure.departure import Departure, Lessons
     from despoof.departure.finding import Cases
     from despoof.departure.teaching import Drawn
+    from despoof.detector.network import Detector
 
 
 def departure(
@@ -50,6 +51,7 @@ def departure(
     from despoof.detector.network import load_detector
     from despoof.faces.store import Store
     from despoof.pair import files_of, read_generator
+    from despoof.runs.seed import item_rng
 
     torch.set_num_threads(threads)
     generator_file, detector_file = files_of(weights)
@@ -66,21 +68,28 @@ def departure(
         attacks = empty.read(plain(captures[Label.ATTACK].faces, generator))
     held = {Label.LIVE: unchanged.of(np.arange(len(captures[Label.LIVE].faces))), Label.ATTACK: attacks}
     strengths = {label: np.empty(len(one.faces)) for label, one in captures.items()}
-    looked_for = []
+    looked_for, how = [], {"steps": steps, "seed": seed}
     for fold in range(2):
-        other = Departure(detector.backbone, size).eval()
-        other.learn(unchanged.of(live.folds != fold), learned.of(live.folds[of] != fold), steps=steps, seed=seed)
+        other = _taught(detector, unchanged.of(live.folds != fold), learned.of(live.folds[of] != fold), **how)
         for label, one in captures.items():
             strengths[label][one.folds == fold] = other.strengths(held[label].of(one.folds == fold))
-        looked_for.append((cases_of(live.faces[live.folds == fold], generator, cases // 2, seed), other))
-    made = Departure(detector.backbone, size).eval()
-    made.learn(unchanged, learned, steps=steps, seed=seed)
-    counts = {"faces": int((live.folds < 0).sum()), "changed": len(learned), "steps": steps, "seed": seed}
-    facts = {"strength": _tell(captures, strengths) | counts, "licence": detector.facts.get("licence", "")}
+        spread = item_rng(seed, "cases").permutation(np.flatnonzero(live.folds == fold))
+        looked_for.append((cases_of(live.faces[spread], generator, cases // 2, seed), other))
+    counts = {"faces": int((live.folds < 0).sum()), "changed": len(learned)}
+    facts = {"parents": {"generator": generator.name, "start_step": str(generator.start_of(None))}}
+    facts |= {"strength": _tell(captures, strengths) | counts | how, "licence": detector.facts.get("licence", "")}
     _tell_found(looked_for)
-    parents = {"generator": generator.name, "start_step": str(generator.start_of(None))}
-    save_departure(out, made, facts={"parents": parents} | facts)
+    save_departure(out, _taught(detector, unchanged, learned, **how), facts=facts)
     print(out)
+
+
+def _taught(detector: "Detector", live: "Lessons", changed: "Lessons", **how: int) -> "Departure":
+    """Return a map that learned these."""
+    from despoof.departure.departure import Departure
+
+    made = Departure(detector.backbone, detector.config.face_size).eval()
+    made.learn(live, changed, **how)
+    return made
 
 
 def _tell(captures: "dict[str, Drawn]", strengths: "dict[str, np.ndarray]") -> dict:
