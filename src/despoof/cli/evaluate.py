@@ -89,10 +89,7 @@ def _setting(how: _How) -> tuple[Any, list, list]:
 
 def _share_out(how: _How, pool: "Pool", runs: list[tuple[str, str, int]]) -> None:
     """Run each (model, cell, seed) in a process of a pool."""
-    from despoof.runs.progress import track
-
-    for _ in track(pool.map(partial(_one, how), runs, chunk=1), "evaluate", len(runs)):
-        pass
+    pool.run(partial(_one, how), runs, title="evaluate")
 
 
 _settings: dict[str, tuple[Any, list, list]] = {}  # of a worker, by what asked for it

@@ -13,7 +13,7 @@ import torch
 
 from despoof.data.simulation.local import KINDS, change
 from despoof.departure.departure import BATCH, Departure
-from despoof.departure.teaching import paired
+from despoof.departure.teaching import plain
 from despoof.generator.generator import Generator
 
 
@@ -53,6 +53,7 @@ class Cases(NamedTuple):
 def cases(live: Sequence[np.ndarray], generator: Generator, count: int, seed: int = 0) -> Cases:
     """Return so many changes of live faces (S, S, 3) uint8, which take turns, as the kinds do."""
     kinds = [KINDS[i % len(KINDS)] for i in range(count)]
+    live = live[:count]
     changes = [change(live[i % len(live)], kind, seed + i) for i, kind in enumerate(kinds)]
     with torch.inference_mode():
         faces, made = _paired([one.face for one in changes], generator)
@@ -63,6 +64,5 @@ def cases(live: Sequence[np.ndarray], generator: Generator, count: int, seed: in
 
 
 def _paired(faces: Sequence[np.ndarray], generator: Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    parts = [paired(np.stack(faces[start : start + BATCH]), generator) for start in range(0, len(faces), BATCH)]
-    first, second = zip(*parts, strict=True)
-    return torch.cat(first), torch.cat(second)
+    faces, made, _ = zip(*plain(np.stack(faces), generator), strict=True)
+    return torch.cat(faces), torch.cat(made)

@@ -54,7 +54,7 @@ def drawn(store: Store, label: Label, each: int) -> Drawn:
 def plain(faces: np.ndarray, generator: Generator) -> Batches:
     """Yield faces as the generator takes them, their counterparts, and that nothing was changed."""
     for start in range(0, len(faces), BATCH):
-        face, counterpart = paired(faces[start : start + BATCH], generator)
+        face, counterpart = _paired(faces[start : start + BATCH], generator)
         yield face, counterpart, torch.zeros(len(face), *face.shape[-2:])
 
 
@@ -70,10 +70,10 @@ def changed(live: Drawn, of: np.ndarray, generator: Generator, seed: int) -> Bat
             made.append(face)
             regions.append(region)
         where = torch.from_numpy(np.stack(regions)).float()[:, None]
-        yield *paired(np.stack(made), generator), F.interpolate(where, (size, size), mode="area")[:, 0]
+        yield *_paired(np.stack(made), generator), F.interpolate(where, (size, size), mode="area")[:, 0]
 
 
-def paired(faces: np.ndarray, generator: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _paired(faces: np.ndarray, generator: Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Return faces (N, S, S, 3) uint8 as the generator takes them, and their counterparts."""
     face = as_tensor(faces, generator.config.face_size)
     return face, generator.counterpart(face)

@@ -34,7 +34,6 @@ from despoof.runs.folder import alone_in_folder, read_json, write_json
 from despoof.runs.identity import Identity, provenance
 from despoof.runs.pool import Pool
 from despoof.runs.processes import claim_together, open_processes
-from despoof.runs.progress import track
 
 FILE = "detector.safetensors"
 MEMBER_SEEDS = 1000  # from one member's seed to the next, so that seeds 0, 1, 2 share none
@@ -201,8 +200,7 @@ def _sets(how: _How, store: Store) -> tuple[Gathered, Gathered | None]:
 
 
 def _share_out(pool: Pool, how: _How, numbers: Sequence[int]) -> None:
-    for _ in track(pool.map(partial(_one, how), numbers, chunk=1), "train members", len(numbers)):
-        pass
+    pool.run(partial(_one, how), numbers, title="train members")
 
 
 _read: dict[str, tuple[Gathered, Gathered | None]] = {}  # of a worker, by what asked for it

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from despoof.errors import ConfigError
 from despoof.runs.config import HOW
 
 Posterior = Literal["sample", "mode"]
@@ -170,6 +171,10 @@ class StudentTraining(Training):
     start_step: int | None = None  # t that the student shall know; the teacher's own if None
     noise: Noise | None = None  # of the student's counterparts; the teacher's own if None. Training draws its own
     fsdp: bool = field(default=False, metadata=HOW)  # as of `DenoiserTraining`
+
+    def __post_init__(self) -> None:
+        if self.changed and self.target != "face":
+            raise ConfigError(f"changed is {self.changed} with target {self.target!r}; expected 0. Take target 'face'.")
 
 
 SMALL = GeneratorConfig(diffusion=DiffusionConfig(noise="pair"))

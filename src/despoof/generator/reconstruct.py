@@ -16,7 +16,6 @@ from despoof.generator.generator import Generator
 from despoof.generator.registry import load_generator
 from despoof.generator.weights import load_published
 from despoof.runs.pool import Pool
-from despoof.runs.progress import track
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ def reconstruct_in(
         start=start,
         batch=batch,
     )
-    for _ in track(pool.map(work, firsts, chunk=1), f"counterparts t={start}", len(firsts)):
-        pass
+    pool.run(work, firsts, title=f"counterparts t={start}")
     return folder
 
 

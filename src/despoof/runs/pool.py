@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from despoof.errors import ConfigError, InputError
+from despoof.runs.progress import track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -121,6 +122,11 @@ class Pool:
             while following in early:
                 yield from early.pop(following)
                 following += 1
+
+    def run(self, function: Callable[[Item], object], items: Sequence[Item], *, title: str) -> None:
+        """Call `function(item)` for each, handed out one by one, as `map` does; tell how far it is."""
+        for _ in track(self.map(function, items, chunk=1), title, len(items)):
+            pass
 
 
 def in_processes(

@@ -49,7 +49,9 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
             f"teacher {teacher} is of kind {source.config.kind!r}; expected {' or '.join(map(repr, taken))} for target "
             f"{training.target!r}. Give such a one."
         )
-    start = _start(training, source)
+    start = training.start_step
+    if start is None or training.target == "teacher":  # on faces a student may learn another t than it knows
+        start = source.start_of(start)
     run = Identity("train student", identifying(recipe), data_hash(faces), {"teacher": file_hash(teacher)})
     student = student_of(source, start, teacher, training.noise)
     trainer = Trainer(student.denoiser, training, folder, run, fsdp=training.fsdp)
@@ -77,15 +79,6 @@ def train_student(recipe: StudentRecipe, faces: Faces, folder: str | Path, *, te
     return path
 
 
-def _start(training: StudentTraining, source: LatentDiffusion) -> int:
-    """Return the t to learn; a student that goes on with faces may learn another than it knows."""
-    if training.target == "face":
-        return source.config.diffusion.start_step if training.start_step is None else training.start_step
-    if training.changed:
-        raise ConfigError(f"changed is {training.changed} with target 'teacher'; expected 0. Take target 'face'.")
-    return source.start_of(training.start_step)
-
-
 def _teacher_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, trainer: Trainer) -> Draw:
     training, folder, label = trainer.training, trainer.folder, trainer.identity.label
     start = student.config.diffusion.start_step
@@ -107,7 +100,7 @@ def _teacher_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, tra
 def _face_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, trainer: Trainer) -> Draw:
     training, folder, label = trainer.training, trainer.folder, trainer.identity.label
     latents = encode_faces(teacher, faces, folder / "latents", label)
-    changed = latents
+    changed = None
     if training.changed:
         changed = changed_faces(teacher, faces, folder / "changed", label, changes=training.changes)
 
@@ -116,14 +109,14 @@ def _face_draws(teacher: LatentDiffusion, student: OneStep, faces: Faces, traine
         views = torch.randint(len(latents), (training.batch,), generator=rng)
         noise = torch.randn(training.batch, *latents.arrays["latents"].shape[1:], generator=rng)
         steps = torch.full((training.batch,), student.config.diffusion.start_step)
-        whole = torch.rand(training.batch, generator=rng) >= training.changed
+        other = torch.rand(training.batch, generator=rng) < training.changed
         which = torch.randint(training.changes, (training.batch,), generator=rng)
 
         def seen(name: str, part: torch.Tensor) -> torch.Tensor:
             own = latents.pick(name, views[part])
-            if training.changed:
-                other = ~whole[part]
-                own[other] = changed.pick(name, views[part][other], which[part][other])
+            if changed is not None:
+                shown = part[other[part]]
+                own[other[part]] = changed.pick(name, views[shown], which[shown])
             return own
 
         def batch(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
